@@ -1,0 +1,150 @@
+"""Configurations: where they lie, which keys are legal, and how a node becomes an object."""
+
+import difflib
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+OPEN = "kwargs"  # below a node of this name any key goes; the constructor it feeds checks it
+ALLOWED = ("mixlab", "torch", "torchvision", "pytorch_lightning", "timm", "torchmetrics")
+
+
+def config_dir() -> Path:
+    """The folder of the shipped configs: inside an installed wheel, or at the top of a checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "configs", package.parents[1] / "configs"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no configs beside {package}; install mixlab again")
+
+
+def leaves(node: Any, path: str = "") -> Iterator[str]:
+    """Dotted names of everything below `node`; lists and empty mappings count as leaves."""
+    if OmegaConf.is_dict(node) and len(node):
+        for key in node:
+            yield from leaves(node._get_node(key), f"{path}.{key}" if path else str(key))
+    elif path:
+        yield path
+
+
+def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
+    """Raise ValueError if `cfg` has a key that `reference` has not, naming the nearest one.
+
+    Below an open node, and below what is a plain value in the reference, any key goes.
+    """
+    legal = set(leaves(reference))
+    for key in leaves(cfg):
+        parts = key.split(".")
+        above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+        if OPEN not in parts and key not in legal and not any(name in legal for name in above):
+            if any(name.startswith(f"{key}.") for name in legal):
+                continue  # a whole node set to null, as logger.wandb=null
+            raise ValueError(unknown_key(key, legal))
+
+
+def unknown_key(key: str, legal: Iterable[str]) -> str:
+    """The sentence for a misspelt key."""
+    nearest = nearest_name(key, legal)
+    hint = f"did you mean {nearest}? " if nearest else ""
+    return f"{key} is not a key of this configuration; {hint}(--cfg job lists the keys)"
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str | None:
+    """The most similar of `names`: the whole name first, then its last part alone."""
+    names = sorted(names)
+    whole = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if whole:
+        return whole[0]
+    last = {candidate.rsplit(".", 1)[-1]: candidate for candidate in names}
+    part = difflib.get_close_matches(name.rsplit(".", 1)[-1], last, n=1, cutoff=0.6)
+    return last[part[0]] if part else None
+
+
+def canonical(cfg: DictConfig) -> DictConfig:
+    """A copy in which a mixing node without a method is null: what acts on nothing is nothing."""
+    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    if cfg.get("mixing") is not None and cfg.mixing.get("method", {}).get("_target_") is None:
+        cfg.mixing = None
+    return cfg
+
+
+def absolute_paths(cfg: DictConfig, folder: str | Path) -> None:
+    """Make `paths.*` absolute, in place, taking relative ones as seen from `folder`."""
+    for name in ("root_dir", "data_dir", "log_dir"):
+        cfg.paths[name] = str((Path(folder) / Path(cfg.paths[name]).expanduser()).resolve())
+
+
+def targets(node: Any) -> Iterator[str]:
+    """Every `_target_` in a configuration node."""
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        for value in node.values():
+            yield from targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from targets(value)
+
+
+def check_targets(node: Any, allow: Iterable[str] = ()) -> None:
+    """Raise ValueError if a `_target_` names something outside the allowed packages."""
+    packages = {*ALLOWED, *allow}
+    for target in targets(OmegaConf.to_container(node) if OmegaConf.is_config(node) else node):
+        package = target.split(".")[0]
+        if package not in packages:
+            raise ValueError(
+                f"_target_ {target} is outside the packages a configuration may call; "
+                f"if you trust {package}, add allow=[{package}]"
+            )
+
+
+def spread(node: Any) -> Any:
+    """A copy in which each `kwargs: {...}` beside a `_target_` has become arguments of the call."""
+    if isinstance(node, list):
+        return [spread(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    extra = node.get(OPEN) if "_target_" in node else None
+    if not extra:
+        return {k: spread(v) for k, v in node.items() if k != OPEN or "_target_" not in node}
+    check_arguments(node["_target_"], extra)
+    return spread({**{key: value for key, value in node.items() if key != OPEN}, **extra})
+
+
+def check_arguments(target: str, arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError if `target` takes no argument of one of these names."""
+    from hydra.utils import get_object
+
+    parameters = inspect.signature(get_object(target)).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in arguments:
+        if name not in parameters:
+            hint = nearest_name(name, parameters)
+            raise ValueError(
+                f"{target} takes no argument {name}" + (f"; did you mean {hint}?" if hint else "")
+            )
+
+
+def build(node: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> Any:
+    """Make the object that a node describes, after looking at every `_target_` in it.
+
+    `args` and `kwargs` are passed on as they are. A node with `_partial_: true` becomes a factory.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    if node is None:
+        return None
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=True)
+    check_targets(node, allow)
+    node = spread(node)
+    try:  # a factory first: Hydra would take a dataclass among the arguments for a config
+        factory = instantiate({**node, "_partial_": True}, _convert_="object")
+        return factory if node.get("_partial_") else factory(*args, **kwargs)
+    except InstantiationException as error:
+        raise (error.__cause__ or error) from None

@@ -1,0 +1,87 @@
+"""Who a run is: an arm (a configuration without its seed) at a seed, whatever the clock says."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+HASHED = ("data", "model", "mixing", "augmentation", "optimizer", "scheduler")
+HASHED_OF_TRAINER = (
+    "max_epochs", "max_steps", "limit_train_batches", "limit_val_batches", "limit_test_batches",
+    "check_val_every_n_epoch", "precision", "accumulate_grad_batches", "gradient_clip_val",
+    "devices", "num_nodes", "strategy", "overfit_batches", "fast_dev_run", "kwargs",
+)  # fmt: skip
+NOT_HASHED_OF_DATA = ("num_workers",)
+WATCHING = (  # callbacks that cannot change what is trained
+    "ModelCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor", "ThroughputMonitor", "Timer",
+    "RichProgressBar", "TQDMProgressBar", "ModelSummary", "RichModelSummary",
+)  # fmt: skip
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """The part of a configuration that changes what is trained, without the seed.
+
+    Paths are replaced by their names, so that a moved checkout finds its runs again.
+    """
+    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    cfg.seed = "<seed>"
+    for name in cfg.get("paths", {}):
+        cfg.paths[name] = f"<{name}>"
+    plain = {
+        name: OmegaConf.to_container(cfg[name], resolve=True) if cfg.get(name) is not None else None
+        for name in (*HASHED, "trainer", "callbacks")
+    }
+    for name in NOT_HASHED_OF_DATA:
+        (plain["data"] or {}).pop(name, None)
+    trainer = plain["trainer"] or {}
+    plain["trainer"] = {key: trainer[key] for key in HASHED_OF_TRAINER if key in trainer}
+    plain["callbacks"] = acting(plain["callbacks"] or {})
+    return {**plain, "ckpt_path": cfg.get("ckpt_path")}
+
+
+def acting(callbacks: dict[str, Any]) -> dict[str, Any]:
+    """The callbacks that may change the training, and what chooses the best checkpoint."""
+    kept = {}
+    for name, node in callbacks.items():
+        kind = (node or {}).get("_target_", "").rsplit(".", 1)[-1]
+        if kind == "ModelCheckpoint" and node.get("monitor"):
+            kept[name] = {"monitor": node["monitor"], "mode": node.get("mode")}
+        elif node and kind not in WATCHING:
+            kept[name] = node
+    return kept
+
+
+def same_numbers(node: Any) -> Any:
+    """1 and 1.0 are one value: YAML and the command line write either."""
+    if isinstance(node, dict):
+        return {str(key): same_numbers(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [same_numbers(value) for value in node]
+    return float(node) if isinstance(node, int) and not isinstance(node, bool) else node
+
+
+def arm_hash(cfg: DictConfig) -> str:
+    """Eight hexadecimal digits that name an arm."""
+    text = json.dumps(same_numbers(identity(cfg)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def arm_slug(cfg: DictConfig) -> str:
+    """Data, model and method, for people: `digits-cnn-mixup`."""
+    method = cfg.mixing.method._target_.rsplit(".", 1)[-1].lower() if cfg.mixing else "none"
+    return "-".join(file_name(word) for word in (cfg.data.name, cfg.model.name, method))
+
+
+def file_name(word: str) -> str:
+    """`word` as the name of a folder: it cannot leave its parent, nor be cut by `=` or spaces."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", str(word)).strip(".") or "_"
+
+
+def run_folder(cfg: DictConfig) -> Path:
+    """logs/runs/<task_name>/<arm>-<hash8>/seed-<n>, a function of the configuration alone."""
+    arm = f"{arm_slug(cfg)}-{arm_hash(cfg)}"
+    runs = Path(cfg.paths.log_dir) / "runs"
+    return runs / file_name(cfg.task_name) / arm / f"seed-{cfg.seed}"

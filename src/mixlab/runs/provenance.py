@@ -1,0 +1,87 @@
+"""What a run was made by: code, versions, hardware."""
+
+import hashlib
+import importlib.util
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "timm", "numpy",
+    "wandb",
+)  # fmt: skip
+# What reads finished runs cannot have changed how they were trained.
+NOT_TRAINING = ("reporting", "compare.py", "sweep.py", "preview.py", "evaluate.py", "evaluation")
+
+
+def code_hashes(allow: Iterable[str] = ()) -> dict[str, str]:
+    """SHA-256 of each source file of mixlab, and of the user's own packages, that can matter."""
+    hashes: dict[str, str] = {}
+    for package in ("mixlab", *allow):
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise ValueError(f"allow=[{package}]: there is no package of that name to import")
+        root = Path(spec.origin)
+        files = root.parent.rglob("*.py") if root.name == "__init__.py" else [root]
+        for file in sorted(files):
+            name = file.relative_to(root.parent)
+            if package != "mixlab" or name.parts[0] not in NOT_TRAINING:
+                key = f"{package}/{name.as_posix()}" if root.name == "__init__.py" else root.name
+                hashes[key] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return hashes
+
+
+def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Files that differ, came or went."""
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages whose release can change a number."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def hardware() -> dict[str, Any]:
+    """The processor's name, its cores, and the GPU's name if there is one."""
+    import torch
+
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {"cpu": cpu_name(), "cores": available_cores(), "gpu": gpu}
+
+
+def cpu_name() -> str:
+    """As the kernel calls it; the architecture where it does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout mixlab runs from, with `+` if it has uncommitted changes."""
+    folder = Path(__file__).resolve().parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

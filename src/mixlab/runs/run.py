@@ -1,0 +1,136 @@
+"""One run's folder: made, locked, and described in `run.json`.
+
+A lock on the folder, held while the process lives, is the truth about "running": the kernel lets
+go of it however the process dies.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from mixlab.runs.files import read_json, write_json, write_text
+from mixlab.runs.identity import arm_hash, arm_slug, run_folder
+from mixlab.runs.provenance import changed_files, code_hashes, git_commit, versions
+
+
+class Run:
+    """A run folder in the hands of the process that trains it."""
+
+    def __init__(self, folder: Path, cfg: DictConfig, lock: int | None = None) -> None:
+        self.folder = folder
+        self.cfg = cfg
+        self.record = read_json(folder / "run.json")
+        self._lock = lock
+        self._began = time.monotonic()
+
+    @classmethod
+    def open(cls, cfg: DictConfig) -> "Run":
+        """Make and lock the folder of this configuration.
+
+        Raises:
+            RuntimeError: another process is training this very run.
+        """
+        folder = run_folder(cfg)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise RuntimeError(
+                f"{folder} is being trained by another process; wait for it or end it"
+            ) from None
+        return cls(folder, cfg, lock)
+
+    @classmethod
+    def join(cls, folder: Path, cfg: DictConfig) -> "Run":
+        """The same folder in another rank of the run's process group: read, never written."""
+        return cls(folder, cfg)
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """Where an unfinished run can go on."""
+        last = self.checkpoints / "last.ckpt"
+        return last if last.is_file() else None
+
+    def settled(self) -> bool:
+        """Whether there is nothing to do: the run is finished, by the code there is now.
+
+        A run that other code began or, with `code=rerun`, finished, is cleared.
+
+        Raises:
+            ValueError: it was finished by other code, and `code` does not say what then.
+        """
+        changed = changed_files(self.record.get("code", {}), code_hashes(self.cfg.get("allow", ())))
+        finished = self.record.get("status") == "finished"
+        if finished and changed and self.cfg.code == "check":
+            raise ValueError(
+                f"{self.folder} was finished by other code ({', '.join(changed[:5])}"
+                f"{' ...' if len(changed) > 5 else ''}); add code=reuse to keep its result or "
+                "code=rerun to train it again"
+            )
+        if self.record and changed and not (finished and self.cfg.code == "reuse"):
+            self.clear()
+            finished = False
+        return finished
+
+    def clear(self) -> None:
+        """Remove what an earlier training left, all but the lock."""
+        for entry in self.folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != ".lock":
+                entry.unlink()
+        self.record = {}
+
+    def begin(self, **facts: Any) -> None:
+        """Write `config.yaml` and a first `run.json`, status running."""
+        write_text(self.folder / "config.yaml", OmegaConf.to_yaml(self.cfg, resolve=True))
+        self.write(
+            status="running",
+            task_name=self.cfg.task_name,
+            arm=arm_slug(self.cfg),
+            hash=arm_hash(self.cfg),
+            seed=self.cfg.seed,
+            tags=list(self.cfg.tags),
+            started=self.record.get("started") or now(),
+            error=None,
+            code=code_hashes(self.cfg.get("allow", ())),
+            versions=versions(),
+            git=git_commit(),
+            **facts,
+        )
+
+    def end(self, status: str, error: str | None = None, **facts: Any) -> None:
+        """Write how it ended. `seconds` adds up over the processes that trained the run."""
+        seconds = self.record.get("seconds", 0.0) + time.monotonic() - self._began
+        self.write(status=status, error=error, ended=now(), seconds=round(seconds, 3), **facts)
+
+    def write(self, **facts: Any) -> None:
+        """Add to `run.json`, atomically."""
+        self.record = {**self.record, **facts}
+        if self._lock is not None:
+            write_json(self.folder / "run.json", self.record)
+
+
+def now() -> str:
+    """The time of day, for people; nothing depends on it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
