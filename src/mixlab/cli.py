@@ -38,7 +38,13 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Compose `config_name` from the command line, check it, and call `task` with it."""
 
     def checked(cfg: DictConfig) -> Any:
-        return task(prepare(cfg, HydraConfig.get()))
+        try:
+            return task(prepare(cfg, HydraConfig.get()))
+        except Exception as error:
+            explain(error)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # the launcher goes on with the next job
+            sys.exit(status(error))
 
     if "HYDRA_FULL_ERROR" not in os.environ:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints the error itself and exits with 1
@@ -49,7 +55,8 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        report(error)
+        explain(error)
+        sys.exit(status(error))
 
 
 def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
@@ -57,11 +64,31 @@ def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     check_keys(cfg, reference(loader, hydra_cfg))
     cfg = canonical(cfg)
-    absolute_paths(cfg, Path.cwd())
+    check_missing(cfg)
+    if "paths" in cfg:
+        absolute_paths(cfg, Path.cwd())
     if "seed" in cfg and not (isinstance(cfg.seed, int) and 0 <= cfg.seed < 2**32):
         raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {cfg.seed!r}")
+    if cfg.get("allow"):
+        import_from_here()
     check_mixing(cfg)
     return cfg
+
+
+def check_missing(cfg: DictConfig) -> None:
+    """Raise ValueError if a value that only the user can give is not given."""
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ValueError(f"{missing[0]} has no value; give it on the command line: {missing[0]}=...")
+
+
+def import_from_here() -> None:
+    """Let the user's own package beside the command be imported, by other ranks too."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+        others = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = here + (os.pathsep + others if others else "")
 
 
 def reference(loader: ConfigLoader, hydra_cfg: Any) -> DictConfig:
@@ -92,20 +119,24 @@ def check_mixing(cfg: DictConfig) -> None:
     node = OmegaConf.to_container(cfg.mixing, resolve=True)
     assert isinstance(node, dict)
     build(node.pop("method"), allow=cfg.get("allow", ()))
+    if cfg.data.get("batch_size") == 1:
+        raise ValueError("data.batch_size=1 leaves no partner to mix with; use 2 or more")
     if node.pop("_target_") == "mixlab.callbacks.MixingCallback":
         knobs = Policy.__dataclass_fields__
         Policy(**{key: value for key, value in node.items() if key in knobs})
 
 
-def report(error: Exception) -> None:
-    """Print an error and exit: 2 and one sentence where a user can mend it, else 1 and all of it."""
-    if not is_users(error):
+def explain(error: Exception) -> None:
+    """Print an error: one sentence where a user can mend it, else all of it."""
+    if not is_users(error) or os.environ.get("MIXLAB_TRACEBACK"):
         traceback.print_exception(error)
-        sys.exit(1)
-    if os.environ.get("HYDRA_FULL_ERROR") not in (None, "1") or os.environ.get("MIXLAB_TRACEBACK"):
-        traceback.print_exception(error)
-    print(f"{Path(sys.argv[0]).stem}: {sentence(error)}", file=sys.stderr)
-    sys.exit(2)
+    else:
+        print(f"{Path(sys.argv[0]).stem}: {sentence(error)}", file=sys.stderr, flush=True)
+
+
+def status(error: Exception) -> int:
+    """The exit status: 2 where a user can mend it, else 1."""
+    return 2 if is_users(error) else 1
 
 
 def is_users(error: BaseException) -> bool:

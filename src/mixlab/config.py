@@ -107,6 +107,8 @@ def spread(node: Any) -> Any:
         return [spread(value) for value in node]
     if not isinstance(node, dict):
         return node
+    if "_target_" in node and node["_target_"] is None:
+        return None
     extra = node.get(OPEN) if "_target_" in node else None
     if not extra:
         return {k: spread(v) for k, v in node.items() if k != OPEN or "_target_" not in node}
@@ -143,6 +145,8 @@ def build(node: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> An
         node = OmegaConf.to_container(node, resolve=True)
     check_targets(node, allow)
     node = spread(node)
+    if node is None:  # `_target_: null`
+        return None
     try:  # a factory first: Hydra would take a dataclass among the arguments for a config
         factory = instantiate({**node, "_partial_": True}, _convert_="object")
         return factory if node.get("_partial_") else factory(*args, **kwargs)

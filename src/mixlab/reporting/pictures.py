@@ -83,7 +83,7 @@ def describe_label(
     """
     shares, classes = target.sort(descending=True, stable=True)
     kept = [(s, c) for s, c in zip(shares.tolist(), classes.tolist(), strict=True) if s >= 0.005]
-    names = [str(class_names[c]) if class_names else str(c) for _, c in kept[:most]]
+    names = [" ".join(str(class_names[c] if class_names else c).split()) for _, c in kept[:most]]
     names = [name if len(name) <= longest else f"{name[: longest - 1]}." for name in names]
     words = [f"{share:.2f} {name}" for (share, _), name in zip(kept, names, strict=False)]
     return " + ".join(words + ["..."] * (len(kept) > most)) or "no label"
@@ -111,7 +111,7 @@ def _rows(batch: "Batch", rows: Tensor) -> Tensor:
 def _to_bytes(
     images: Tensor, num_inputs: int, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> Tensor:
-    """Bring images (N, C, H, W) back to uint8 (N, H, W, 3); the first `num_inputs` set the range."""
+    """Bring images (N, C, H, W) to uint8 (N, H, W, 3); the first `num_inputs` set the range."""
     images = images.cpu()
     if mean is not None and std is not None:
         images = images * torch.tensor(std).view(-1, 1, 1) + torch.tensor(mean).view(-1, 1, 1)
@@ -162,7 +162,7 @@ class _Canvas:
     def draw(
         self, cell: int, tiles: list[Image.Image | None], labels: list[str], origin: str
     ) -> None:
-        """Fill one cell with tiles (a grey square for None), the first label that fits, `origin`."""
+        """Fill a cell with tiles (grey squares for None), the first label that fits, `origin`."""
         down, across = divmod(cell, self.columns)
         left = MARGIN + across * (self.cell_width + MARGIN)
         top = MARGIN + down * (self.cell_height + MARGIN)

@@ -1,0 +1,89 @@
+"""What mixing costs beside timm's `elem` mode and torchvision's v2 transforms.
+
+    python benchmarks/mixing.py            one CPU thread, (128, 3, 32, 32) float32, 10 classes
+
+Drawing and applying, images and targets, called in turns in one process; the lower quartile of many
+calls in microseconds, and the ratio ours / theirs. Ours is what the callback does: the stream of the
+address, gate, partners, method, blend. Exit status 1 where a ratio misses its bound.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from timm.data.mixup import Mixup as TimmMixup
+from torchvision.transforms import v2
+
+from mixlab.mixing import Address, CutMix, Mixup, Policy
+
+Call = Callable[[], object]
+
+
+def lower_quartiles(calls: dict[str, Call], rounds: int) -> dict[str, float]:
+    """Microseconds of each call, the lower quartile over `rounds` turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: 1e6 * float(np.quantile(each[rounds // 10 :], 0.25)) for name, each in times.items()}
+
+
+def contests(batch_size: int, size: int, num_classes: int) -> list[tuple[str, Call, Call, float]]:
+    """Name, ours, theirs and the largest ratio allowed."""
+    images = torch.rand(batch_size, 3, size, size)
+    classes = torch.randint(num_classes, (batch_size,))
+    targets = torch.nn.functional.one_hot(classes, num_classes).float()
+
+    def ours(method: Mixup | CutMix) -> Call:
+        policy = Policy()
+        return lambda: policy.draw(method, images, targets, Address(0, 0, 0, 0)).mix(images, targets)
+
+    def timm(**alphas: float) -> Call:
+        mixer = TimmMixup(**alphas, mode="elem", label_smoothing=0.0, num_classes=num_classes)  # pyright: ignore
+        return lambda: mixer(images, classes)  # it writes into `images`, which stay images
+
+    def torchvision(transform: torch.nn.Module) -> Call:
+        return lambda: transform(images, classes)
+
+    return [
+        ("mixup per row, timm elem", ours(Mixup(0.2)), timm(mixup_alpha=0.2), 1 / 8),
+        ("CutMix per row, timm elem", ours(CutMix(1.0)), timm(mixup_alpha=0.0, cutmix_alpha=1.0), 1 / 8),
+        (
+            "mixup per batch, torchvision",
+            ours(Mixup(0.2, per_row=False)),
+            torchvision(v2.MixUp(alpha=0.2, num_classes=num_classes)),
+            1.0,
+        ),
+        (
+            "CutMix per batch, torchvision",
+            ours(CutMix(1.0, per_row=False)),
+            torchvision(v2.CutMix(alpha=1.0, num_classes=num_classes)),
+            1.0,
+        ),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--size", type=int, default=32, help="height and width in pixels")
+    parser.add_argument("--rounds", type=int, default=1000)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    missed = 0
+    print(f"{'':32}{'ours us':>9}{'theirs us':>11}{'ratio':>8}{'bound':>8}")
+    for name, ours, theirs, bound in contests(arguments.batch_size, arguments.size, num_classes=10):
+        times = lower_quartiles({"ours": ours, "theirs": theirs}, arguments.rounds)
+        ratio = times["ours"] / times["theirs"]
+        missed += ratio > bound
+        print(f"{name:32}{times['ours']:9.0f}{times['theirs']:11.0f}{ratio:8.3f}{bound:8.3f}")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

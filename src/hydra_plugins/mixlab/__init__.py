@@ -1,0 +1,1 @@
+"""What Hydra looks for in this place: our sweeper."""

@@ -1,0 +1,47 @@
+"""Hydra's basic sweeper, with `seeds=`, `arms=`, and each arm once. The thinking is in mixlab."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+
+@dataclass
+class MixlabSweeperConf:
+    _target_: str = "hydra_plugins.mixlab.sweeper.MixlabSweeper"
+    max_batch_size: int | None = None
+    params: dict[str, str] | None = field(default_factory=dict)
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="mixlab", node=MixlabSweeperConf, provider="mixlab"
+)
+
+
+class MixlabSweeper(BasicSweeper):
+    """Plan the runs of a sweep, each arm composed once, and hand them to the launcher."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from mixlab.runs import sweep
+
+        assert self.config is not None and self.hydra_context is not None and self.launcher
+        params = [f"{key}={value}" for key, value in (self.params or {}).items()]
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*params, *arguments])
+        arms = sweep.arms(overrides, self.split_arguments)
+        jobs = sweep.plan(arms, sweep.seeds(overrides), self.compose)
+        sweep.begin(jobs, self.config)
+        returns = self.launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
+        return sweep.end(jobs, returns, self.config)
+
+    def compose(self, overrides: list[str]) -> Any:
+        """One job's configuration, checked."""
+        from mixlab.cli import prepare
+
+        assert self.config is not None and self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        cfg = loader.load_sweep_config(self.config, overrides)
+        hydra_cfg = cfg.pop("hydra") if not cfg._get_flag("struct") else cfg.hydra
+        return prepare(cfg, hydra_cfg)

@@ -1,0 +1,1 @@
+"""mixlab: does mixing training samples help, and at what price?"""

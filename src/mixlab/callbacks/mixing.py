@@ -1,0 +1,171 @@
+"""Decides what is mixed, and logs what was; the data module applies it on the device."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from mixlab.callbacks.foreign import read_pair, write_pair
+from mixlab.mixing import Address, Batch, Blend, Method, Policy
+
+
+class Seen(NamedTuple):
+    """The batch mixed last: as it came, as it left, and what was drawn between."""
+
+    before: Batch
+    after: Batch
+    blend: Blend
+
+
+class MixingCallback(pl.Callback):
+    """Mix training batches with a method, as a policy says.
+
+    `ImageDataModule` calls `mix` on the device, after normalisation and augmentation. With other
+    data the callback mixes in `on_train_batch_start`, in place, in a list or a dict; it raises
+    where it cannot, and never silently does nothing.
+
+    Args:
+        method: What draws a `Blend`, such as `CutMix(alpha=1.0)`.
+        probability: Chance in [0, 1] that the gate lets something be mixed.
+        gate: What the chance is taken for: `row`, `batch`, or `{every: n}` for the rows of the
+            data set whose number is above 0 and divisible by n.
+        schedule: `constant`, `linear`, `cosine` or `{off_after: fraction}` of the training.
+        partners: Who is mixed with whom: `permutation`, `derangement`, `same_class`, ...
+        num_classes: Needed with data that are not ours and integer targets.
+        seed: Likewise with data that are not ours; a batch of ours brings its own.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        probability: float = 1.0,
+        gate: str | Mapping[str, int] = "row",
+        schedule: str | Mapping[str, float] = "constant",
+        partners: str = "permutation",
+        num_classes: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.method = method
+        self.policy = Policy(probability, gate, schedule, partners)
+        self.num_classes = num_classes
+        self.seed = seed
+        self.position = 0  # among several mixing callbacks: each draws its own numbers
+        self.epochs = math.inf  # length of the training; there is no progress without an end
+        self.batches = 1
+        self.seen: Seen | None = None
+        self._own_shares: list[Tensor] = []
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        callbacks = [each for each in trainer.callbacks if isinstance(each, MixingCallback)]
+        self.position = callbacks.index(self)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.last_for(length_in_epochs(trainer), int(trainer.num_training_batches))
+
+    def last_for(self, epochs: float, batches: int) -> None:
+        """Say how long the training is, for the schedule: epochs, and batches in each.
+
+        Raises:
+            ValueError: the schedule changes with time and the training has no end.
+        """
+        if math.isinf(epochs) and self.policy.schedule != "constant":
+            raise ValueError(
+                f"mixing.schedule={self.policy.schedule} needs to know the end of the training; "
+                "set trainer.max_epochs or trainer.max_steps"
+            )
+        self.epochs, self.batches = epochs, batches
+
+    def progress(self, address: Address) -> float:
+        """Share of the training that lies before this batch, in [0, 1]."""
+        return min(1.0, (address.epoch + address.batch / self.batches) / self.epochs)
+
+    def mix(self, batch: Batch) -> Batch:
+        """Mix one batch of float images (B, ...) and float targets (B, C).
+
+        Returns:
+            A new batch of the same shapes; the one given is not written to.
+
+        Raises:
+            ValueError: the batch has no address, so it is not one for training.
+        """
+        images, targets = with_guests(batch)
+        blend = self.draw(batch, images, targets)
+        after = replace(batch, images=blend.images(images), targets=blend.targets(targets))
+        self.seen = Seen(batch, after, blend)
+        return after
+
+    def draw(self, batch: Batch, images: Tensor, targets: Tensor) -> Blend:
+        """What happens to this batch: a function of its address and of nothing before it."""
+        if batch.address is None:
+            raise ValueError("only a training batch is mixed, and this one has no address")
+        return self.policy.draw(
+            self.method,
+            images,
+            targets,
+            batch.address,
+            progress=self.progress(batch.address),
+            index=batch.index,
+            num_rows=len(batch.images),
+            position=self.position,
+        )
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if not (isinstance(batch, Batch) and self.seen and self.seen.after.address == batch.address):
+            self.mix_in_place(batch, trainer.global_rank, trainer.current_epoch, batch_idx)
+
+    def mix_in_place(self, batch: Any, rank: int, epoch: int, batch_idx: int) -> None:
+        """Mix a batch that no data module of ours has seen, where `training_step` will find it."""
+        images, targets = read_pair(batch, self.num_classes)
+        address = Address(self.seed, rank, epoch, batch_idx)
+        index = None
+        if isinstance(batch, Batch):
+            address, index = batch.address or address, batch.index
+        mixed = self.mix(Batch(images, targets, address, index))
+        write_pair(batch, mixed.images, mixed.targets)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if self.seen is not None:
+            self._own_shares.append(self.seen.blend.own_share)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.seen is None or self.seen.after.address is None or not self._own_shares:
+            return
+        own = torch.cat(self._own_shares)
+        self._own_shares = []
+        prefix = f"mixing{self.position or ''}"
+        figures = {
+            f"{prefix}/own_share": own.mean(),
+            f"{prefix}/mixed_rows": (own < 1).float().mean(),
+            f"{prefix}/probability": self.policy.rate(self.progress(self.seen.after.address)),
+        }
+        pl_module.log_dict(figures, sync_dist=trainer.world_size > 1)
+
+
+def with_guests(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Images and targets of the batch's rows, then of the guests' that may be their partners."""
+    guests = batch.guests
+    if guests is None:
+        return batch.images, batch.targets
+    return torch.cat([batch.images, guests.images]), torch.cat([batch.targets, guests.targets])
+
+
+def length_in_epochs(trainer: pl.Trainer) -> float:
+    """How long the trainer will train; infinite where nothing says so."""
+    epochs = trainer.max_epochs if trainer.max_epochs not in (None, -1) else math.inf
+    if trainer.max_steps == -1:
+        return epochs
+    steps = trainer.num_training_batches / trainer.accumulate_grad_batches
+    return min(epochs, trainer.max_steps / steps)

@@ -1,0 +1,61 @@
+"""Pictures of what the network is shown: a mixed batch at epochs 0 and 1 and the last."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from mixlab.callbacks.mixing import MixingCallback, Seen
+
+
+class Previews(pl.Callback):
+    """Draw the first batch of epochs 0, 1 and the last, before and after mixing, with its labels.
+
+    Args:
+        folder: Where `mixed-epoch-<n>.png` goes; W&B and TensorBoard get it too.
+        class_names: Names for the captions.
+    """
+
+    def __init__(self, folder: Path, class_names: tuple[str, ...] | None = None) -> None:
+        self.folder = folder
+        self.class_names = class_names
+
+    @rank_zero_only
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if batch_idx != 0 or trainer.current_epoch not in (0, 1, (trainer.max_epochs or 0) - 1):
+            return
+        for callback in trainer.callbacks:
+            if isinstance(callback, MixingCallback) and callback.seen is not None:
+                self.draw(trainer, callback.seen, f"mixed{callback.position or ''}")
+
+    def draw(self, trainer: pl.Trainer, seen: Seen, name: str) -> None:
+        """One picture, to the folder and to the loggers that take pictures."""
+        from mixlab.reporting.pictures import mixed_batch
+
+        if seen.before.images.ndim != 4:
+            return  # rows of a table and signals have no picture
+        picture = mixed_batch(seen.before, seen.after, seen.blend, self.class_names)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        picture.save(self.folder / f"{name}-epoch-{trainer.current_epoch}.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image(f"pictures/{name}", [picture])
+            elif isinstance(logger, TensorBoardLogger):
+                pixels = pixels_of(picture)
+                logger.experiment.add_image(f"pictures/{name}", pixels, trainer.global_step)
+
+
+def pixels_of(picture: Any) -> Any:
+    """A picture as uint8 (3, H, W)."""
+    import numpy as np
+
+    return np.asarray(picture.convert("RGB")).transpose(2, 0, 1)

@@ -1,0 +1,191 @@
+"""The data of one experiment: loaders, and what happens to a batch on its way to the model."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mixlab.data.augmentation import FlipCrop
+from mixlab.data.loader import EvalLoader, TrainLoader
+from mixlab.data.normalize import Normalize
+from mixlab.data.parts import Part, as_images, check_fits, cut_validation, image_spec, whole
+from mixlab.data.plan import EvalPlan, TrainPlan, check_positive
+from mixlab.data.spec import ImageSpec
+from mixlab.mixing import Batch, Purpose, stream
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """Images with one class each, from memory or through workers.
+
+    Data sets that lie in memory (`ArrayDataset`: `Digits`, `Npz`, ...) are served from there; any
+    other map-style data set of (image, label) pairs is read row by row, by `num_workers` processes.
+
+    Args:
+        train: the data set to train on.
+        val: to choose a checkpoint by; where it is None or empty, `val_size` of the training rows
+            are held out for it.
+        test: to judge by; None or empty for none.
+        name: of the data, for messages.
+        path: of the file, where there is one; only the data sets read it.
+        seed: of the run; decides order and augmentation, never the validation split.
+        batch_size: training rows in a batch, over all processes together.
+        eval_batch_size: the same for validation and test, at most.
+        val_size: a fraction in (0, 1), a number of rows, or 0 for no validation set.
+        val_split: which rows: `stratified`, `first` or `last`.
+        shuffle: whether the order changes from epoch to epoch.
+        image_size: side in pixels to which all images are resized; None leaves them.
+        normalize: `{mean: [...], std: [...]}`, one for each channel, of images in [0, 1].
+        num_workers: processes that read a data set which is not in memory.
+        class_names: names of the classes, where the data do not bring them.
+        label_preserving: of `flip` and `crop`, those that cannot change a label here.
+        augmentation: what a training batch goes through before it is mixed.
+    """
+
+    def __init__(
+        self,
+        train: Dataset,
+        val: Dataset | None = None,
+        test: Dataset | None = None,
+        *,
+        name: str = "data",
+        path: str | None = None,
+        seed: int = 0,
+        batch_size: int = 64,
+        eval_batch_size: int = 512,
+        val_size: float = 0.1,
+        val_split: str = "stratified",
+        shuffle: bool = True,
+        image_size: int | None = None,
+        normalize: Mapping[str, Sequence[float]] | None = None,
+        num_workers: int = 0,
+        class_names: Sequence[str] | None = None,
+        label_preserving: Sequence[str] = (),
+        augmentation: FlipCrop | None = None,
+    ) -> None:
+        super().__init__()
+        for key, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            check_positive(f"data.{key}", value)
+        self.name, self.path, self.seed, self.shuffle = name, path, seed, shuffle
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        train_images, val_images, test_images = (
+            as_images(part, image_size=image_size, num_workers=num_workers)
+            for part in (train, val, test)
+        )
+        if train_images is None:
+            raise ValueError(f"data.train of {name} is empty; there is nothing to train on")
+        self.spec: ImageSpec = image_spec(train_images, class_names)
+        for what, images in (("train", train_images), ("val", val_images), ("test", test_images)):
+            check_fits(images, self.spec, what)
+        self.train_part, self.val_part, self.val_split = cut_validation(
+            train_images, val_images, size=val_size, rule=val_split
+        )
+        self.test_part = whole(test_images)
+        self.augmentation = augmentation and augmentation.allowed(label_preserving, name)
+        self.normalize = Normalize.of(normalize, self.spec.channels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the data that train, validate and test."""
+        digest = hashlib.sha256()
+        for part in (self.train_part, self.val_part, self.test_part):
+            digest.update((part.data.fingerprint if part else "none").encode())
+        return digest.hexdigest()
+
+    def record(self) -> dict[str, Any]:
+        """What a run should remember of its data."""
+        parts = {"train": self.train_part, "val": self.val_part, "test": self.test_part}
+        rows = {f"{name}_rows": len(part) if part else 0 for name, part in parts.items()}
+        return {"sha256": self.fingerprint, **rows, "val_split": self.val_split}
+
+    @property
+    def has_validation(self) -> bool:
+        return self.val_part is not None
+
+    @property
+    def has_test(self) -> bool:
+        return self.test_part is not None
+
+    @property
+    def place(self) -> dict[str, int]:
+        """Which of how many processes this is."""
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+    def train_dataloader(self) -> TrainLoader:
+        overfit = self.trainer is not None and self.trainer.overfit_batches > 0
+        plan = TrainPlan(
+            self.train_part.rows,
+            self.batch_size,
+            seed=self.seed,
+            shuffle=self.shuffle and not overfit,
+            **self.place,
+        )
+        return TrainLoader(plan, self.train_part.data.batches)
+
+    def val_dataloader(self) -> EvalLoader | list[EvalLoader]:
+        return self.eval_loader(self.val_part)
+
+    def test_dataloader(self) -> EvalLoader | list[EvalLoader]:
+        return self.eval_loader(self.test_part)
+
+    def predict_dataloader(self) -> EvalLoader | list[EvalLoader]:
+        return self.test_dataloader()
+
+    def eval_loader(self, part: Part | None) -> EvalLoader | list[EvalLoader]:
+        """The loader of a part; Lightning takes an empty list for none."""
+        if part is None:
+            return []
+        plan = EvalPlan(part.rows, self.eval_batch_size, **self.place)
+        return EvalLoader(plan, part.data.batches)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """To float and normalised; a training batch is augmented and mixed as well.
+
+        Lightning calls this in every stage, and for `example_input_array` with a bare tensor.
+        Anything but a `Batch` of ours is returned as it is, and only one with an address is mixed.
+        """
+        if not isinstance(batch, Batch):
+            return batch
+        training = batch.address is not None
+        images = self.augmented(batch) if training else batch.images
+        batch.images = self.floated(images)
+        if training:
+            batch.targets = one_hot(batch.targets, self.spec.num_classes)
+            batch = self.mixed(batch)
+        if self.trainer is not None:  # Lightning has converted already, what was uint8 then
+            batch.images = self.trainer.precision_plugin.convert_input(batch.images)
+        return batch
+
+    def augmented(self, batch: Batch) -> Tensor:
+        if self.augmentation is None or batch.address is None:
+            return batch.images
+        return self.augmentation(batch.images, stream(batch.address, Purpose.AUGMENT))
+
+    def floated(self, images: Tensor) -> Tensor:
+        """float32 (B, C, H, W): uint8 divided by 255, then normalised if so configured."""
+        if images.dtype == torch.uint8:
+            images = images.to(torch.float32).div_(255)
+        else:
+            images = images.to(torch.float32)
+        return self.normalize(images) if self.normalize else images
+
+    def mixed(self, batch: Batch) -> Batch:
+        """What each of the trainer's mixing callbacks makes of a training batch, in turn."""
+        from mixlab.callbacks import MixingCallback
+
+        for callback in self.trainer.callbacks if self.trainer is not None else ():
+            if isinstance(callback, MixingCallback):
+                batch = callback.mix(batch)
+        return batch
+
+
+def one_hot(targets: Tensor, num_classes: int) -> Tensor:
+    """float32 (B, num_classes) of int64 (B,) labels (torch's own checks the range, which waits)."""
+    dense = torch.zeros(len(targets), num_classes, dtype=torch.float32, device=targets.device)
+    return dense.scatter_(1, targets[:, None], 1.0)

@@ -1,0 +1,76 @@
+"""The loaders Lightning sees: one for training, one for evaluation.
+
+Lightning (2.6) makes the first iterator of a run *before* it says which epoch it is, and makes one
+more only to see whether it can; so `__iter__` is a generator, which reads the epoch when the first
+batch is asked for. It calls `set_epoch` on `loader.sampler` only, hence `sampler`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from mixlab.data.plan import EvalPlan, Key, TrainPlan
+from mixlab.mixing import Batch
+
+Fetch = Callable[[Iterable[Key]], Iterable[Batch]]  # `batches` of a data set
+
+
+class TrainLoader:
+    """The training batches of one epoch after the other, each with its address.
+
+    `set_epoch` says which epoch comes next. The state is the epoch and the number of batches
+    handed out of it, so an epoch that was cut off goes on where it stood.
+    """
+
+    def __init__(self, plan: TrainPlan, fetch: Fetch) -> None:
+        self.plan = plan
+        self.fetch = fetch
+        self.epoch = 0
+        self.position = 0
+        self._resume: dict[str, int] = {}
+
+    @property
+    def sampler(self) -> "TrainLoader":
+        return self
+
+    @property
+    def batch_sampler(self) -> None:
+        return None
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.position = self._first()
+        for batch in self.fetch(self.plan.batches(self.epoch, self.position)):
+            self.position += 1
+            yield batch
+
+    def _first(self) -> int:
+        """The batch to start with: not the first, only when an epoch that was cut off goes on."""
+        resume, self._resume = self._resume, {}
+        goes_on = resume.get("epoch") == self.epoch and resume["position"] < len(self)
+        return resume["position"] if goes_on else 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._resume = dict(state)
+        self.epoch, self.position = state["epoch"], state["position"]
+
+
+class EvalLoader:
+    """The same batches every time, without an address: nothing is ever mixed in them."""
+
+    def __init__(self, plan: EvalPlan, fetch: Fetch) -> None:
+        self.plan = plan
+        self.fetch = fetch
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from self.fetch(self.plan.batches())

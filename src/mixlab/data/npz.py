@@ -1,0 +1,81 @@
+"""Reading `.npz` files in the MedMNIST layout.
+
+`train_images` uint8 (N, H, W) or (N, H, W, C) and `train_labels` integer (N,) or (N, 1), and the
+same for `val_` and `test_`, which may be missing. An optional `class_names` names the classes.
+"""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LAYOUT = "train_images (uint8, N x H x W or N x H x W x C) and train_labels (integers, N or N x 1)"
+MAX_CHANNELS = 16  # a fourth axis that is longer is depth
+
+
+def read_npz(path: str | Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Read one split of a file.
+
+    Returns:
+        uint8 images (N, H, W) or (N, H, W, C), integer labels (N,) and the names of the classes
+        (empty if the file has none). A split other than `train` that the file lacks is empty.
+
+    Raises:
+        ValueError: naming file, key and remedy, for anything that is not as above.
+    """
+    path = Path(path).expanduser()
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return read_split(file, split, path)
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {path}; set data.path to an .npz file") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged or not an .npz file ({error}); fetch or write it again"
+        ) from error
+
+
+def read_split(file: Any, split: str, path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    names = tuple(str(name) for name in file["class_names"]) if "class_names" in file else ()
+    present = f"{split}_images" in file and f"{split}_labels" in file
+    if not present and split == "train":
+        raise ValueError(f"{path} has {', '.join(file.files) or 'nothing'}; it needs {LAYOUT}")
+    if not present:
+        return np.zeros((0, 1, 1), np.uint8), np.zeros(0, np.int64), names
+    images = check_images(file[f"{split}_images"], f"{split}_images of {path}")
+    targets = check_labels(file[f"{split}_labels"], f"{split}_labels of {path}")
+    if len(images) != len(targets):
+        raise ValueError(
+            f"{path} has {len(images)} {split}_images but {len(targets)} {split}_labels; "
+            "each image needs one label"
+        )
+    return images, targets, names
+
+
+def check_images(images: np.ndarray, where: str) -> np.ndarray:
+    shape = images.shape
+    if images.ndim == 4 and shape[1] in (1, 3) and shape[3] > MAX_CHANNELS:
+        raise ValueError(f"{where} have shape {shape}; put the channels last, as N x H x W x C")
+    if images.ndim == 5 or (images.ndim == 4 and shape[3] > MAX_CHANNELS):
+        raise ValueError(
+            f"{where} are 3-D volumes, their shape being {shape}; mixlab takes 2-D images, so cut "
+            "slices out of them first"
+        )
+    if images.ndim not in (3, 4) or 0 in shape:
+        raise ValueError(f"{where} have shape {shape}; it must be N x H x W or N x H x W x C")
+    if images.dtype != np.uint8:
+        raise ValueError(f"{where} are {images.dtype}; they must be uint8, from 0 to 255")
+    return images
+
+
+def check_labels(labels: np.ndarray, where: str) -> np.ndarray:
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise ValueError(
+            f"{where} are multi-label ({labels.shape[1]} columns); mixlab takes one class an image"
+        )
+    labels = labels.reshape(-1)
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"{where} are {labels.dtype}; they must be integers counted from 0")
+    return labels

@@ -1,0 +1,90 @@
+"""Which rows stand in which batch, of which epoch, on which rank: pure functions, no state.
+
+The batch size counts the rows of all ranks together. Each such global batch is dealt out like a
+hand of cards, so one process and many see the same global batches, and every rank has the same
+number of them (a rank that waits for a batch the others have not would wait for ever).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixlab.mixing import Address, Purpose, stream
+
+Key = tuple[Address | None, np.ndarray]  # where a batch stands, and its int64 (B,) rows
+
+
+def check_positive(name: str, value: int) -> None:
+    """Raise ValueError unless `value` is a whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number > 0, got {value!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainPlan:
+    """Shuffled anew each epoch, the order being a function of (seed, epoch) alone.
+
+    The last batch is smaller where the batch size does not divide the rows. Where it has fewer
+    rows than there are ranks, the ranks left over take rows of it a second time.
+    """
+
+    rows: np.ndarray  # int64 (N,) of the data set
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = True
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        check_positive("data.batch_size", self.batch_size)
+        if self.batch_size < self.world_size:
+            raise ValueError(
+                f"data.batch_size={self.batch_size} counts the rows of all {self.world_size} "
+                f"processes together; it must be at least {self.world_size}"
+            )
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """int64 (N,) rows in the order of an epoch."""
+        if not self.shuffle:
+            return self.rows
+        return stream(Address(self.seed, 0, epoch, 0), Purpose.ORDER).permutation(self.rows)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Key]:
+        """The batches of this rank in an epoch, from number `start` on."""
+        order = self.order(epoch)
+        for number in range(start, len(self)):
+            rows = order[number * self.batch_size :][: self.batch_size]
+            mine = rows[self.rank % len(rows) :: self.world_size]
+            yield Address(self.seed, self.rank, epoch, number), mine
+
+
+@dataclass(frozen=True, eq=False)
+class EvalPlan:
+    """Every row exactly once over all ranks, in order, in batches of nearly equal size."""
+
+    rows: np.ndarray
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        check_positive("data.eval_batch_size", self.batch_size)
+        if 0 < len(self.rows) < self.world_size:
+            raise ValueError(
+                f"{len(self.rows)} rows cannot be dealt out to {self.world_size} processes; "
+                "evaluate on fewer devices"
+            )
+
+    def __len__(self) -> int:
+        return min(math.ceil(len(self.rows) / self.batch_size), len(self.rows) // self.world_size)
+
+    def batches(self) -> Iterator[Key]:
+        """The batches of this rank."""
+        parts = np.array_split(self.rows, max(1, len(self)) * self.world_size)
+        for rows in parts[self.rank :: self.world_size][: len(self)]:
+            yield None, rows

@@ -1,0 +1,33 @@
+"""Mixing: draw a `Blend` for a batch, then apply it. Knows numpy and torch, nothing else.
+
+    blend = Policy(probability=0.5).draw(Mixup(alpha=0.2), images, targets, Address(seed, 0, epoch, step))
+    images, targets = blend.mix(images, targets)
+"""
+
+from mixlab.mixing.batch import Batch, Guests
+from mixlab.mixing.blend import Blend
+from mixlab.mixing.combine import compose, select
+from mixlab.mixing.masks import Boxes
+from mixlab.mixing.methods import CutMix, Cutout, Method, Mixup, OneOf, Sequence
+from mixlab.mixing.policy import Policy
+from mixlab.mixing.stream import Address, Purpose, stream, torch_seed
+
+__all__ = [
+    "Address",
+    "Batch",
+    "Blend",
+    "Boxes",
+    "CutMix",
+    "Cutout",
+    "Guests",
+    "Method",
+    "Mixup",
+    "OneOf",
+    "Policy",
+    "Purpose",
+    "Sequence",
+    "compose",
+    "select",
+    "stream",
+    "torch_seed",
+]

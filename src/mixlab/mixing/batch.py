@@ -1,0 +1,53 @@
+"""What a training loader yields: rows, their targets and the address that all draws follow from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+from torch import Tensor
+
+from mixlab.mixing.stream import Address
+
+
+class _Pinnable:
+    """Gives a dataclass of tensors the `pin_memory` that torch's loaders look for."""
+
+    def pin_memory(self) -> Self:
+        """A copy whose tensors lie in page-locked memory."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))  # pyright: ignore
+        pinned = {name: value.pin_memory() for name, value in values if hasattr(value, "pin_memory")}
+        return replace(self, **pinned)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass
+class Guests(_Pinnable):
+    """Rows beyond the batch that may feed it: images (G, ...), targets as the batch's, index (G,)."""
+
+    images: Tensor
+    targets: Tensor
+    index: Tensor | None = None
+
+
+@dataclass
+class Batch(_Pinnable):
+    """One batch; `images, targets = batch` unpacks it in anybody's training step.
+
+    Attributes:
+        images: (B, ...) uint8 from the loader, float after the transfer to the device.
+        targets: (B,) int64 classes, or (B, C) float in training after the transfer.
+        address: where the batch stands; None in validation, test and prediction: never mixed.
+        index: (B,) int64, the rows of the data set.
+        guests: rows beyond the batch that may be partners.
+
+    Not frozen, because Lightning's transfer to the device rebuilds a dataclass field by field.
+    """
+
+    images: Tensor
+    targets: Tensor
+    address: Address | None = None
+    index: Tensor | None = None
+    guests: Guests | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        yield self.images
+        yield self.targets

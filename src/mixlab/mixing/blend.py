@@ -1,0 +1,164 @@
+"""Blend: what was drawn for one batch, and how it is applied to images and to targets.
+
+    mixed image  = sum over k of mask_k * view_k(images[source_k])
+    mixed target = sum over k of share_k * targets[source_k]
+"""
+
+from dataclasses import dataclass
+from typing import Self, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """Sources, masks and shares of the B rows that come out of R >= B rows.
+
+    Attributes:
+        source: (B, K) int64 on the CPU, the rows that feed each row; column 0 is the row itself.
+        mask: (B|1, K, *S), S broadcast against the trailing dimensions of the images as usual (flat
+            masks have none), or `Boxes`. Over the sources it sums to one, except where content is
+            erased; with two sources a flat mask always sums to one.
+        share: (B|1, K) float32 on the CPU, weights in the label, summing to one; the mean of the mask
+            unless the method says otherwise. On the CPU, so that logging it never waits for a GPU.
+        warp: None or (B, K, 2, 3), affine views of the partners as in `F.affine_grid`; the identity
+            (always so in column 0) leaves a row exactly as it is.
+    """
+
+    source: Tensor
+    mask: Mask
+    share: Tensor = cast(Tensor, None)
+    warp: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.share is None:
+            object.__setattr__(self, "share", mean_share(self.mask))
+
+    @classmethod
+    def identity(cls, num_rows: int) -> Self:
+        """The blend that leaves `num_rows` rows as they are."""
+        return cls(torch.arange(num_rows)[:, None], torch.ones(1, 1))
+
+    @classmethod
+    def pair(cls, partners: np.ndarray, mask: Mask, share: Tensor | None = None) -> Self:
+        """Each row with one partner; `partners` (B,) int64, `mask` as above with K = 2."""
+        partner = torch.from_numpy(partners)
+        source = torch.stack([torch.arange(len(partner)), partner], dim=1)
+        return cls(source, mask, cast(Tensor, share))
+
+    @property
+    def num_rows(self) -> int:
+        """B, the rows that come out."""
+        return self.source.shape[0]
+
+    @property
+    def num_sources(self) -> int:
+        """K, the sources of each row."""
+        return self.source.shape[1]
+
+    @property
+    def own_share(self) -> Tensor:
+        """(B,) label weight that each row keeps, whichever column it comes through."""
+        return ((self.source == self.source[:, :1]) * self.share).sum(1)
+
+    def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Both operations: the mixed images and the mixed targets."""
+        return self.images(images), self.targets(targets)
+
+    def images(self, images: Tensor) -> Tensor:
+        """The (B, ...) mixture of (R, ...) float `images`, in their dtype; they are not written to.
+
+        Dense targets, segmentation masks as one-hot planes, are mixed by this operation too.
+        Raises ValueError for images that are not float, or of another size than the blend's boxes.
+        """
+        if not images.is_floating_point():
+            dtype = str(images.dtype).removeprefix("torch.")
+            raise ValueError(f"images must be float, got {dtype}; mix after images.float() / 255")
+        if isinstance(self.mask, Boxes):
+            self.mask.check_size(images)
+            if _copies_boxes(images) and self.warp is None:
+                return self._paste(images, self.mask)
+        if self.num_sources == 2 and (is_flat(self.mask) or isinstance(self.mask, Boxes)):
+            return self._lerp(images, painted(self.mask, images.device)[:, 0])
+        return self._sum(images)
+
+    def targets(self, targets: Tensor) -> Tensor:
+        """The (B, C) mixture of (R, C) float `targets`, at least float32."""
+        if not targets.is_floating_point():
+            raise ValueError(f"targets must be float, got {targets.dtype}; give one-hot rows")
+        at_least_float32 = torch.promote_types(targets.dtype, torch.float32)
+        return Blend(self.source, self.share).images(targets.to(at_least_float32))
+
+    def where(self, rows: np.ndarray | Tensor) -> "Blend":
+        """The blend that leaves the rows that are not chosen, False in `rows` (B,), as they are."""
+        chosen = torch.as_tensor(rows)
+        if chosen.all():
+            return self
+        first = torch.eye(1, self.num_sources)
+        if isinstance(self.mask, Boxes):
+            mask = self.mask.where(chosen)
+        else:
+            mask = _choose(chosen, self.mask, first)
+        source = torch.where(chosen[:, None], self.source, self.source[:, :1])
+        return Blend(source, mask, torch.where(chosen[:, None], self.share, first), self.warp)
+
+    def _lerp(self, images: Tensor, own: Tensor) -> Tensor:
+        """Two sources whose masks sum to one: one copy and one pass."""
+        return self._view(images, 1).lerp_(images[: self.num_rows], _fit(own, images))
+
+    def _paste(self, images: Tensor, boxes: Boxes) -> Tensor:
+        """On the CPU: copy the boxes, which is faster than to paint and blend them."""
+        if bool((boxes.outside[:, 0] == 1).all()):
+            mixed = images[: self.num_rows].clone()
+        else:
+            mixed = self._lerp(images, boxes.outside[:, 0])
+        boxes.fill(mixed, images, self.source)
+        return mixed
+
+    def _sum(self, images: Tensor) -> Tensor:
+        """The general case, a pass for each source."""
+        mask = painted(self.mask, images.device)
+        total = images[: self.num_rows] * _fit(mask[:, 0], images)
+        for k in range(1, self.num_sources):
+            total = total.addcmul_(self._view(images, k), _fit(mask[:, k], images))
+        return total
+
+    def _view(self, images: Tensor, k: int) -> Tensor:
+        """A new (B, ...) tensor: source k of each row, warped where the blend says so."""
+        rows = images.index_select(0, self.source[:, k].to(images.device, non_blocking=True))
+        return rows if self.warp is None else _warped(rows, self.warp[:, k])
+
+
+def _fit(weight: Tensor, images: Tensor) -> Tensor:
+    """`weight` (B|1, *S) shaped and cast to be multiplied with `images` (B, ...)."""
+    rows, *size = weight.shape
+    missing = images.ndim - weight.ndim
+    weight = weight.to(images.device, images.dtype, non_blocking=True)
+    return weight.reshape(rows, *[1] * missing, *size)
+
+
+def _choose(rows: Tensor, mask: Tensor, first: Tensor) -> Tensor:
+    """`mask` in the chosen rows, all weight on the first source in the others."""
+    shape = (-1, *[1] * (mask.ndim - 1))
+    own = first.view(1, -1, *shape[2:]).to(mask)
+    return torch.where(rows.view(shape).to(mask.device, non_blocking=True), mask, own)
+
+
+def _warped(rows: Tensor, warp: Tensor) -> Tensor:
+    """`rows` (B, C, H, W) resampled through `warp` (B, 2, 3); rows under the identity stay exact."""
+    moved = (warp != torch.eye(2, 3)).flatten(1).any(1).view(-1, 1, 1, 1)
+    grid = F.affine_grid(warp.to(rows), list(rows.shape), align_corners=False)
+    view = F.grid_sample(rows, grid, padding_mode="border", align_corners=False)
+    return torch.where(moved.to(rows.device, non_blocking=True), view, rows)
+
+
+def _copies_boxes(images: Tensor) -> bool:
+    """Whether boxes are copied one by one: on a CPU, where no graph is being recorded."""
+    if torch.compiler.is_compiling() or images.requires_grad:
+        return False
+    return images.device.type == "cpu"

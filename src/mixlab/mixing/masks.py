@@ -1,0 +1,133 @@
+"""Masks: the share of each source at each pixel, as tensors (B|1, K, *S) or as boxes not yet painted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """One rectangle a row: inside it the second source, or nothing where there is only one source.
+
+    Kept as edges and painted only when and where it is applied; on a CPU it never is.
+
+    Attributes:
+        edges: (B|1, 4) int64 on the CPU: top, bottom, left, right in pixels, ends excluded.
+        outside: (B|1, K) float32 on the CPU, K 1 or 2: shares outside the box, summing to one.
+        height, width: of the images in pixels.
+    """
+
+    edges: Tensor
+    outside: Tensor
+    height: int
+    width: int
+
+    def paint(self, device: torch.device | str = "cpu") -> Tensor:
+        """The mask itself: (B|1, K, H, W) float32."""
+        inside = torch.zeros(self.outside.shape[1])
+        inside[1:] = 1.0
+        values = (inside.view(1, -1, 1, 1), self.outside[:, :, None, None])
+        filled, rest = (value.to(device, non_blocking=True) for value in values)
+        return torch.where(self.inside(device)[:, None], filled, rest)
+
+    def inside(self, device: torch.device | str = "cpu") -> Tensor:
+        """True in the box: (B|1, H, W) bool."""
+        top, bottom, left, right = self.edges.to(device, non_blocking=True)[:, :, None].unbind(1)
+        row = torch.arange(self.height, device=device)
+        column = torch.arange(self.width, device=device)
+        rows = (row >= top) & (row < bottom)
+        columns = (column >= left) & (column < right)
+        return rows[:, :, None] & columns[:, None, :]
+
+    def area_fraction(self) -> Tensor:
+        """Share of the picture that lies in the box: (B|1, 1) float64."""
+        top, bottom, left, right = self.edges.to(torch.float64).split(1, dim=1)
+        return (bottom - top) * (right - left) / (self.height * self.width)
+
+    def mean(self) -> Tensor:
+        """Mean of the mask of each source: (B|1, K) float32, exact, nothing painted."""
+        area = self.area_fraction()
+        mean = self.outside * (1 - area)
+        mean[:, 1:] += area
+        return mean.float()
+
+    def check_size(self, images: Tensor) -> None:
+        """Raise ValueError unless the last two dimensions of `images` are the boxes' picture."""
+        height, width = images.shape[-2:]
+        if images.ndim < 3 or (height, width) != (self.height, self.width):
+            size = f"{self.height}x{self.width}"
+            raise ValueError(f"drawn for pictures of {size}, got shape {tuple(images.shape)}; draw anew")
+
+    def fill(self, mixed: Tensor, images: Tensor, source: Tensor) -> None:
+        """Write the boxes of `mixed` (B, ..., H, W), from the second source in `images` or zero."""
+        partners = source[:, 1].tolist() if source.shape[1] == 2 else [None] * len(source)
+        edges = self.edges.tolist()
+        if len(edges) == 1:
+            top, bottom, left, right = edges[0]
+            box = (..., slice(top, bottom), slice(left, right))
+            mixed[box] = images[box].index_select(0, source[:, 1]) if source.shape[1] == 2 else 0
+            return
+        target, origin = _array(mixed), _array(images)
+        for row, (partner, (top, bottom, left, right)) in enumerate(zip(partners, edges, strict=True)):
+            box = (..., slice(top, bottom), slice(left, right))
+            target[row][box] = 0 if partner is None else origin[partner][box]
+
+    def where(self, rows: Tensor) -> "Boxes":
+        """Boxes that are empty, with everything the row's own, in rows that are not chosen."""
+        own = torch.eye(1, self.outside.shape[1])
+        outside = torch.where(rows[:, None], self.outside, own)
+        return Boxes(self.edges * rows[:, None], outside, self.height, self.width)
+
+
+Mask = Tensor | Boxes
+
+
+def _array(images: Tensor) -> np.ndarray:
+    """The memory of `images` as numpy sees it; 16-bit floats, some unknown to numpy, as their bits."""
+    return (images.view(torch.int16) if images.itemsize == 2 else images).numpy()
+
+
+def is_flat(mask: Mask) -> bool:
+    """Whether the mask is one number a row and source: (B|1, K)."""
+    return isinstance(mask, Tensor) and mask.ndim == 2
+
+
+def painted(mask: Mask, device: torch.device | str) -> Tensor:
+    """The mask as a tensor (B|1, K, *S) on `device`."""
+    if isinstance(mask, Boxes):
+        return mask.paint(device)
+    return mask.to(device, non_blocking=True)
+
+
+def mean_share(mask: Mask) -> Tensor:
+    """Mean of the mask of each source: (B|1, K) float32 on the CPU."""
+    if isinstance(mask, Boxes):
+        return mask.mean()
+    if mask.ndim == 2:
+        return mask.float().cpu()
+    return mask.flatten(2).mean(2, dtype=torch.float64).float().cpu()
+
+
+def clipped_boxes(
+    side_fraction: np.ndarray | float,
+    num_boxes: int,
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    min_side: int = 0,
+) -> Tensor:
+    """Edges (num_boxes, 4) of boxes with a uniform whole-pixel centre, clipped at the border.
+
+    The rule of the CutMix authors: half a side is floor(side_fraction * length / 2), so that sides
+    are even before they are clipped. `min_side=1` makes one pixel of a side of none.
+    """
+    low_high = []
+    for length in (height, width):
+        half = np.floor(np.asarray(side_fraction) * length / 2).astype(np.int64)
+        centre = rng.integers(length, size=num_boxes)
+        low = np.maximum(centre - half, 0)
+        high = np.minimum(centre + half, length)
+        low_high += [low, np.maximum(high, low + min_side)]
+    return torch.from_numpy(np.stack(low_high, axis=1))

@@ -1,0 +1,10 @@
+"""The mixing methods; each is a frozen dataclass called as `method(images, targets, rng, partners)`."""
+
+from mixlab.mixing.methods.cutmix import CutMix
+from mixlab.mixing.methods.cutout import Cutout
+from mixlab.mixing.methods.method import Method
+from mixlab.mixing.methods.mixup import Mixup
+from mixlab.mixing.methods.one_of import OneOf
+from mixlab.mixing.methods.sequence import Sequence
+
+__all__ = ["CutMix", "Cutout", "Method", "Mixup", "OneOf", "Sequence"]

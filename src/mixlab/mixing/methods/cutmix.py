@@ -1,0 +1,58 @@
+"""CutMix: a rectangle of the partner is pasted over the row, the label follows its area.
+
+Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features, 2019,
+https://arxiv.org/abs/1905.04899, eqs. 1-2: a box of sides sqrt(1 - lam) of the picture's, lam ~
+Beta(alpha, alpha), around a uniform pixel. The box is clipped at the border and the label weighed by
+what is left of it, as in the authors' code.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab.mixing import checks
+from mixlab.mixing.blend import Blend
+from mixlab.mixing.masks import Boxes, clipped_boxes
+from mixlab.mixing.methods.method import own_shares, picture_size
+from mixlab.mixing.partners import partner_columns
+
+
+@dataclass(frozen=True)
+class CutMix:
+    """Mixes (R, C, H, W) images of any aspect ratio.
+
+    Attributes:
+        alpha: > 0, of Beta(alpha, alpha), from which the own share *before clipping* is drawn; with
+            alpha 1 a row keeps 0.70 of itself on average, not 0.50.
+        per_row: draw a box for each row, or one for the batch as in the authors' code.
+        min_side: 0, or 1: where a side comes out as no pixel it becomes one.
+    """
+
+    alpha: float
+    per_row: bool = True
+    min_side: int = 0
+    num_partners: ClassVar[int] = 1
+    label_differs: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        checks.positive("alpha", self.alpha, "1.0 is usual; probability=0 mixes nothing")
+        checks.flag("per_row", self.per_row)
+        checks.one_of("min_side", self.min_side, (0, 1))
+
+    def __call__(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        rng: np.random.Generator,
+        partners: np.ndarray | None = None,
+    ) -> Blend:
+        """See `Method`; raises ValueError for images without height and width."""
+        height, width = picture_size(images, "CutMix")
+        partner = partner_columns(partners, images, rng)[:, 0]
+        num_boxes = len(partner) if self.per_row else 1
+        side_fraction = np.sqrt(1 - own_shares(self.alpha, rng, num_boxes))
+        edges = clipped_boxes(side_fraction, num_boxes, height, width, rng, self.min_side)
+        return Blend.pair(partner, Boxes(edges, torch.tensor([[1.0, 0.0]]), height, width))

@@ -1,0 +1,53 @@
+"""Cutout: a square of the row is erased to zero, the label stays.
+
+DeVries & Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017,
+https://arxiv.org/abs/1708.04552: a square around a uniform pixel, clipped at the border.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab.mixing import checks
+from mixlab.mixing.blend import Blend
+from mixlab.mixing.masks import Boxes, clipped_boxes
+from mixlab.mixing.methods.method import picture_size
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """Erases from (R, C, H, W) images; zero is the mean where images are normalised, black elsewhere.
+
+    Attributes:
+        side_fraction: in (0, 1], side of the square as a fraction of the shorter side of the picture,
+            rounded down to an even number of pixels; the paper's 16 of CIFAR-10's 32 pixels are 0.5.
+        per_row: draw a square for each row, as in the paper, or one for the batch.
+    """
+
+    side_fraction: float
+    per_row: bool = True
+    num_partners: ClassVar[int] = 1
+    label_differs: ClassVar[str | None] = "cutout erases part of a row and keeps its whole label"
+
+    def __post_init__(self) -> None:
+        remedy = "0.5 is the paper's for CIFAR-10; probability=0 erases nothing"
+        checks.fraction("side_fraction", self.side_fraction, remedy, zero=False)
+        checks.flag("per_row", self.per_row)
+
+    def __call__(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        rng: np.random.Generator,
+        partners: np.ndarray | None = None,
+    ) -> Blend:
+        """See `Method`; raises ValueError for images without height and width."""
+        height, width = picture_size(images, "Cutout")
+        num_rows = images.shape[0] if partners is None else len(partners)
+        num_boxes = num_rows if self.per_row else 1
+        edges = clipped_boxes(self.side_fraction, num_boxes, height, width, rng)
+        boxes = Boxes(edges, torch.ones(1, 1), height, width)
+        return Blend(torch.arange(num_rows)[:, None], boxes, share=torch.ones(1, 1))

@@ -1,0 +1,48 @@
+"""mixup: a convex combination of two rows and of their labels.
+
+Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018, https://arxiv.org/abs/1710.09412, eq. 1:
+x~ = lam * x_i + (1 - lam) * x_j and y~ = lam * y_i + (1 - lam) * y_j with lam ~ Beta(alpha, alpha).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab.mixing import checks
+from mixlab.mixing.blend import Blend
+from mixlab.mixing.methods.method import own_shares
+from mixlab.mixing.partners import partner_columns
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Mixes rows of any rank: images, signals, tables, point clouds.
+
+    Attributes:
+        alpha: > 0, of Beta(alpha, alpha), from which the own share is drawn.
+        per_row: draw a share for each row, or one for the batch as in the paper's code.
+    """
+
+    alpha: float
+    per_row: bool = True
+    num_partners: ClassVar[int] = 1
+    label_differs: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        checks.positive("alpha", self.alpha, "0.2 is usual, 1.0 uniform; probability=0 mixes nothing")
+        checks.flag("per_row", self.per_row)
+
+    def __call__(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        rng: np.random.Generator,
+        partners: np.ndarray | None = None,
+    ) -> Blend:
+        """See `Method`."""
+        partner = partner_columns(partners, images, rng)[:, 0]
+        own = own_shares(self.alpha, rng, len(partner) if self.per_row else 1)
+        return Blend.pair(partner, torch.from_numpy(np.stack([own, 1 - own], 1).astype(np.float32)))

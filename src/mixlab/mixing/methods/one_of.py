@@ -1,0 +1,68 @@
+"""OneOf: one of several methods, chosen by weight for each row or for the batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from mixlab.mixing import checks
+from mixlab.mixing.blend import Blend
+from mixlab.mixing.combine import select
+from mixlab.mixing.methods.method import Method
+from mixlab.mixing.partners import partner_columns
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Chooses among methods; itself a method.
+
+    Attributes:
+        methods: at least one.
+        weights: one number >= 0 for each method, not all 0, not necessarily summing to one; by
+            default all methods are equally likely.
+        per_row: choose for each row, or once for the batch.
+    """
+
+    methods: Sequence[Method]
+    weights: Sequence[float] | None = None
+    per_row: bool = True
+
+    def __post_init__(self) -> None:
+        checks.methods("methods", self.methods)
+        checks.weights("weights", self.weights, len(self.methods))
+        checks.flag("per_row", self.per_row)
+        object.__setattr__(self, "methods", tuple(self.methods))
+        object.__setattr__(self, "weights", self.weights and tuple(self.weights))
+
+    @property
+    def num_partners(self) -> int:
+        """The most that one of the methods uses."""
+        return max(method.num_partners for method in self.methods)
+
+    @property
+    def label_differs(self) -> str | None:
+        """What the methods say."""
+        said = [method.label_differs for method in self.methods if method.label_differs]
+        return "; ".join(said) or None
+
+    def __call__(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        rng: np.random.Generator,
+        partners: np.ndarray | None = None,
+    ) -> Blend:
+        """See `Method`."""
+        partners = partner_columns(partners, images, rng, self.num_partners)
+        if not self.per_row:
+            chosen = self.methods[self._choice(rng, 1)[0]]
+            return chosen(images, targets, rng, partners)
+        choice = self._choice(rng, len(partners))
+        blends = [method(images, targets, rng, partners) for method in self.methods]
+        return select(choice, blends, images.device)
+
+    def _choice(self, rng: np.random.Generator, num_draws: int) -> np.ndarray:
+        weights: Any = self.weights or [1.0] * len(self.methods)
+        return rng.choice(len(weights), size=num_draws, p=np.array(weights) / np.sum(weights))

@@ -1,0 +1,97 @@
+"""Policy: how often something is mixed, what of, when in training, and with whom."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from mixlab.mixing import checks
+from mixlab.mixing.blend import Blend
+from mixlab.mixing.methods.method import Method
+from mixlab.mixing.partners import PartnerRule, rule_from
+from mixlab.mixing.schedule import schedule_from
+from mixlab.mixing.stream import Address, Purpose, stream
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The knobs that every method shares.
+
+    Attributes:
+        probability: in [0, 1], of mixing what the gate lets through.
+        gate: `row` or `batch`: what the probability decides on; `{every: n}`: as `row`, and only the
+            rows of the data set whose number is > 0 and divisible by n.
+        schedule: factor on the probability: `constant`, `linear`, `cosine` or `{off_after: 0.9}`.
+        partners: a rule of `mixlab.mixing.partners` by name, or a callable like them.
+
+    Raises ValueError for a value outside of these.
+    """
+
+    probability: float = 1.0
+    gate: str | Mapping[str, int] = "row"
+    schedule: str | Mapping[str, float] = "constant"
+    partners: str | PartnerRule = "permutation"
+
+    def __post_init__(self) -> None:
+        checks.fraction("probability", self.probability, "0 mixes nothing, 1 everything")
+        _check_gate(self.gate)
+        schedule_from(self.schedule)
+        rule_from(self.partners)
+
+    def rate(self, progress: float) -> float:
+        """The probability in effect at `progress` of the training, in [0, 1]."""
+        return self.probability * schedule_from(self.schedule)(min(max(progress, 0.0), 1.0))
+
+    def draw(
+        self,
+        method: Method,
+        images: Tensor,
+        targets: Tensor,
+        address: Address,
+        *,
+        progress: float = 0.0,
+        index: Tensor | None = None,
+        num_rows: int | None = None,
+        position: int = 0,
+    ) -> Blend:
+        """Draw the blend of one batch.
+
+        Args:
+            images, targets: (R, ...) and (R, C) float: the batch's rows, then the guests.
+            address: of the batch; with `position`, of the callback among several, it fixes all draws.
+            progress: of the training, in [0, 1].
+            index: (B,) rows of the data set, for `gate={every: n}`.
+            num_rows: B; all R rows by default.
+
+        The gate draws first, then the partners, then the method, and the gate always draws the same
+        amount: runs that differ in one of them share the draws of those before it, and runs that
+        differ in probability share all.
+        """
+        num_rows = images.shape[0] if num_rows is None else num_rows
+        rng = stream(address, Purpose.MIXING + position)
+        chosen = self._gate(rng.random(num_rows), self.rate(progress), index)
+        if not chosen.any():
+            return Blend.identity(num_rows)
+        rule = rule_from(self.partners)
+        columns = [rule(images, targets, rng, num_rows) for _ in range(method.num_partners)]
+        return method(images, targets, rng, np.stack(columns, axis=1)).where(chosen)
+
+    def _gate(self, chance: np.ndarray, rate: float, index: Tensor | None) -> np.ndarray:
+        """(B,) bool, the rows that are mixed, from uniform numbers `chance` (B,)."""
+        if self.gate == "batch":
+            return np.broadcast_to(chance[:1] < rate, chance.shape)
+        if self.gate == "row":
+            return chance < rate
+        if index is None:
+            raise ValueError(f"gate={self.gate} needs the rows' index; give index, or gate='row'")
+        number = index.cpu().numpy()
+        return (chance < rate) & (number > 0) & (number % self.gate["every"] == 0)
+
+
+def _check_gate(gate: Any) -> None:
+    every = gate.get("every") if isinstance(gate, Mapping) and list(gate) == ["every"] else None
+    if gate in ("row", "batch") if isinstance(gate, str) else type(every) is int and every > 0:
+        return
+    raise ValueError(f"gate must be row, batch or {{every: n}} with whole n > 0, got {gate!r}")

@@ -1,0 +1,42 @@
+"""Schedules: a factor on the probability as training goes on, from its progress in [0, 1]."""
+
+from collections.abc import Callable, Mapping
+from math import cos, pi
+from typing import Any
+
+from mixlab.mixing import checks
+
+Schedule = Callable[[float], float]
+
+
+def constant(progress: float) -> float:
+    """1 throughout."""
+    return 1.0
+
+
+def linear(progress: float) -> float:
+    """Falls from 1 to 0 along a line."""
+    return 1.0 - progress
+
+
+def cosine(progress: float) -> float:
+    """Falls from 1 to 0 along half a cosine: slowly, fast, slowly."""
+    return 0.5 * (1.0 + cos(pi * progress))
+
+
+def off_after(fraction: float) -> Schedule:
+    """1 while progress is below `fraction` of the training, in (0, 1], then 0."""
+    checks.fraction("off_after", fraction, "0.9 mixes for the first 90 % of training", zero=False)
+    return lambda progress: 1.0 if progress < fraction else 0.0
+
+
+_NAMED: dict[str, Schedule] = {"constant": constant, "linear": linear, "cosine": cosine}
+
+
+def schedule_from(spec: Any) -> Schedule:
+    """The schedule of a config: `constant`, `linear`, `cosine` or `{off_after: 0.9}`."""
+    if isinstance(spec, str) and spec in _NAMED:
+        return _NAMED[spec]
+    if isinstance(spec, Mapping) and list(spec) == ["off_after"]:
+        return off_after(spec["off_after"])
+    raise ValueError(f"schedule must be {', '.join(_NAMED)} or {{off_after: 0.9}}, got {spec!r}")

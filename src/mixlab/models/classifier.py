@@ -1,0 +1,128 @@
+"""The LightningModule: a network, a loss, an optimizer. It knows nothing of mixing."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mixlab.models.losses import LOSSES, widened
+from mixlab.models.optimizers import parameter_groups
+from mixlab.models.tally import Tally
+
+STAGES = ("train", "val", "test")
+
+
+class ImageClassifier(pl.LightningModule):
+    """Train a network to tell classes apart, from dense or soft labels.
+
+    Each stage logs `<stage>/loss` and `<stage>/accuracy` once an epoch. In training the loss is
+    that of the mixed and smoothed labels, and a row counts as right if the largest logit is at the
+    largest share; in validation and test it is that of the plain labels.
+
+    Args:
+        network: (B, C, H, W) float images to (B, num_classes) logits.
+        optimizer: takes parameter groups, as `torch.optim.Adam` with its other arguments bound.
+        scheduler: takes the optimizer; it is stepped once an epoch.
+        num_classes: of the data, if known.
+        loss: `cross_entropy` or `binary_cross_entropy`.
+        label_smoothing: in [0, 1); of the training labels, after mixing.
+        weight_decay_on: what the optimizer's weight decay acts on: `all` parameters, `weights`
+            (without biases and normalisation) or `convolutions` (their kernels only).
+        channels_last: memory format in which CPUs and tensor cores convolve fastest.
+        compile: whether to run the network through `torch.compile`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Callable[[Iterable[Any]], Optimizer],
+        scheduler: Callable[[Optimizer], Any] | None = None,
+        *,
+        num_classes: int | None = None,
+        loss: str = "cross_entropy",
+        label_smoothing: float = 0.0,
+        weight_decay_on: str = "all",
+        channels_last: bool = True,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if loss not in LOSSES:
+            raise ValueError(f"model.loss must be one of {', '.join(LOSSES)}, got {loss!r}")
+        if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
+            raise ValueError(f"model.label_smoothing must be in [0, 1), got {label_smoothing!r}")
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self.layout)
+        if compile:
+            self.network.compile()  # in place, so that checkpoints keep their names
+        self.num_classes = num_classes
+        self.optimizer_factory = optimizer
+        self.scheduler_factory = scheduler
+        self.loss = LOSSES[loss]
+        self.label_smoothing = float(label_smoothing)
+        self.weight_decay_on = weight_decay_on
+        self.tallies = {stage: Tally() for stage in STAGES}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, num_classes) of float images (B, C, H, W)."""
+        return self.network(images.contiguous(memory_format=self.layout))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return self.step(batch, "train", smoothing=self.label_smoothing)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.step(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.step(batch, "test")
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        images, _ = batch
+        return self(images)
+
+    def step(self, batch: Any, stage: str, *, smoothing: float = 0.0) -> Tensor:
+        """The mean loss of a batch, which is counted in the stage's tally."""
+        images, targets = batch
+        logits, targets = widened(self(images), targets)
+        loss = self.loss(logits, targets, smoothing)
+        self.tallies[stage].add(loss, logits, targets)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.report("train")
+
+    def on_validation_epoch_end(self) -> None:
+        self.report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self.report("test")
+
+    def report(self, stage: str) -> None:
+        """Log the means of a stage and begin anew."""
+        tally, self.tallies[stage] = self.tallies[stage], Tally()
+        if tally.rows:
+            means = tally.means(self.total_over_ranks, self.device)
+            self.log_dict({f"{stage}/{name}": value for name, value in means.items()})
+
+    def total_over_ranks(self, values: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(values, reduce_op="sum")  # pyright: ignore
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["tally"] = self.tallies["train"].state()  # of an epoch that may be cut off
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        self.tallies["train"] = Tally(**checkpoint.get("tally", {}))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer_factory(parameter_groups(self.network, self.weight_decay_on))
+        if self.scheduler_factory is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self.scheduler_factory(optimizer)}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        if isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler):
+            super().lr_scheduler_step(scheduler, metric)
+        else:  # timm's are told which epoch comes next
+            scheduler.step(self.current_epoch + 1)

@@ -1,0 +1,83 @@
+"""Two small convolutional networks."""
+
+from torch import Tensor, nn
+
+from mixlab.data.spec import ImageSpec
+
+
+def check_smallest(spec: ImageSpec, pixels: int, network: str) -> None:
+    """Raise ValueError if the images are smaller than what the network can shrink."""
+    if min(spec.height, spec.width) < pixels:
+        raise ValueError(
+            f"{network} needs images of at least {pixels} x {pixels} pixels, got {spec.height} x "
+            f"{spec.width}; set data.image_size={max(32, pixels)}"
+        )
+
+
+def check_dropout(dropout: float) -> None:
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
+
+
+class CNN(nn.Sequential):
+    """Two convolutions and two dense layers: 18,762 parameters for grey images and 10 classes.
+
+    The network of the Keras example on mixup (keras.io/examples/vision/mixup), with Keras'
+    initial weights: Glorot-uniform kernels and zero biases.
+    """
+
+    def __init__(self, spec: ImageSpec, *, dropout: float = 0.2) -> None:
+        check_smallest(spec, 16, "CNN")
+        check_dropout(dropout)
+        super().__init__(
+            nn.Conv2d(spec.channels, 16, 5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Dropout(dropout),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(32, 128),
+            nn.ReLU(),
+            nn.Linear(128, spec.num_classes),
+        )
+        for layer in self:
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+
+
+class CNN6(nn.Module):
+    """Four convolutions and two dense layers: 1,082,186 parameters for CIFAR-10.
+
+    The first dense layer is sized by the image: 128 x 5 x 5 inputs at 32 x 32 pixels. Initial
+    weights are torch's. It gives logits; the sigmoid belongs to the loss.
+    """
+
+    def __init__(self, spec: ImageSpec) -> None:
+        check_smallest(spec, 16, "CNN6")
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(spec.channels, 64, 3),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(64, 128, 3),
+            nn.ReLU(),
+            nn.Conv2d(128, 128, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        height, width = (((side - 4) // 2 - 4) // 2 for side in (spec.height, spec.width))
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(128 * height * width, 256),
+            nn.ReLU(),
+            nn.Linear(256, spec.num_classes),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images))

@@ -1,0 +1,100 @@
+"""What weight decay acts on, and timm's optimizers and schedulers as classes.
+
+Optimizers and schedulers are configured by class, those of torch as they are.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+SMALLEST_DECAYED_NDIM = {"all": 0, "weights": 2, "convolutions": 3}
+
+
+def parameter_groups(network: nn.Module, weight_decay_on: str = "all") -> list[dict[str, Any]]:
+    """Groups of the trainable parameters: those that decay, and those whose weight decay is 0.
+
+    Convolution kernels have three dimensions or more, weights of dense layers two, biases and
+    normalisation one.
+    """
+    if weight_decay_on not in SMALLEST_DECAYED_NDIM:
+        raise ValueError(
+            f"model.weight_decay_on must be one of {', '.join(SMALLEST_DECAYED_NDIM)}, "
+            f"got {weight_decay_on!r}"
+        )
+    smallest = SMALLEST_DECAYED_NDIM[weight_decay_on]
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in trainable if parameter.ndim >= smallest]
+    others = [parameter for parameter in trainable if parameter.ndim < smallest]
+    groups = [{"params": decayed}]
+    return [*groups, {"params": others, "weight_decay": 0.0}] if others else groups
+
+
+class TimmOptimizer:
+    """An optimizer of timm's by its name: `lamb`, `lion`, `muon`, ...
+
+    Args:
+        name: as `timm.optim.list_optimizers()` has it.
+        lr: learning rate > 0.
+        weight_decay: >= 0.
+        kwargs: the optimizer's other arguments.
+    """
+
+    def __init__(self, name: str, *, lr: float, weight_decay: float = 0.0, **kwargs: Any) -> None:
+        from timm.optim import list_optimizers
+
+        names = list_optimizers()
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise ValueError(f"timm has no optimizer {name!r}{hint}")
+        self.name = name
+        self.arguments = {"lr": lr, "weight_decay": weight_decay, **kwargs}
+
+    def __call__(self, groups: Iterable[Any]) -> Optimizer:
+        from timm.optim import create_optimizer_v2
+
+        return create_optimizer_v2(list(groups), self.name, **self.arguments)
+
+
+class TimmScheduler:
+    """A schedule of timm's by its name, an epoch at a time, with its warm-up.
+
+    Args:
+        name: `cosine`, `tanh`, `step`, `multistep` or `poly`.
+        epochs: length of the training.
+        warmup_epochs: in which the rate climbs from `warmup_lr` to the optimizer's.
+        warmup_lr: learning rate of the first epoch, if there is a warm-up.
+        min_lr: where the schedule ends.
+        kwargs: the other arguments of `timm.scheduler.create_scheduler_v2`.
+    """
+
+    NAMES = ("cosine", "tanh", "step", "multistep", "poly")
+
+    def __init__(
+        self,
+        name: str = "cosine",
+        *,
+        epochs: int,
+        warmup_epochs: int = 0,
+        warmup_lr: float = 1e-5,
+        min_lr: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        if name not in self.NAMES:
+            raise ValueError(f"scheduler.name must be one of {', '.join(self.NAMES)}, got {name!r}")
+        self.arguments = {
+            "sched": name,
+            "num_epochs": epochs,
+            "warmup_epochs": warmup_epochs,
+            "warmup_lr": warmup_lr,
+            "min_lr": min_lr,
+            **kwargs,
+        }
+
+    def __call__(self, optimizer: Optimizer) -> Any:
+        from timm.scheduler import create_scheduler_v2
+
+        return create_scheduler_v2(optimizer, **self.arguments)[0]

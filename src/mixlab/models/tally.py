@@ -1,0 +1,36 @@
+"""Mean loss and accuracy of a stage, exact over batches of unequal size and over ranks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Tally:
+    """Sums over the rows seen, kept on the device: adding a batch costs a few small operations."""
+
+    rows: int = 0
+    loss: Tensor | float = 0.0  # summed over the rows
+    correct: Tensor | int = 0
+
+    def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Count a batch: its mean loss, logits (B, C), and targets (B,) or (B, C)."""
+        classes = targets.argmax(1) if targets.ndim == 2 else targets
+        self.correct = self.correct + (logits.detach().argmax(1) == classes).sum()
+        self.loss = self.loss + loss.detach() * len(logits)
+        self.rows += len(logits)
+
+    def means(self, total: Callable[[Tensor], Tensor], device: torch.device) -> dict[str, Tensor]:
+        """`loss` and `accuracy` over all ranks, `total` being the sum over them.
+
+        Accuracy is the share of rows whose largest logit is at the largest target.
+        """
+        sums = [torch.as_tensor(value) for value in (self.loss, self.correct, self.rows)]
+        loss, correct, rows = total(torch.stack([s.to(device, torch.float32) for s in sums]))
+        return {"loss": loss / rows, "accuracy": correct / rows}
+
+    def state(self) -> dict[str, float]:
+        """The sums as plain numbers, to make a `Tally` of again."""
+        return {"rows": self.rows, "loss": float(self.loss), "correct": int(self.correct)}

@@ -1,0 +1,226 @@
+"""From runs to compared arms: blocks of arms that differ in one thing and in nothing else.
+
+What may differ is mixing, unless the question says otherwise. One arm of a block is its baseline.
+"""
+
+import difflib
+import statistics as plain
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from mixlab.reporting import arms as words
+from mixlab.reporting import notes
+from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, finished, results
+from mixlab.reporting.records import STATUSES, Found, Run, number, one_line
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A configuration without its seed, and its runs."""
+
+    label: str
+    settings: words.Settings
+    runs: tuple[Run, ...]  # by seed; those that did not finish as well
+    results: Mapping[str, Result]  # by checkpoint
+    cost: float | None  # median seconds per epoch
+    cost_ratio: float | None  # to the baseline's
+
+
+@dataclass(frozen=True)
+class Block:
+    """Arms that are compared with each other, the baseline first."""
+
+    title: str
+    arms: tuple[Arm, ...]
+    baseline: Arm | None  # None where the one that was asked for is not here
+    checkpoints: tuple[str, ...]  # those that have values; the first is the headline
+    notes: tuple[str, ...]  # what a reader must know before believing the numbers
+
+    @property
+    def headline(self) -> str:
+        """The checkpoint the verdict is about: chosen on validation where there is one."""
+        return self.checkpoints[0] if self.checkpoints else "last"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything a report says."""
+
+    question: Question
+    blocks: tuple[Block, ...]
+    runs: tuple[Run, ...]  # all that were found
+    sweeps: tuple[Path, ...]
+    notes: tuple[str, ...]  # about runs that belong to no block
+
+    @cached_property
+    def statuses(self) -> dict[str, int]:
+        """How many runs have which status, finished first."""
+        counts = Counter(run.status for run in self.runs)
+        return {status: counts[status] for status in STATUSES if counts[status]}
+
+    @cached_property
+    def places(self) -> dict[Path, tuple[str, str]]:
+        """Block and arm of each run, by its folder; a run of no block has its folder's name."""
+        return {run.folder: ("", one_line(run.slug, 60)) for run in self.runs} | {
+            run.folder: (block.title, arm.label)
+            for block in self.blocks
+            for arm in block.arms
+            for run in arm.runs
+        }
+
+
+def compare_runs(found: Found, question: Question | None = None) -> Comparison:
+    """Group runs into arms and blocks and compare each arm with its block's baseline.
+
+    Raises:
+        ValueError: if no run has the metric, or `by` or `baseline` name nothing.
+    """
+    question = question or Question()
+    runs = _mark_duplicates(found.runs)
+    _check_metric(runs, question.metric)
+    grouped = _group(runs)
+    known = {arm: members for arm, members in grouped.items() if any(r.config for r in members)}
+    settings = _settings(known)
+    _check_by(settings, question.by)
+    blocks = _blocks(known, settings, question)
+    if question.baseline is not None and all(block.baseline is None for block in blocks):
+        labels = sorted({arm.label for block in blocks for arm in block.arms}, key=words.natural)
+        raise ValueError(f"no arm is called {question.baseline}; there are {', '.join(labels)}")
+    unknown = [notes.not_begun(members) for arm, members in grouped.items() if arm not in known]
+    return Comparison(question, tuple(blocks), tuple(runs), found.sweeps, tuple(unknown))
+
+
+def _mark_duplicates(runs: Sequence[Run]) -> list[Run]:
+    """Of one arm at one seed in several folders, the finished one that ended last counts."""
+    kept: dict[tuple[str, int | None], Run] = {}
+    for run in sorted(runs, key=lambda r: (r.status == "finished", str(r.record.get("ended")))):
+        kept[run.arm, run.seed] = run
+    return [
+        run if run is kept[run.arm, run.seed] or run.seed is None
+        else replace(run, status="duplicate", problem="the same run counts from another folder")
+        for run in runs
+    ]  # fmt: skip
+
+
+def _check_metric(runs: Sequence[Run], metric: str) -> None:
+    names = {
+        str(name)
+        for run in finished(runs)
+        for checkpoint in CHECKPOINTS
+        for name in run.results(checkpoint)
+        if name != "epoch"
+    }
+    if names and metric not in names:
+        raise ValueError(f"no run has the metric {metric}; {_nearest(metric, names)}")
+
+
+def _check_by(settings: Mapping[str, words.Settings], by: Sequence[str]) -> None:
+    keys = {key for one in settings.values() for key in one}
+    for name in by:
+        if keys and not any(words.belongs(key, [name]) for key in keys):
+            raise ValueError(f"no configuration has {name}; {_nearest(name, keys)}")
+
+
+def _nearest(name: str, names: set[str]) -> str:
+    """ "did you mean this one?", or the names there are."""
+    near = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+    listed = one_line(", ".join(sorted(names)), 400)
+    return f"did you mean {one_line(near[0])}?" if near else f"there are {listed}"
+
+
+def _group(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs by arm, in the order of their seeds."""
+    grouped: dict[str, list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda r: (r.seed is None, r.seed or 0, r.folder)):
+        if run.status != "duplicate":
+            grouped[run.arm].append(run)
+    return dict(grouped)
+
+
+def _settings(grouped: Mapping[str, Sequence[Run]]) -> dict[str, words.Settings]:
+    """Each arm's settings, without keys that follow the seed."""
+    every = {
+        arm: [words.settings(run) for run in runs if run.config] for arm, runs in grouped.items()
+    }
+    follows_seed: set[str] = set()
+    for settings in every.values():
+        follows_seed |= set().union(*settings) - words.common(settings)
+    return {
+        arm: {key: value for key, value in settings[0].items() if key not in follows_seed}
+        for arm, settings in every.items()
+    }
+
+
+def _blocks(
+    grouped: Mapping[str, Sequence[Run]],
+    settings: Mapping[str, words.Settings],
+    question: Question,
+) -> list[Block]:
+    """One block for each set of arms whose settings outside `by` are equal."""
+    members: dict[frozenset[tuple[str, object]], list[str]] = defaultdict(list)
+    for arm, one in settings.items():
+        fixed = {key: value for key, value in one.items() if not words.belongs(key, question.by)}
+        members[frozenset(fixed.items())].append(arm)
+    always = [group for group in ("data", "model") if group not in question.by]
+    titles = words.describe([dict(fixed) for fixed in members], always=always, bare=always)
+    blocks = [
+        _block(", ".join(title), {arm: grouped[arm] for arm in arms}, settings, question)
+        for title, arms in zip(titles, members.values(), strict=True)
+    ]
+    return sorted(blocks, key=lambda block: words.natural(block.title))
+
+
+def _block(
+    title: str,
+    grouped: dict[str, Sequence[Run]],
+    settings: Mapping[str, words.Settings],
+    question: Question,
+) -> Block:
+    labels = words.labels({arm: settings[arm] for arm in grouped}, question.by)
+    baseline, remarks = _choose_baseline(labels, settings, question)
+    order = sorted(grouped, key=lambda arm: (arm != baseline, words.natural(labels[arm])))
+    found = results({arm: grouped[arm] for arm in order}, baseline, question)
+    costs = {arm: _cost(grouped[arm]) for arm in order}
+    base_cost = costs[baseline] if baseline else None
+    arms = [
+        Arm(
+            label=labels[arm],
+            settings=settings[arm],
+            runs=tuple(grouped[arm]),
+            results={checkpoint: found[checkpoint][arm] for checkpoint in found},
+            cost=costs[arm],
+            cost_ratio=costs[arm] / base_cost if costs[arm] and base_cost else None,
+        )
+        for arm in order
+    ]
+    runs_by_label = {labels[arm]: grouped[arm] for arm in order}
+    remarks += notes.about(runs_by_label, labels[baseline] if baseline else None, found, question)
+    return Block(title, tuple(arms), arms[0] if baseline else None, tuple(found), tuple(remarks))
+
+
+def _choose_baseline(
+    labels: Mapping[str, str], settings: Mapping[str, words.Settings], question: Question
+) -> tuple[str | None, list[str]]:
+    """The arm to compare with (asked for, unmixed, or the first) and what to say of the choice."""
+    if question.baseline is not None:
+        named = [arm for arm in labels if labels[arm] == question.baseline]
+        return (named[0], []) if named else (None, [f"no arm is called {question.baseline}"])
+    by_mixing = "mixing" in question.by
+    unmixed = [arm for arm in labels if settings[arm].get("mixing", "") is None]
+    if by_mixing and unmixed:
+        return unmixed[0], []
+    first = min(labels, key=lambda arm: words.natural(labels[arm]))
+    if len(labels) == 1:
+        return first, []
+    why = "no arm is without mixing, so " if by_mixing else ""
+    return first, [f"{why}the baseline is {labels[first]} (--baseline chooses another)"]
+
+
+def _cost(runs: Sequence[Run]) -> float | None:
+    """Median seconds per epoch of the finished runs."""
+    seconds = [number(run.record.get("seconds_per_epoch")) for run in finished(runs)]
+    known = [s for s in seconds if s]
+    return plain.median(known) if known else None

@@ -1,0 +1,76 @@
+"""Recorded facts of runs that are compared: what they share, and a warning where they differ."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mixlab.reporting.records import Run, mapping, one_line
+
+WHY = {
+    "threads": "on a CPU their number changes the last bits and the time",
+    "devices": "their number changes the batches",
+    "accelerator": "seconds cannot be compared, nor results bit for bit",
+    "hardware": "seconds cannot be compared, nor results bit for bit",
+    "versions": "another release may compute something else",
+    "data": "differences may come from the data",
+}
+
+
+def facts(run: Run) -> dict[str, str]:
+    """What a run recorded of its surroundings, by a name for people."""
+    record = run.record
+    found = {name: record.get(name) for name in ("threads", "accelerator", "devices")}
+    for group in ("hardware", "versions"):
+        found |= {f"{group} {name}": value for name, value in mapping(record.get(group)).items()}
+    found |= {f"data {name}": value for name, value in mapping(record.get("data")).items()}
+    return {name: _text(name, value) for name, value in found.items()}
+
+
+def tally(runs: Sequence[Run]) -> dict[str, Counter[str]]:
+    """For each fact, how many runs recorded which value."""
+    every = [facts(run) for run in runs]
+    names = dict.fromkeys(name for one in every for name in one)
+    return {name: Counter(one.get(name, "not recorded") for one in every) for name in names}
+
+
+def differing(runs: Sequence[Run]) -> list[str]:
+    """A warning for each fact in which runs differ that are compared with each other."""
+    notes = [
+        f"{name} differ: {_counts(values)}" if name == "threads" or name == "devices"
+        else f"{name} differs: {_counts(values)}"
+        for name, values in tally(runs).items()
+        if len(values) > 1
+    ]  # fmt: skip
+    reasons = [WHY.get(note.split(" ")[0], "") for note in notes]
+    notes = [f"{n}; {why}" if why else n for n, why in zip(notes, reasons, strict=True)]
+    return [*notes, *_code(runs)]
+
+
+def _code(runs: Sequence[Run]) -> Iterator[str]:
+    """One warning that names the source files that changed between runs."""
+    every = [mapping(run.record.get("code")) for run in runs]
+    names = sorted({str(name) for code in every for name in code})
+    changed = [name for name in names if len({str(code.get(name)) for code in every}) > 1]
+    if changed:
+        listed = one_line(", ".join(changed[:4]) + ", ..." * (len(changed) > 4))
+        yield f"code differs between runs: {listed}; train the older ones again with code=rerun"
+
+
+def environment(runs: Sequence[Run]) -> dict[str, str]:
+    """The facts of all runs, several values with their counts, for the end of a report."""
+    commits = Counter(one_line(run.record.get("git") or "not recorded", 60) for run in runs)
+    return {
+        name: _counts(values) if len(values) > 1 else next(iter(values))
+        for name, values in {**tally(runs), "git commit": commits}.items()
+    }
+
+
+def _counts(values: Mapping[str, int]) -> str:
+    most_first = sorted(values.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{value} ({count} run{'s' * (count > 1)})" for value, count in most_first[:5]]
+    return ", ".join(shown) + ", ..." * (len(most_first) > 5)
+
+
+def _text(name: str, value: Any) -> str:
+    text = "none" if value is None else one_line(value, 80)
+    return text[:12] if name.endswith("sha256") else text

@@ -1,0 +1,103 @@
+"""Arms paired with a baseline by seed, at one checkpoint."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mixlab.reporting.records import Run
+from mixlab.reporting.statistics import Difference, Summary, compare, holm, summarise, verdict
+
+CHECKPOINTS = ("best", "last")  # chosen on validation, and the end of training
+LOWER_IS_BETTER = ("loss", "error", "ece", "nll", "brier")
+
+
+@dataclass(frozen=True)
+class Result:
+    """An arm at one checkpoint."""
+
+    values: Mapping[int, float]  # metric by seed
+    summary: Summary
+    pairs: Mapping[int, float]  # difference to the baseline by seed
+    difference: Difference
+    p_holm: float  # over the arms of the block, at this checkpoint
+    verdict: str  # "baseline" for the baseline itself
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the runs."""
+
+    metric: str = "test/accuracy"  # a key of the results in run.json
+    by: tuple[str, ...] = ("mixing",)  # groups or keys that may differ within a block
+    baseline: str | None = None  # label of the arm to compare with
+    margin: float | None = None  # within +-margin is equivalent; in the metric's own unit
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.metric.replace("/", "_").rsplit("_", 1)[-1].lower() not in LOWER_IS_BETTER
+
+
+def results(
+    arms: Mapping[str, Sequence[Run]], baseline: str | None, question: Question
+) -> dict[str, dict[str, Result]]:
+    """By checkpoint and arm; a checkpoint at which no run has the metric is left out."""
+    found = {}
+    for checkpoint in CHECKPOINTS:
+        values = {arm: metric_by_seed(runs, checkpoint, question) for arm, runs in arms.items()}
+        if any(values.values()):
+            found[checkpoint] = _results_at(values, arms, baseline, question)
+    return found
+
+
+def metric_by_seed(runs: Sequence[Run], checkpoint: str, question: Question) -> dict[int, float]:
+    """The metric of the finished runs that have it."""
+    found = {run.seed: run.value(checkpoint, question.metric) for run in finished(runs)}
+    return {seed: value for seed, value in found.items() if value is not None and seed is not None}
+
+
+def finished(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.status == "finished"]
+
+
+def on_other_data(arm: Sequence[Run], baseline: Sequence[Run]) -> list[Run]:
+    """The arm's runs whose partner in the baseline recorded another hash of the data."""
+    hashes = {run.seed: run.data_hash for run in finished(baseline)}
+    return [
+        run for run in finished(arm)
+        if run.data_hash and hashes.get(run.seed) not in (None, run.data_hash)
+    ]  # fmt: skip
+
+
+def _results_at(
+    values: Mapping[str, Mapping[int, float]],
+    arms: Mapping[str, Sequence[Run]],
+    baseline: str | None,
+    question: Question,
+) -> dict[str, Result]:
+    base = values[baseline] if baseline else {}
+    differences, pairs = {}, {}
+    for arm, own in values.items():
+        refused = {run.seed for run in on_other_data(arms[arm], arms[baseline])} if baseline else ()
+        seeds = [seed for seed in own if seed in base and seed not in refused]
+        pairs[arm] = {seed: own[seed] - base[seed] for seed in seeds}
+        differences[arm] = compare([own[s] for s in seeds], [base[s] for s in seeds])
+    others = [arm for arm in values if arm != baseline]
+    adjusted = dict(zip(others, holm([differences[arm].p for arm in others]), strict=True))
+    words = {
+        arm: verdict(
+            differences[arm], p,
+            higher_is_better=question.higher_is_better, margin=question.margin,
+        )
+        for arm, p in adjusted.items()
+    }  # fmt: skip
+    return {
+        arm: Result(
+            values=own,
+            summary=summarise(list(own.values())),
+            pairs=pairs[arm],
+            difference=differences[arm],
+            p_holm=adjusted.get(arm, math.nan),
+            verdict=words.get(arm, "baseline"),
+        )
+        for arm, own in values.items()
+    }

@@ -1,0 +1,39 @@
+"""Where the other ranks of a run begin: they join it from its folder, not from a command line.
+
+Lightning starts them with this process's `sys.argv`. With the launcher's own, a rank of a sweep
+would run the whole sweep again and train with a rank of another job.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def ranks_join(folder: Path, allow: Iterable[str] = ()) -> Iterator[None]:
+    """Within, a process that Lightning starts for another rank runs this file on `folder`."""
+    main = sys.modules["__main__"]
+    argv, spec = sys.argv, getattr(main, "__spec__", None)
+    sys.argv = [str(Path(__file__).resolve()), str(folder), ",".join(allow)]
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        sys.argv, main.__spec__ = argv, spec
+
+
+def join(folder: Path, allow: list[str]) -> None:
+    """Train as one more rank. What code may be called comes from the parent, not the folder."""
+    from omegaconf import OmegaConf
+
+    from mixlab.runs import Run
+    from mixlab.training import fit
+
+    cfg = OmegaConf.load(folder / "config.yaml")
+    cfg.allow = allow
+    fit(Run.join(folder, cfg))  # pyright: ignore[reportArgumentType]
+
+
+if __name__ == "__main__":
+    join(Path(sys.argv[1]), [name for name in sys.argv[2].split(",") if name])

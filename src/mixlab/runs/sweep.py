@@ -1,0 +1,136 @@
+"""From the overrides of a multirun to a list of runs, each arm and seed once."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from mixlab.runs.files import write_json
+from mixlab.runs.identity import arm_hash, file_name, run_folder
+
+OURS = ("seeds", "arms", "seed")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be made: what to compose it from, and where it will lie."""
+
+    overrides: list[str]
+    folder: Path
+
+
+def seeds(overrides: Sequence[Any]) -> list[int] | None:
+    """The seeds of a sweep from `seeds=5` or `seed=0,1,2`; None where neither is given."""
+    found = {override.key_or_group: override for override in overrides}
+    if "seeds" in found and "seed" in found:
+        raise ValueError("seeds= and seed= say the same thing twice; give one of them")
+    if "seeds" in found:
+        count = found["seeds"].value()
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ValueError(f"seeds must be a whole number above 0, got {count!r}; seeds=5, say")
+        return list(range(count))
+    if "seed" not in found:
+        return None
+    given = found["seed"]
+    swept = given.is_sweep_override()
+    words = given.sweep_string_iterator() if swept else [given.get_value_element_as_str()]
+    return [whole_number(word) for word in words]
+
+
+def whole_number(word: str) -> int:
+    """A seed."""
+    if not word.isdecimal() or int(word) >= 2**32:
+        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {word}")
+    return int(word)
+
+
+def arms(overrides: Sequence[Any], split: Callable[..., list[Any]]) -> list[list[str]]:
+    """Overrides of each arm: the cross product of all axes but the seed, then `arms=`."""
+    rest = [override for override in overrides if override.key_or_group not in OURS]
+    product = [list(combination) for combination in split(rest, None)[0]]
+    given = [override.value() for override in overrides if override.key_or_group == "arms"]
+    if not given or given[0] is None:
+        return product
+    if not isinstance(given[0], dict):
+        raise ValueError("arms maps mixing methods to their knobs: arms={none:{},mixup:{}}")
+    return [[*axes, *arm] for axes in product for arm in expand(given[0])]
+
+
+def expand(grid: dict[str, Any]) -> Iterator[list[str]]:
+    """`{cutmix: {method.alpha: 1, probability: [0.5, 1]}}` becomes two lists of overrides."""
+    for method, knobs in grid.items():
+        if not isinstance(knobs, dict):
+            raise ValueError(f"arms: {method} needs its knobs in braces, as {method}:{{}}")
+        values = [value if isinstance(value, list) else [value] for value in knobs.values()]
+        for combination in itertools.product(*values):
+            pairs = zip(knobs, combination, strict=True)
+            yield [f"mixing={method}", *(f"mixing.{knob}={word(value)}" for knob, value in pairs)]
+
+
+def word(value: Any) -> str:
+    """A value as Hydra's command line takes it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def plan(
+    arm_overrides: list[list[str]],
+    seed_list: list[int] | None,
+    compose: Callable[[list[str]], DictConfig],
+) -> list[Job]:
+    """One job for each seed of each arm, seed by seed, equal arms once.
+
+    Seed by seed, so that a sweep that is cut short has whole pairs to compare.
+    """
+    distinct: dict[str, tuple[list[str], DictConfig]] = {}
+    for overrides in arm_overrides:
+        cfg = compose(overrides)
+        distinct.setdefault(arm_hash(cfg), (overrides, cfg))
+    jobs = []
+    for seed in seed_list if seed_list is not None else [None]:
+        for overrides, cfg in distinct.values():
+            cfg.seed = cfg.seed if seed is None else seed
+            jobs.append(Job([*overrides, f"seed={cfg.seed}"], run_folder(cfg)))
+    return jobs
+
+
+def begin(jobs: Sequence[Job], config: DictConfig) -> None:
+    """Write the list of the sweep's runs, relative to its folder, and say how many there are."""
+    folder = sweep_folder(config)
+    runs = [os.path.relpath(job.folder, folder) for job in jobs]
+    write_json(folder / "sweep.json", {"name": folder.name, "runs": runs})
+    print(f"{len(jobs)} runs, listed in {shown(folder / 'sweep.json')}", flush=True)
+
+
+def end(jobs: Sequence[Job], returns: Sequence[Any], config: DictConfig) -> Sequence[Any]:
+    """Say what failed and what to do next; exit with 1 if anything failed."""
+    failed = [
+        (job, result._return_value)
+        for job, result in zip(jobs, returns, strict=True)
+        if isinstance(result._return_value, BaseException)
+    ]
+    for job, error in failed:
+        print(f"failed: {shown(job.folder)}: {' '.join(str(error).split())[:300]}")
+    print(f"{len(jobs) - len(failed)} of {len(jobs)} runs finished")
+    print(f"next: mixlab-compare {shown(sweep_folder(config))}", flush=True)
+    if failed:
+        raise SystemExit(1)
+    return returns
+
+
+def sweep_folder(config: DictConfig) -> Path:
+    """logs/sweeps/<task_name>, made if it is not there."""
+    folder = Path(config.hydra.sweep.dir).resolve()
+    folder = folder.with_name(file_name(folder.name))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it from here."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

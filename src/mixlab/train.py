@@ -1,0 +1,72 @@
+"""Train one configuration: `mixlab-train`, or `train(cfg)` from anywhere."""
+
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from mixlab.cli import run as run_from_command_line
+
+if TYPE_CHECKING:
+    from mixlab.runs import Run
+
+
+def train(cfg: DictConfig) -> dict[str, Any]:
+    """Train the run that `cfg` describes, unless it is finished already.
+
+    Reads neither Hydra's state, `sys.argv` nor the working directory: `cfg.paths` are absolute.
+
+    Returns:
+        The results: metrics at the checkpoint chosen on validation (`best`, None without a
+        validation set) and at the last epoch (`last`).
+    """
+    from mixlab.runs import Run
+
+    if cfg.get("seeds") is not None or cfg.get("arms") is not None:
+        raise ValueError("seeds= and arms= make several runs: give them with -m, mixlab-train -m ...")
+    with Run.open(cfg) as run:
+        cfg.paths.run_dir = str(run.folder)
+        if run.settled():
+            print(f"{name_of(run)}: finished already", flush=True)
+            return run.record["results"]
+        return supervised(run)
+
+
+def supervised(run: "Run") -> dict[str, Any]:
+    """Train, and leave a true status behind whatever happens."""
+    from mixlab.training import fit
+
+    try:
+        results = fit(run)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        run.end("interrupted", error=type(stop).__name__)
+        raise
+    except BaseException as error:
+        run.end("failed", error=f"{type(error).__name__}: {error}")
+        raise
+    print(f"{name_of(run)}: {summary(results)} ({run.record['seconds']:.1f} s)", flush=True)
+    return results
+
+
+def summary(results: dict[str, Any]) -> str:
+    """`test accuracy 0.951 at the best epoch, 0.949 at the last`."""
+    parts = []
+    for when, words in (("best", "at the checkpoint chosen on validation"), ("last", "at the last")):
+        row = results.get(when) or {}
+        metric = next((m for m in ("test/accuracy", "val/accuracy") if m in row), None)
+        if metric:
+            parts.append(f"{metric} {row[metric]:.4f} {words}")
+    return ", ".join(parts) or "no metrics"
+
+
+def name_of(run: "Run") -> str:
+    """A run as people call it."""
+    return "/".join(run.folder.parts[-2:])
+
+
+def main() -> None:
+    """The command `mixlab-train`."""
+    run_from_command_line(train, "train")
+
+
+if __name__ == "__main__":
+    main()

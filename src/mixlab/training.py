@@ -1,0 +1,162 @@
+"""From a configuration to Lightning's objects, and through fit and test."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+
+from mixlab.callbacks import Previews, RunRecord, Seeding
+from mixlab.callbacks.record import best_checkpoint
+from mixlab.config import build
+from mixlab.data import ImageDataModule
+from mixlab.loggers import WandbRun
+from mixlab.models import ImageClassifier
+from mixlab.runs import Run, arm_hash, arm_slug
+from mixlab.runs.join import ranks_join
+from mixlab.runs.provenance import hardware
+from mixlab.runtime import keep_memory, quiet, set_threads
+
+
+def fit(run: Run) -> dict[str, Any]:
+    """Train and test a run in its folder. Every rank of its process group comes through here."""
+    cfg = run.cfg
+    quiet()
+    keep_memory()
+    threads = set_threads(run.record.get("threads") or cfg.threads)
+    data = build_data(cfg)
+    model = build_model(cfg, data)
+    record = RunRecord()
+    trainer = build_trainer(cfg, data, record)
+    facts = {"accelerator": model_device(trainer), "devices": trainer.num_devices}
+    run.begin(threads=threads, hardware=hardware(), data=data.record(), **facts)
+    failed = True
+    try:
+        with ranks_join(run.folder, cfg.get("allow", ())):
+            trainer.fit(model, data, ckpt_path=resume_path(run), weights_only=True)
+            stop_if_interrupted(trainer)
+            results = record.results(trainer)
+            if cfg.test and not trainer.fast_dev_run:
+                test(trainer, model, data, results)
+        failed = False
+    finally:
+        close_loggers(trainer, failed)
+    run.end(
+        "finished",
+        results=results,
+        epochs=trainer.current_epoch,
+        seconds_per_epoch=record.seconds_per_epoch(),
+        monitor=monitored(trainer),
+    )
+    return results
+
+
+def build_data(cfg: DictConfig) -> ImageDataModule:
+    """The data module, with its augmentation."""
+    allow = cfg.get("allow", ())
+    augmentation = build(cfg.augmentation, allow=allow) if cfg.get("augmentation") else None
+    return build(cfg.data, augmentation=augmentation, seed=cfg.seed, allow=allow)
+
+
+def build_model(cfg: DictConfig, data: ImageDataModule) -> ImageClassifier:
+    """The network, sized by the data, its initial weights a function of the seed alone."""
+    pl.seed_everything(cfg.seed, workers=False, verbose=False)
+    allow = cfg.get("allow", ())
+    network = build(cfg.model.network, data.spec, allow=allow)
+    return build(
+        {key: value for key, value in plain(cfg.model).items() if key not in ("network", "name")},
+        network=network,
+        num_classes=data.spec.num_classes,
+        optimizer=build(cfg.optimizer, allow=allow),
+        scheduler=build(cfg.scheduler, allow=allow) if cfg.get("scheduler") else None,
+        allow=allow,
+    )
+
+
+def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> pl.Trainer:
+    """Lightning's Trainer with our callbacks and loggers."""
+    allow = cfg.get("allow", ())
+    callbacks = [Seeding(cfg.seed), record, *build_callbacks(cfg, data)]
+    if cfg.get("mixing"):
+        figures = Path(cfg.paths.run_dir) / "figures"
+        callbacks += [build(cfg.mixing, allow=allow), Previews(figures, data.spec.class_names)]
+    node = plain(cfg.trainer)
+    if node.get("enable_progress_bar") == "auto":
+        node["enable_progress_bar"] = sys.stderr.isatty()
+    return build(
+        node,
+        callbacks=callbacks,
+        logger=build_loggers(cfg),
+        default_root_dir=cfg.paths.run_dir,
+        use_distributed_sampler=False,  # our loaders deal the rows out themselves
+        allow=allow,
+    )
+
+
+def build_callbacks(cfg: DictConfig, data: ImageDataModule) -> list[pl.Callback]:
+    """Those of the configuration, less what would watch a validation set that there is not."""
+    nodes = [node for node in (cfg.get("callbacks") or {}).values() if node]
+    if not data.has_validation:
+        nodes = [node for node in nodes if not str(node.get("monitor", "")).startswith("val/")]
+    return [build(node, allow=cfg.get("allow", ())) for node in nodes]
+
+
+def build_loggers(cfg: DictConfig) -> list[Any]:
+    """The loggers, each told the whole configuration, nested."""
+    nodes = [node for node in (cfg.get("logger") or {}).values() if node]
+    loggers = [build(node, allow=cfg.get("allow", ())) for node in nodes]
+    facts = {**plain(cfg), "arm": arm_slug(cfg), "hash": arm_hash(cfg)}
+    for logger in loggers:
+        logger.log_hyperparams(facts)
+    return loggers
+
+
+def test(trainer: pl.Trainer, model: Any, data: ImageDataModule, results: dict[str, Any]) -> None:
+    """Judge on the test set: the last weights, then the checkpoint chosen on validation."""
+    results["last"].update(trainer.test(model, data, verbose=False)[0])
+    chosen = best_checkpoint(trainer)
+    if results["best"] is not None and chosen is not None:
+        path = chosen.best_model_path
+        found = trainer.test(model, data, ckpt_path=path, verbose=False, weights_only=True)
+        results["best"].update(found[0])
+    for when, row in results.items():
+        figures = {f"{name}/{when}": row[name] for name in row or {} if name.startswith("test/")}
+        for logger in trainer.loggers if figures else []:
+            logger.log_metrics(figures, trainer.global_step)
+
+
+def stop_if_interrupted(trainer: pl.Trainer) -> None:
+    """Lightning returns from `fit` after Ctrl-C as if it were done; it is not."""
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def resume_path(run: Run) -> str | None:
+    """The checkpoint to start from: the run's own last one, or the one the user names."""
+    return str(run.last_checkpoint) if run.last_checkpoint else run.cfg.ckpt_path
+
+
+def close_loggers(trainer: pl.Trainer, failed: bool) -> None:
+    """End W&B's run, or the next job of this process would write into it."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbRun):
+            logger.close(failed)
+
+
+def monitored(trainer: pl.Trainer) -> dict[str, Any] | None:
+    """What chose the best checkpoint."""
+    chosen = best_checkpoint(trainer)
+    return {"metric": chosen.monitor, "mode": chosen.mode} if chosen else None
+
+
+def model_device(trainer: pl.Trainer) -> str:
+    """cpu, cuda, mps."""
+    return trainer.strategy.root_device.type
+
+
+def plain(node: Any) -> dict[str, Any]:
+    """A configuration node as dicts, lists and numbers."""
+    found = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
