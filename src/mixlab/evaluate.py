@@ -48,7 +48,7 @@ def test_checkpoints(cfg: DictConfig, paths: dict[str, Path]) -> dict[str, dict[
     import pytorch_lightning as pl
 
     from mixlab.runtime import keep_memory, quiet, set_threads
-    from mixlab.training import build_data, build_model
+    from mixlab.training import build_data, build_model, tested
 
     quiet()
     keep_memory()
@@ -66,12 +66,7 @@ def test_checkpoints(cfg: DictConfig, paths: dict[str, Path]) -> dict[str, dict[
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    return {
-        when: dict(
-            trainer.test(model, data, ckpt_path=path, verbose=False, weights_only=True)[0]
-        )
-        for when, path in paths.items()
-    }
+    return {when: tested(trainer, model, data, str(path)) for when, path in paths.items()}
 
 
 def main() -> None:

@@ -49,6 +49,7 @@ def quiet() -> None:
         ".*`srun` command is available.*",
         ".*number of training batches .* is smaller than the logging interval.*",
         ".*Experiment logs directory .* exists.*",
+        ".*treespec, LeafSpec.*",
         ".*There is a wandb run already in progress.*",
         ".*It is recommended to use .*sync_dist=True.*",
         ".*You defined a `validation_step` but have no `val_dataloader`.*",

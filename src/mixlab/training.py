@@ -37,7 +37,7 @@ def fit(run: Run) -> dict[str, Any]:
             trainer.fit(model, data, ckpt_path=resume_path(run), weights_only=True)
             stop_if_interrupted(trainer)
             results = record.results(trainer)
-            if cfg.test and not trainer.fast_dev_run:
+            if cfg.test and data.has_test and not trainer.fast_dev_run:
                 test(trainer, model, data, results)
         failed = False
     finally:
@@ -114,16 +114,23 @@ def build_loggers(cfg: DictConfig) -> list[Any]:
 
 def test(trainer: pl.Trainer, model: Any, data: ImageDataModule, results: dict[str, Any]) -> None:
     """Judge on the test set: the last weights, then the checkpoint chosen on validation."""
-    results["last"].update(trainer.test(model, data, verbose=False)[0])
+    results["last"] |= tested(trainer, model, data)
     chosen = best_checkpoint(trainer)
     if results["best"] is not None and chosen is not None:
-        path = chosen.best_model_path
-        found = trainer.test(model, data, ckpt_path=path, verbose=False, weights_only=True)
-        results["best"].update(found[0])
+        results["best"] |= tested(trainer, model, data, chosen.best_model_path)
     for when, row in results.items():
-        figures = {f"{name}/{when}": row[name] for name in row or {} if name.startswith("test/")}
-        for logger in trainer.loggers if figures else []:
+        figures = {f"{key}/{when}": row[key] for key in row or () if key.startswith("test/")}
+        for logger in trainer.loggers if figures else ():
             logger.log_metrics(figures, trainer.global_step)
+
+
+def tested(
+    trainer: pl.Trainer, model: Any, data: ImageDataModule, checkpoint: str | None = None
+) -> dict[str, float]:
+    """Figures of the test set, with the weights of a checkpoint or those the model has."""
+    trainer.test(model, data, ckpt_path=checkpoint, verbose=False, weights_only=True)
+    metrics = trainer.callback_metrics.items()
+    return {key: float(value) for key, value in metrics if key.startswith("test/")}
 
 
 def stop_if_interrupted(trainer: pl.Trainer) -> None:

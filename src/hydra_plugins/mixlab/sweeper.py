@@ -6,6 +6,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 
 @dataclass
@@ -43,5 +44,6 @@ class MixlabSweeper(BasicSweeper):
         assert self.config is not None and self.hydra_context is not None
         loader = self.hydra_context.config_loader
         cfg = loader.load_sweep_config(self.config, overrides)
-        hydra_cfg = cfg.pop("hydra") if not cfg._get_flag("struct") else cfg.hydra
+        OmegaConf.set_struct(cfg, False)
+        hydra_cfg = cfg.pop("hydra")
         return prepare(cfg, hydra_cfg)

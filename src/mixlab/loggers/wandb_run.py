@@ -48,6 +48,7 @@ class WandbRun(WandbLogger):
             mode=mode,
             settings=wandb.Settings(silent=True, console="off", init_timeout=30, x_disable_meta=True),
         )
+        self._wandb_init.pop("anonymous", None)  # Lightning still gives it, W&B warns of it
 
     @property
     @rank_zero_experiment

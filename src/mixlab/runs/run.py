@@ -103,6 +103,7 @@ class Run:
 
     def begin(self, **facts: Any) -> None:
         """Write `config.yaml` and a first `run.json`, status running."""
+        self._began = time.monotonic()
         write_text(self.folder / "config.yaml", OmegaConf.to_yaml(self.cfg, resolve=True))
         self.write(
             status="running",
