@@ -135,15 +135,16 @@ def explain(error: Exception) -> None:
 
 
 def status(error: Exception) -> int:
-    """The exit status: 2 where a user can mend it, else 1."""
-    return 2 if is_users(error) else 1
+    """The exit status: 2 where a user can mend it, 128 + n after signal n, else 1."""
+    signum = getattr(error, "signum", None)
+    return 128 + signum if signum else 2 if is_users(error) else 1
 
 
 def is_users(error: BaseException) -> bool:
     """Whether the message was written for users: by our own code, Hydra or Lightning's checks."""
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return True
-    if type(error).__name__ == "MisconfigurationException":
+    if type(error).__name__ in ("MisconfigurationException", "Interrupted"):
         return True
     frames = traceback.extract_tb(error.__traceback__)
     ours = bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(PACKAGE)

@@ -1,0 +1,129 @@
+"""mixlab-compare: pair the arms of finished runs by seed and say what differs.
+
+Only what the command line needs is imported before it is understood.
+"""
+
+import argparse
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mixlab.reporting.comparison import Comparison
+
+EXAMPLES = """\
+examples:
+  mixlab-compare logs/sweeps/quickstart              table, and report.html in that folder
+  mixlab-compare logs/runs/train --by optimizer.lr   arms that differ in the learning rate
+  mixlab-compare 'logs/runs/*/*cutmix*' logs/runs/train/*none* --format markdown
+  mixlab-compare logs --baseline "mixup alpha=0.2" --output my_report
+"""
+WIDTH = 120  # columns, where the output is no terminal
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, compare, print. What a user can mend is one sentence and status 2."""
+    args = parser().parse_args(argv)
+    try:
+        run(args)
+    except (ValueError, OSError) as error:
+        print(f"mixlab-compare: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="mixlab-compare",
+        description="Compare arms of finished runs, paired by seed: mean, difference to the "
+        "baseline with its 95 % t-interval, test, verdict and cost.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="run or sweep folder, a folder above, or a glob")
+    add("--metric", default="test/accuracy", help="what to compare (default: %(default)s)")
+    add("--by", action="append", metavar="KEY", help="group or key that tells arms apart; may be "
+        "given again (default: mixing)")  # fmt: skip
+    add("--baseline", metavar="LABEL", help="arm to compare with (default: the one without mixing)")
+    add("--margin", type=_margin, help="differences within +-MARGIN are equivalent, in the "
+        "metric's own unit: 0.005 is half a point of accuracy")  # fmt: skip
+    add("--format", choices=("table", "markdown", "csv", "html"), default="table",
+        help="what goes to standard output (default: %(default)s)")  # fmt: skip
+    add("--output", type=Path, metavar="DIR", help="write report.html, .md, .csv and .png there "
+        "(default: the sweep folder, when one is given alone and the format is table)")  # fmt: skip
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compare, print in the format asked for, and write the report where there is a place."""
+    from mixlab.reporting.comparison import compare_runs
+    from mixlab.reporting.pairing import Question
+    from mixlab.reporting.records import find
+
+    question = Question(args.metric, tuple(args.by or ["mixing"]), args.baseline, args.margin)
+    comparison = compare_runs(find(args.paths), question)
+    _print(comparison, args)
+    folder = args.output or (_sweep_alone(args.paths) if args.format == "table" else None)
+    if folder is not None:
+        from mixlab.reporting.report import write
+
+        page = write(comparison, folder, _command(args))
+        print(page, file=sys.stdout if args.format == "table" else sys.stderr)
+
+
+def _print(comparison: "Comparison", args: argparse.Namespace) -> None:
+    from mixlab.reporting import tables
+
+    if args.format == "table":
+        from rich.console import Console
+
+        console = Console()
+        console = console if console.is_terminal else Console(width=WIDTH)
+        console.print(tables.terminal(comparison), highlight=False)
+    elif args.format == "markdown":
+        print(tables.markdown(comparison), end="")
+    elif args.format == "csv":
+        print(tables.csv_text(comparison), end="")
+    else:
+        from mixlab.reporting.page import render
+
+        print(render(comparison, _command(args)))
+
+
+def _sweep_alone(paths: Sequence[str]) -> Path | None:
+    """The sweep folder if it is the only path."""
+    folder = Path(paths[0])
+    return folder if len(paths) == 1 and (folder / "sweep.json").is_file() else None
+
+
+def _command(args: argparse.Namespace) -> list[str]:
+    """The command line that repeats this report."""
+    command = ["mixlab-compare", *args.paths]
+    if args.metric != "test/accuracy":
+        command += ["--metric", args.metric]
+    for key in args.by or ():
+        command += ["--by", key]
+    if args.baseline is not None:
+        command += ["--baseline", args.baseline]
+    if args.margin is not None:
+        command += ["--margin", f"{args.margin:g}"]
+    return command
+
+
+def _margin(text: str) -> float:
+    """A margin of equivalence."""
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = math.nan
+    if not 0 < margin < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {shlex.quote(text)}")
+    return margin
+
+
+if __name__ == "__main__":
+    main()

@@ -66,7 +66,7 @@ def test_checkpoints(cfg: DictConfig, paths: dict[str, Path]) -> dict[str, dict[
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    return {when: tested(trainer, model, data, str(path)) for when, path in paths.items()}
+    return {when: tested(trainer, model, data, path) for when, path in paths.items()}
 
 
 def main() -> None:

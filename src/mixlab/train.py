@@ -1,10 +1,12 @@
 """Train one configuration: `mixlab-train`, or `train(cfg)` from anywhere."""
 
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from mixlab.cli import run as run_from_command_line
+from mixlab.runs.files import write_text
 
 if TYPE_CHECKING:
     from mixlab.runs import Run
@@ -33,15 +35,17 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 def supervised(run: "Run") -> dict[str, Any]:
     """Train, and leave a true status behind whatever happens."""
+    from mixlab.callbacks import Interrupted
     from mixlab.training import fit
 
     try:
         results = fit(run)
-    except (KeyboardInterrupt, SystemExit) as stop:
-        run.end("interrupted", error=type(stop).__name__)
+    except (KeyboardInterrupt, SystemExit, Interrupted) as stop:
+        run.end("interrupted", error=str(stop) or type(stop).__name__)
         raise
     except BaseException as error:
         run.end("failed", error=f"{type(error).__name__}: {error}")
+        write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise
     print(f"{name_of(run)}: {summary(results)} ({run.record['seconds']:.1f} s)", flush=True)
     return results

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.callbacks import Previews, RunRecord, Seeding
+from mixlab.callbacks import GracefulStop, Previews, RunRecord, Seeding
 from mixlab.callbacks.record import best_checkpoint
 from mixlab.config import build
 from mixlab.data import ImageDataModule
@@ -35,7 +36,6 @@ def fit(run: Run) -> dict[str, Any]:
     try:
         with ranks_join(run.folder, cfg.get("allow", ())):
             trainer.fit(model, data, ckpt_path=resume_path(run), weights_only=True)
-            stop_if_interrupted(trainer)
             results = record.results(trainer)
             if cfg.test and data.has_test and not trainer.fast_dev_run:
                 test(trainer, model, data, results)
@@ -77,7 +77,8 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> ImageClassifier:
 def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> pl.Trainer:
     """Lightning's Trainer with our callbacks and loggers."""
     allow = cfg.get("allow", ())
-    callbacks = [Seeding(cfg.seed), record, *build_callbacks(cfg, data)]
+    last = Path(cfg.paths.run_dir) / "checkpoints" / "last.ckpt"
+    callbacks = [Seeding(cfg.seed), record, *build_callbacks(cfg, data), GracefulStop(last)]
     if cfg.get("mixing"):
         figures = Path(cfg.paths.run_dir) / "figures"
         callbacks += [build(cfg.mixing, allow=allow), Previews(figures, data.spec.class_names)]
@@ -125,18 +126,15 @@ def test(trainer: pl.Trainer, model: Any, data: ImageDataModule, results: dict[s
 
 
 def tested(
-    trainer: pl.Trainer, model: Any, data: ImageDataModule, checkpoint: str | None = None
+    trainer: pl.Trainer, model: Any, data: ImageDataModule, checkpoint: str | Path | None = None
 ) -> dict[str, float]:
     """Figures of the test set, with the weights of a checkpoint or those the model has."""
-    trainer.test(model, data, ckpt_path=checkpoint, verbose=False, weights_only=True)
+    if checkpoint is not None:
+        found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        model.load_state_dict(found["state_dict"])
+    trainer.test(model, data, verbose=False)
     metrics = trainer.callback_metrics.items()
     return {key: float(value) for key, value in metrics if key.startswith("test/")}
-
-
-def stop_if_interrupted(trainer: pl.Trainer) -> None:
-    """Lightning returns from `fit` after Ctrl-C as if it were done; it is not."""
-    if trainer.interrupted:
-        raise KeyboardInterrupt
 
 
 def resume_path(run: Run) -> str | None:

@@ -84,7 +84,11 @@ def write_run(
 ) -> Path:
     """Write one run folder below `root`/runs; `record` replaces keys of run.json."""
     node = {**node, "seed": seed}
-    method = node["mixing"]["method"]["_target_"].rsplit(".", 1)[-1].lower() if node["mixing"] else "none"
+    method = (
+        node["mixing"]["method"]["_target_"].rsplit(".", 1)[-1].lower()
+        if node["mixing"]
+        else "none"
+    )
     arm = arm or f"{node['data']['name']}-{node['model']['name']}-{method}"
     digest = hash_ or arm_hash(node)
     task = str(node["task_name"])
@@ -143,7 +147,9 @@ def write_metrics(path: Path, curves: Mapping[str, np.ndarray]) -> None:
         writer.writeheader()
         for epoch in range(len(curves["train/loss"])):
             for stage in ("train/", "val/"):
-                cells = {name: float(curves[name][epoch]) for name in names if name.startswith(stage)}
+                cells = {
+                    name: float(curves[name][epoch]) for name in names if name.startswith(stage)
+                }
                 if cells:
                     writer.writerow({"epoch": epoch, "step": 36 * (epoch + 1) - 1, **cells})
 

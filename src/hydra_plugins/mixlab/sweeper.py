@@ -1,12 +1,14 @@
 """Hydra's basic sweeper, with `seeds=`, `arms=`, and each arm once. The thinking is in mixlab."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+
+from hydra_plugins.mixlab.launcher import ProcessesLauncher
 
 
 @dataclass
@@ -32,18 +34,11 @@ class MixlabSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*params, *arguments])
         arms = sweep.arms(overrides, self.split_arguments)
-        jobs = sweep.plan(arms, sweep.seeds(overrides), self.compose)
+        compose = partial(sweep.compose, self.hydra_context, self.config)
+        jobs = sweep.plan(arms, sweep.seeds(overrides), compose)
         sweep.begin(jobs, self.config)
-        returns = self.launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
-        return sweep.end(jobs, returns, self.config)
-
-    def compose(self, overrides: list[str]) -> Any:
-        """One job's configuration, checked."""
-        from mixlab.cli import prepare
-
-        assert self.config is not None and self.hydra_context is not None
-        loader = self.hydra_context.config_loader
-        cfg = loader.load_sweep_config(self.config, overrides)
-        OmegaConf.set_struct(cfg, False)
-        hydra_cfg = cfg.pop("hydra")
-        return prepare(cfg, hydra_cfg)
+        if isinstance(self.launcher, ProcessesLauncher):
+            self.launcher.launch_configs([job.config for job in jobs])
+        else:
+            self.launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
+        sweep.end(jobs, self.config)

@@ -4,5 +4,6 @@ from mixlab.callbacks.mixing import MixingCallback
 from mixlab.callbacks.previews import Previews
 from mixlab.callbacks.record import RunRecord
 from mixlab.callbacks.seeding import Seeding
+from mixlab.callbacks.stopping import GracefulStop, Interrupted
 
-__all__ = ["MixingCallback", "Previews", "RunRecord", "Seeding"]
+__all__ = ["GracefulStop", "Interrupted", "MixingCallback", "Previews", "RunRecord", "Seeding"]

@@ -21,9 +21,9 @@ class Blend:
 
     Attributes:
         source: (B, K) int64 on the CPU, the rows that feed each row; column 0 is the row itself.
-        mask: (B|1, K, *S), S broadcast against the trailing dimensions of the images as usual (flat
-            masks have none), or `Boxes`. Over the sources it sums to one, except where content is
-            erased; with two sources a flat mask always sums to one.
+        mask: (B|1, K, *S) float, S broadcast against the trailing dimensions of the images as usual (a
+            *flat* mask, one number a row and source, has none), or `Boxes`. Over the sources it sums
+            to one, except where content is erased.
         share: (B|1, K) float32 on the CPU, weights in the label, summing to one; the mean of the mask
             unless the method says otherwise. On the CPU, so that logging it never waits for a GPU.
         warp: None or (B, K, 2, 3), affine views of the partners as in `F.affine_grid`; the identity
@@ -47,9 +47,9 @@ class Blend:
     @classmethod
     def pair(cls, partners: np.ndarray, mask: Mask, share: Tensor | None = None) -> Self:
         """Each row with one partner; `partners` (B,) int64, `mask` as above with K = 2."""
-        partner = torch.from_numpy(partners)
-        source = torch.stack([torch.arange(len(partner)), partner], dim=1)
-        return cls(source, mask, cast(Tensor, share))
+        source = np.empty((len(partners), 2), dtype=np.int64)
+        source[:, 0], source[:, 1] = np.arange(len(partners)), partners
+        return cls(torch.from_numpy(source), mask, cast(Tensor, share))
 
     @property
     def num_rows(self) -> int:
@@ -81,24 +81,28 @@ class Blend:
             raise ValueError(f"images must be float, got {dtype}; mix after images.float() / 255")
         if isinstance(self.mask, Boxes):
             self.mask.check_size(images)
-            if _copies_boxes(images) and self.warp is None:
+            if self.warp is None and _copies_boxes(images):
                 return self._paste(images, self.mask)
-        if self.num_sources == 2 and (is_flat(self.mask) or isinstance(self.mask, Boxes)):
-            return self._lerp(images, painted(self.mask, images.device)[:, 0])
+        elif self.warp is None and is_flat(self.mask):
+            return _weighted_rows(images, self.source, self.mask)
         return self._sum(images)
 
     def targets(self, targets: Tensor) -> Tensor:
-        """The (B, C) mixture of (R, C) float `targets`, at least float32."""
-        if not targets.is_floating_point():
-            raise ValueError(f"targets must be float, got {targets.dtype}; give one-hot rows")
+        """The (B, C) mixture of (R, C) float `targets`, in float32 at least.
+
+        Raises ValueError for class numbers.
+        """
+        if not targets.is_floating_point() or targets.ndim < 2:
+            got = f"{str(targets.dtype).removeprefix('torch.')} of shape {tuple(targets.shape)}"
+            raise ValueError(f"targets must be float (R, C), got {got}; one-hot the class numbers")
         at_least_float32 = torch.promote_types(targets.dtype, torch.float32)
-        return Blend(self.source, self.share).images(targets.to(at_least_float32))
+        return _weighted_rows(targets.to(at_least_float32), self.source, self.share)
 
     def where(self, rows: np.ndarray | Tensor) -> "Blend":
         """The blend that leaves the rows that are not chosen, False in `rows` (B,), as they are."""
-        chosen = torch.as_tensor(rows)
-        if chosen.all():
+        if rows.all():
             return self
+        chosen = torch.as_tensor(rows)
         first = torch.eye(1, self.num_sources)
         if isinstance(self.mask, Boxes):
             mask = self.mask.where(chosen)
@@ -107,16 +111,12 @@ class Blend:
         source = torch.where(chosen[:, None], self.source, self.source[:, :1])
         return Blend(source, mask, torch.where(chosen[:, None], self.share, first), self.warp)
 
-    def _lerp(self, images: Tensor, own: Tensor) -> Tensor:
-        """Two sources whose masks sum to one: one copy and one pass."""
-        return self._view(images, 1).lerp_(images[: self.num_rows], _fit(own, images))
-
     def _paste(self, images: Tensor, boxes: Boxes) -> Tensor:
-        """On the CPU: copy the boxes, which is faster than to paint and blend them."""
+        """On a CPU: copy the boxes, which is faster than to paint a mask and to weigh every pixel."""
         if bool((boxes.outside[:, 0] == 1).all()):
             mixed = images[: self.num_rows].clone()
         else:
-            mixed = self._lerp(images, boxes.outside[:, 0])
+            mixed = _weighted_rows(images, self.source, boxes.outside)
         boxes.fill(mixed, images, self.source)
         return mixed
 
@@ -132,6 +132,17 @@ class Blend:
         """A new (B, ...) tensor: source k of each row, warped where the blend says so."""
         rows = images.index_select(0, self.source[:, k].to(images.device, non_blocking=True))
         return rows if self.warp is None else _warped(rows, self.warp[:, k])
+
+
+def _weighted_rows(rows: Tensor, source: Tensor, weight: Tensor) -> Tensor:
+    """(B, ...): sum over k of weight (B|1, K) times rows[source (B, K)], in one pass over memory."""
+    last = rows.ndim == 4 and not rows.is_contiguous()  # keep the layout of channels-last images
+    rows = rows.movedim(1, -1) if last else rows
+    source = source.to(rows.device, non_blocking=True)
+    weight = weight.to(rows.device, rows.dtype, non_blocking=True).expand(source.shape)
+    mixed = F.embedding_bag(source, rows.flatten(1), per_sample_weights=weight, mode="sum")
+    mixed = mixed.view(-1, *rows.shape[1:])
+    return mixed.movedim(-1, 1) if last else mixed
 
 
 def _fit(weight: Tensor, images: Tensor) -> Tensor:

@@ -41,17 +41,17 @@ class Boxes:
         columns = (column >= left) & (column < right)
         return rows[:, :, None] & columns[:, None, :]
 
-    def area_fraction(self) -> Tensor:
+    def area_fraction(self) -> np.ndarray:
         """Share of the picture that lies in the box: (B|1, 1) float64."""
-        top, bottom, left, right = self.edges.to(torch.float64).split(1, dim=1)
+        top, bottom, left, right = self.edges.numpy().T[:, :, None]
         return (bottom - top) * (right - left) / (self.height * self.width)
 
     def mean(self) -> Tensor:
         """Mean of the mask of each source: (B|1, K) float32, exact, nothing painted."""
         area = self.area_fraction()
-        mean = self.outside * (1 - area)
+        mean = self.outside.numpy() * (1 - area)
         mean[:, 1:] += area
-        return mean.float()
+        return torch.from_numpy(mean.astype(np.float32))
 
     def check_size(self, images: Tensor) -> None:
         """Raise ValueError unless the last two dimensions of `images` are the boxes' picture."""
@@ -71,8 +71,8 @@ class Boxes:
             return
         target, origin = _array(mixed), _array(images)
         for row, (partner, (top, bottom, left, right)) in enumerate(zip(partners, edges, strict=True)):
-            box = (..., slice(top, bottom), slice(left, right))
-            target[row][box] = 0 if partner is None else origin[partner][box]
+            piece = 0 if partner is None else origin[partner, ..., top:bottom, left:right]
+            target[row, ..., top:bottom, left:right] = piece
 
     def where(self, rows: Tensor) -> "Boxes":
         """Boxes that are empty, with everything the row's own, in rows that are not chosen."""
@@ -123,11 +123,10 @@ def clipped_boxes(
     The rule of the CutMix authors: half a side is floor(side_fraction * length / 2), so that sides
     are even before they are clipped. `min_side=1` makes one pixel of a side of none.
     """
-    low_high = []
-    for length in (height, width):
-        half = np.floor(np.asarray(side_fraction) * length / 2).astype(np.int64)
-        centre = rng.integers(length, size=num_boxes)
-        low = np.maximum(centre - half, 0)
-        high = np.minimum(centre + half, length)
-        low_high += [low, np.maximum(high, low + min_side)]
-    return torch.from_numpy(np.stack(low_high, axis=1))
+    lengths = np.array([height, width])
+    half = np.multiply.outer(side_fraction, lengths / 2).astype(np.int64)
+    centre = rng.integers(lengths, size=(num_boxes, 2))
+    edges = np.empty((num_boxes, 4), dtype=np.int64)
+    edges[:, 0::2] = low = np.maximum(centre - half, 0)
+    edges[:, 1::2] = np.maximum(np.minimum(centre + half, lengths), low + min_side)
+    return torch.from_numpy(edges)

@@ -76,7 +76,8 @@ class Policy:
             return Blend.identity(num_rows)
         rule = rule_from(self.partners)
         columns = [rule(images, targets, rng, num_rows) for _ in range(method.num_partners)]
-        return method(images, targets, rng, np.stack(columns, axis=1)).where(chosen)
+        partners = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+        return method(images, targets, rng, partners).where(chosen)
 
     def _gate(self, chance: np.ndarray, rate: float, index: Tensor | None) -> np.ndarray:
         """(B,) bool, the rows that are mixed, from uniform numbers `chance` (B,)."""

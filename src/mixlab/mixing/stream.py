@@ -5,7 +5,6 @@ an uninterrupted one would have drawn, and any batch of a finished run can be dr
 """
 
 from enum import IntEnum
-from operator import index
 from typing import NamedTuple
 
 import numpy as np
@@ -49,10 +48,6 @@ def torch_seed(address: Address, purpose: int) -> int:
 
 def _key(address: Address, purpose: int) -> tuple[int, ...]:
     key = (*address, purpose)
-    names = (*Address._fields, "purpose")
-    if len(key) != len(names):
-        raise ValueError(f"an address has the parts {', '.join(Address._fields)}, got {address!r}")
-    for name, value in zip(names, key, strict=True):
-        if not 0 <= index(value) < 2**32:
-            raise ValueError(f"{name} must be in [0, 2**32), got {value}; choose a smaller one")
+    if len(key) != 5 or not all(0 <= part < 2**32 for part in key):
+        raise ValueError(f"parts of an address must be in [0, 2**32), got {address!r}, {purpose!r}")
     return key

@@ -70,28 +70,34 @@ class ImageClassifier(pl.LightningModule):
         return self.network(images.contiguous(memory_format=self.layout))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        return self.step(batch, "train", smoothing=self.label_smoothing)
+        return self.step(batch, batch_idx, "train", smoothing=self.label_smoothing)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.step(batch, "val")
+        self.step(batch, batch_idx, "val")
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        self.step(batch, "test")
+        self.step(batch, batch_idx, "test")
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         images, _ = batch
         return self(images)
 
-    def step(self, batch: Any, stage: str, *, smoothing: float = 0.0) -> Tensor:
+    def step(self, batch: Any, batch_idx: int, stage: str, *, smoothing: float = 0.0) -> Tensor:
         """The mean loss of a batch, which is counted in the stage's tally."""
+        if batch_idx == 0:
+            self.tallies[stage] = Tally()
         images, targets = batch
         logits, targets = widened(self(images), targets)
         loss = self.loss(logits, targets, smoothing)
         self.tallies[stage].add(loss, logits, targets)
         return loss
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.trainer.is_last_batch:
+            self.report("train")  # before callbacks see the end of the epoch
+
     def on_train_epoch_end(self) -> None:
-        self.report("train")
+        self.report("train")  # of an epoch that ended early, too
 
     def on_validation_epoch_end(self) -> None:
         self.report("val")
@@ -100,13 +106,12 @@ class ImageClassifier(pl.LightningModule):
         self.report("test")
 
     def report(self, stage: str) -> None:
-        """Log the means of a stage and begin anew."""
-        tally, self.tallies[stage] = self.tallies[stage], Tally()
+        """Log the means over the rows that a stage has seen."""
+        tally = self.tallies[stage]
         if tally.rows:
             means = tally.means(self.total_over_ranks, self.device)
-            figures = {f"{stage}/{name}": value for name, value in means.items()}
-            # Whoever tests knows which checkpoint it was, and logs that beside the figures.
-            self.log_dict(figures, logger=stage != "test")
+            values = {f"{stage}/{name}": value for name, value in means.items()}
+            self.log_dict(values, on_step=False, on_epoch=True)
 
     def total_over_ranks(self, values: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(values, reduce_op="sum")  # pyright: ignore

@@ -64,12 +64,15 @@ class Comparison:
     @cached_property
     def places(self) -> dict[Path, tuple[str, str]]:
         """Block and arm of each run, by its folder; a run of no block has its folder's name."""
-        return {run.folder: ("", one_line(run.slug, 60)) for run in self.runs} | {
+        places = {
             run.folder: (block.title, arm.label)
             for block in self.blocks
             for arm in block.arms
             for run in arm.runs
         }
+        for run in self.runs:
+            places.setdefault(run.folder, ("", one_line(run.slug, 60)))
+        return places
 
 
 def compare_runs(found: Found, question: Question | None = None) -> Comparison:

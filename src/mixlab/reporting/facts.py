@@ -9,11 +9,12 @@ from mixlab.reporting.records import Run, mapping, one_line
 WHY = {
     "threads": "on a CPU their number changes the last bits and the time",
     "devices": "their number changes the batches",
-    "accelerator": "seconds cannot be compared, nor results bit for bit",
-    "hardware": "seconds cannot be compared, nor results bit for bit",
+    "accelerator": "neither seconds nor last bits can be compared",
+    "hardware": "neither seconds nor last bits can be compared",
     "versions": "another release may compute something else",
     "data": "differences may come from the data",
 }
+MOST = 4  # facts or values that a warning lists
 
 
 def facts(run: Run) -> dict[str, str]:
@@ -34,16 +35,17 @@ def tally(runs: Sequence[Run]) -> dict[str, Counter[str]]:
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
-    """A warning for each fact in which runs differ that are compared with each other."""
-    notes = [
-        f"{name} differ: {_counts(values)}" if name == "threads" or name == "devices"
-        else f"{name} differs: {_counts(values)}"
-        for name, values in tally(runs).items()
-        if len(values) > 1
-    ]  # fmt: skip
-    reasons = [WHY.get(note.split(" ")[0], "") for note in notes]
-    notes = [f"{n}; {why}" if why else n for n, why in zip(notes, reasons, strict=True)]
-    return [*notes, *_code(runs)]
+    """A warning for each kind of fact in which runs differ that are compared with each other."""
+    kinds: dict[str, list[str]] = {}
+    for name, values in tally(runs).items():
+        kind, _, detail = name.partition(" ")
+        if len(values) > 1:
+            kinds.setdefault(kind, []).append(f"{detail} {_counts(values)}".strip())
+    return [
+        f"{kind} {'differs' if kind == 'accelerator' else 'differ'}: "
+        f"{'; '.join(details[:MOST])}{'; ...' * (len(details) > MOST)}. {WHY[kind].capitalize()}."
+        for kind, details in kinds.items()
+    ] + list(_code(runs))
 
 
 def _code(runs: Sequence[Run]) -> Iterator[str]:
@@ -52,8 +54,8 @@ def _code(runs: Sequence[Run]) -> Iterator[str]:
     names = sorted({str(name) for code in every for name in code})
     changed = [name for name in names if len({str(code.get(name)) for code in every}) > 1]
     if changed:
-        listed = one_line(", ".join(changed[:4]) + ", ..." * (len(changed) > 4))
-        yield f"code differs between runs: {listed}; train the older ones again with code=rerun"
+        listed = one_line(", ".join(changed[:MOST]) + ", ..." * (len(changed) > MOST))
+        yield f"code differs: {listed}. Train the older runs again with code=rerun."
 
 
 def environment(runs: Sequence[Run]) -> dict[str, str]:
@@ -67,8 +69,8 @@ def environment(runs: Sequence[Run]) -> dict[str, str]:
 
 def _counts(values: Mapping[str, int]) -> str:
     most_first = sorted(values.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{value} ({count} run{'s' * (count > 1)})" for value, count in most_first[:5]]
-    return ", ".join(shown) + ", ..." * (len(most_first) > 5)
+    shown = [f"{value} ({count} run{'s' * (count > 1)})" for value, count in most_first[:MOST]]
+    return ", ".join(shown) + ", ..." * (len(most_first) > MOST)
 
 
 def _text(name: str, value: Any) -> str:

@@ -57,16 +57,16 @@ def lacking(
 
 
 def unpaired(label: str, runs: Sequence[Run], base_label: str, base: Sequence[Run]) -> list[str]:
-    """Seeds that one side lacks, and seeds whose two runs saw different data."""
+    """Seeds that one side never had, and seeds whose two runs saw different data."""
     notes = []
     for (name, own), (other_name, other) in (
         ((label, runs), (base_label, base)),
         ((base_label, base), (label, runs)),
     ):
-        there = {run.seed for run in finished(other)}
+        there = {run.seed for run in other}
         alone = [run for run in finished(own) if run.seed not in there]
-        if alone and there:
-            notes.append(f"{name}: {seeds(alone)} not paired, {other_name} has none finished")
+        if alone:
+            notes.append(f"{name}: {seeds(alone)} not paired, {other_name} has no such run")
     other_data = on_other_data(runs, base)
     if other_data:
         which = seeds(other_data)

@@ -5,6 +5,7 @@ import io
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rich import box
@@ -71,7 +72,7 @@ def columns(block: Block, comparison: Comparison) -> dict[str, str]:
     headings = {
         "arm": "arm", "at": "at", "runs": "runs", "mean": "mean ± sd",
         "difference": f"difference, {in_unit.of_difference} [95 %]".replace(", [", " ["),
-        "pairs": "pairs", "p": "p (Holm)", "r": "r", "verdict": "verdict", "cost": "epoch",
+        "pairs": "pairs", "p": "p (Holm)", "r": "r", "verdict": "verdict", "cost": "time/epoch",
     }  # fmt: skip
     if len(block.arms) < 2 or block.baseline is None:
         alone = ("arm", "at", "runs", "mean", "cost")
@@ -79,11 +80,47 @@ def columns(block: Block, comparison: Comparison) -> dict[str, str]:
     return headings
 
 
+@dataclass(frozen=True)
+class Summary:
+    """Blocks down, arms across: what to look at first where there are several blocks."""
+
+    labels: list[str]
+    rows: list[tuple[str, dict[str, tuple[str, str]]]]  # title; difference and verdict by label
+    caption: str
+
+
+def summary(comparison: Comparison) -> Summary | None:
+    """Differences at the headline's checkpoint; None for a single block."""
+    blocks, in_unit = comparison.blocks, text.unit(comparison.question.metric)
+    if len(blocks) < 2:
+        return None
+    rows = [
+        (block.title, {arm.label: _summary_cell(arm, block, in_unit) for arm in block.arms})
+        for block in blocks
+    ]
+    metric = text.metric_words(comparison.question)
+    caption = f"{metric}: the baseline's mean, and each arm's difference to it with the verdict."
+    return Summary(
+        list(dict.fromkeys(label for _, cells in rows for label in cells)), rows, caption
+    )
+
+
+def _summary_cell(arm: Arm, block: Block, in_unit: text.Unit) -> tuple[str, str]:
+    result = arm.results.get(block.headline)
+    if result is None or not result.summary.n:
+        return "no results", ""
+    if arm is block.baseline or block.baseline is None:
+        return in_unit.level(result.summary.mean), ""
+    return f"{in_unit.change(result.difference.mean)} {result.verdict}", result.verdict
+
+
 def terminal(comparison: Comparison) -> RenderableType:
     """Tables and notes for rich. Names are printed as they are, never read as markup."""
     parts: list[RenderableType] = []
     for block in comparison.blocks:
         parts += [_rich_table(block, comparison), *map(_rich_note, block.notes), Text()]
+    overall = summary(comparison)
+    parts += [_rich_summary(overall), Text()] if overall else []
     parts += map(_rich_note, comparison.notes)
     parts += [Text(sentence, style="dim") for sentence in text.reading(comparison)]
     return Group(*parts, Text(text.counts(comparison)))
@@ -104,6 +141,16 @@ def _rich_table(block: Block, comparison: Comparison) -> Table:
     return table
 
 
+def _rich_summary(overall: Summary) -> Table:
+    table = Table(title=Text(overall.caption), title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("", *overall.labels):
+        table.add_column(Text(heading), overflow="fold")
+    for title, cells in overall.rows:
+        found = [cells.get(label, ("", "")) for label in overall.labels]
+        table.add_row(Text(title), *(Text(words, STYLES.get(key, "")) for words, key in found))
+    return table
+
+
 def _rich_note(note: str) -> Text:
     return Text.assemble(("! ", "yellow"), note)
 
@@ -112,12 +159,23 @@ def markdown(comparison: Comparison, figure: str | None = None) -> str:
     """The report as Markdown, with a link to its figure."""
     lines = [f"# {_plain(text.metric_words(comparison.question))}", ""]
     lines += [f"![every seed, and differences with intervals]({figure})", ""] if figure else []
+    lines += _markdown_summary(summary(comparison))
     for block in comparison.blocks:
         lines += [f"## {_plain(block.title)}", "", *_markdown_table(block, comparison), ""]
         lines += [f"- {_plain(note)}" for note in block.notes] + [""] * bool(block.notes)
     lines += [f"- {_plain(note)}" for note in comparison.notes] + [""] * bool(comparison.notes)
     lines += [*map(_plain, text.reading(comparison)), "", text.counts(comparison), ""]
     return "\n".join(lines)
+
+
+def _markdown_summary(overall: Summary | None) -> Iterator[str]:
+    if overall is not None:
+        yield f"| | {' | '.join(map(_plain, overall.labels))} |"
+        yield f"| --- | {' | '.join('---' for _ in overall.labels)} |"
+        for title, cells in overall.rows:
+            words = [_plain(cells.get(label, ("", ""))[0]) for label in overall.labels]
+            yield f"| {_plain(title)} | {' | '.join(words)} |"
+        yield from ("", _plain(overall.caption), "")
 
 
 def _markdown_table(block: Block, comparison: Comparison) -> Iterator[str]:
@@ -130,8 +188,8 @@ def _markdown_table(block: Block, comparison: Comparison) -> Iterator[str]:
 
 def _plain(words: str) -> str:
     """Text that Markdown shows as it is: no tags, links, code or table cells of its own."""
-    words = words.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
-    return re.sub(r"([\\`*|](?!\())", r"\\\1", words)
+    words = words.replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*|])", r"\\\1", words).replace("](", "]\\(")
 
 
 def csv_text(comparison: Comparison) -> str:

@@ -86,7 +86,13 @@ def headline(arm: Arm, block: Block, question: Question) -> str:
     change = f"{change} {in_unit.of_difference}".rstrip()
     if n == 1:
         return f"{change} against {base} in the one seed they share; one seed has no spread"
-    return f"{change} against {base}, {n} pairs, {_test(result)}"
+    return f"{change} against {base}, {n} pairs, {_test(result)}{_lost(arm)}"
+
+
+def _lost(arm: Arm) -> str:
+    """ "; 1 of 8 runs failed or diverged", which flatters an arm that does so where it is worst."""
+    lost = sum(run.status in ("failed", "diverged") for run in arm.runs)
+    return f"; {lost} of {len(arm.runs)} runs failed or diverged" if lost else ""
 
 
 def _test(result: Result) -> str:
@@ -120,8 +126,8 @@ def reading(comparison: Comparison) -> list[str]:
         f"its {100 * LEVEL:g} % t-interval. p: two-sided paired t-test, by Holm over a block's arms.",
         *_about_few(n for n in pairs if 2 <= n < CLAIM),
         *_about_margin(question),
-        "r: correlation of arm and baseline across seeds. epoch: median time of one, beside the ratio to "
-        "the baseline's.",
+        "r: correlation of arm and baseline across seeds. time/epoch: median over the runs, and its "
+        "ratio to the baseline's.",
     ]
 
 

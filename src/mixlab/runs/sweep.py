@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from mixlab.runs.files import write_json
+from mixlab.runs.files import read_json, write_json
 from mixlab.runs.identity import arm_hash, file_name, run_folder
 
 OURS = ("seeds", "arms", "seed")
@@ -17,10 +17,14 @@ OURS = ("seeds", "arms", "seed")
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be made: what to compose it from, and where it will lie."""
+    """A run to be made: what it is composed from, and what came of that."""
 
     overrides: list[str]
-    folder: Path
+    config: DictConfig
+
+    @property
+    def folder(self) -> Path:
+        return run_folder(self.config)
 
 
 def seeds(overrides: Sequence[Any]) -> list[int] | None:
@@ -93,9 +97,10 @@ def plan(
         distinct.setdefault(arm_hash(cfg), (overrides, cfg))
     jobs = []
     for seed in seed_list if seed_list is not None else [None]:
-        for overrides, cfg in distinct.values():
-            cfg.seed = cfg.seed if seed is None else seed
-            jobs.append(Job([*overrides, f"seed={cfg.seed}"], run_folder(cfg)))
+        for overrides, arm in distinct.values():
+            cfg = arm.copy()
+            cfg.seed = arm.seed if seed is None else seed
+            jobs.append(Job([*overrides, f"seed={cfg.seed}"], cfg))
     return jobs
 
 
@@ -107,20 +112,46 @@ def begin(jobs: Sequence[Job], config: DictConfig) -> None:
     print(f"{len(jobs)} runs, listed in {shown(folder / 'sweep.json')}", flush=True)
 
 
-def end(jobs: Sequence[Job], returns: Sequence[Any], config: DictConfig) -> Sequence[Any]:
-    """Say what failed and what to do next; exit with 1 if anything failed."""
-    failed = [
-        (job, result._return_value)
-        for job, result in zip(jobs, returns, strict=True)
-        if isinstance(result._return_value, BaseException)
-    ]
-    for job, error in failed:
-        print(f"failed: {shown(job.folder)}: {' '.join(str(error).split())[:300]}")
-    print(f"{len(jobs) - len(failed)} of {len(jobs)} runs finished")
+def end(jobs: Sequence[Job], config: DictConfig) -> None:
+    """Say what is not finished and what to do next; exit with 1 if anything is not.
+
+    The run folders are the truth, whichever launcher there was.
+    """
+    records = [(job, read_json(job.folder / "run.json")) for job in jobs]
+    missing = [(job, record) for job, record in records if record.get("status") != "finished"]
+    for job, record in missing:
+        why = " ".join(str(record.get("error") or "it was not begun").split())[:300]
+        print(f"{record.get('status', 'missing')}: {shown(job.folder)}: {why}")
+    print(f"{len(jobs) - len(missing)} of {len(jobs)} runs finished")
+    if missing:
+        print("the same command again trains what is missing")
     print(f"next: mixlab-compare {shown(sweep_folder(config))}", flush=True)
-    if failed:
+    if missing:
         raise SystemExit(1)
-    return returns
+
+
+def compose(hydra_context: Any, master: DictConfig, overrides: list[str]) -> DictConfig:
+    """One job's configuration, checked."""
+    from mixlab.cli import prepare
+
+    cfg = hydra_context.config_loader.load_sweep_config(master, overrides)
+    OmegaConf.set_struct(cfg, False)
+    hydra_cfg = cfg.pop("hydra")
+    return prepare(cfg, hydra_cfg)
+
+
+def job_return(cfg: DictConfig) -> Any:
+    """What a launcher hands to Hydra's other sweepers."""
+    from hydra.core.utils import JobReturn, JobStatus
+
+    record = read_json(run_folder(cfg) / "run.json")
+    result = JobReturn()
+    if record.get("status") == "finished":
+        result.return_value, result.status = record["results"], JobStatus.COMPLETED
+    else:
+        result.return_value = RuntimeError(record.get("error") or "the run was not begun")
+        result.status = JobStatus.FAILED
+    return result
 
 
 def sweep_folder(config: DictConfig) -> Path:

@@ -45,4 +45,6 @@ class Mixup:
         """See `Method`."""
         partner = partner_columns(partners, images, rng)[:, 0]
         own = own_shares(self.alpha, rng, len(partner) if self.per_row else 1)
-        return Blend.pair(partner, torch.from_numpy(np.stack([own, 1 - own], 1).astype(np.float32)))
+        mask = np.empty((len(own), 2), dtype=np.float32)
+        mask[:, 0], mask[:, 1] = own, 1 - own
+        return Blend.pair(partner, torch.from_numpy(mask))

@@ -1,0 +1,48 @@
+"""Hydra's launcher that gives every job of a sweep a process of its own. The work is in mixlab."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+
+
+@dataclass
+class ProcessesLauncherConf:
+    _target_: str = "hydra_plugins.mixlab.launcher.ProcessesLauncher"
+    jobs: int | None = None  # at a time; by default one a core, or one a GPU
+    jobs_per_device: int = 1  # to share a GPU
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="processes", node=ProcessesLauncherConf, provider="mixlab"
+)
+
+
+class ProcessesLauncher(Launcher):
+    """Takes jobs that our sweeper has composed; with another sweeper it composes them."""
+
+    def __init__(self, jobs: int | None = None, jobs_per_device: int = 1) -> None:
+        self.jobs = jobs
+        self.jobs_per_device = jobs_per_device
+        self.context: Any = None
+        self.config: Any = None
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        self.context, self.config = hydra_context, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[Any]:
+        from mixlab.runs import sweep
+
+        configs = [sweep.compose(self.context, self.config, list(job)) for job in job_overrides]
+        return [sweep.job_return(config) for config in self.launch_configs(configs)]
+
+    def launch_configs(self, configs: Sequence[Any]) -> Sequence[Any]:
+        """Train composed configurations, some at a time; returns them."""
+        from mixlab.runs.launch import launch
+
+        launch(configs, self.jobs, self.jobs_per_device)
+        return configs

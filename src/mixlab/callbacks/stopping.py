@@ -1,0 +1,76 @@
+"""Stopping without losing a batch: a signal sets a flag, the batch's end saves and stops.
+
+A checkpoint written inside a signal handler would hold the loader's position after a batch and the
+weights from before it.
+"""
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class Interrupted(Exception):
+    """Training was asked to stop, has saved a checkpoint and can be resumed from it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}; the same command goes on")
+        self.signum = signum
+
+
+class GracefulStop(pl.Callback):
+    """On SIGTERM or Ctrl-C finish the batch, save the last checkpoint and raise `Interrupted`.
+
+    A second Ctrl-C stops at once. Where the batch is an epoch's last, the stop waits for the next
+    epoch's first: Lightning miscounts when it resumes from between the two.
+
+    Args:
+        checkpoint: Where the last checkpoint goes.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self.asked: int | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            # In place of Lightning's own, which leaves at the batch's end without a checkpoint.
+            signal.signal(signal.SIGTERM, self._ask)
+            signal.signal(signal.SIGINT, self._ask)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._let_go()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._let_go()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        asked = self.asked is not None
+        if trainer.world_size > 1:  # one rank gets the signal, all must save together
+            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+        if asked and not trainer.is_last_batch:
+            trainer.save_checkpoint(self.checkpoint)
+            raise Interrupted(self.asked or signal.SIGTERM)
+
+    def _ask(self, signum: int, frame: FrameType | None) -> None:
+        if self.asked == signal.SIGINT == signum:
+            self._let_go()
+            raise KeyboardInterrupt
+        self.asked = signum
+
+    def _let_go(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
