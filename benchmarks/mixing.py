@@ -40,7 +40,9 @@ def contests(batch_size: int, size: int, num_classes: int) -> list[tuple[str, Ca
 
     def ours(method: Mixup | CutMix) -> Call:
         policy = Policy()
-        return lambda: policy.draw(method, images, targets, Address(0, 0, 0, 0)).mix(images, targets)
+        return lambda: policy.draw(method, images, targets, Address(0, 0, 0, 0)).mix(
+            images, targets
+        )
 
     def timm(**alphas: float) -> Call:
         mixer = TimmMixup(**alphas, mode="elem", label_smoothing=0.0, num_classes=num_classes)  # pyright: ignore
@@ -51,7 +53,12 @@ def contests(batch_size: int, size: int, num_classes: int) -> list[tuple[str, Ca
 
     return [
         ("mixup per row, timm elem", ours(Mixup(0.2)), timm(mixup_alpha=0.2), 1 / 8),
-        ("CutMix per row, timm elem", ours(CutMix(1.0)), timm(mixup_alpha=0.0, cutmix_alpha=1.0), 1 / 8),
+        (
+            "CutMix per row, timm elem",
+            ours(CutMix(1.0)),
+            timm(mixup_alpha=0.0, cutmix_alpha=1.0),
+            1 / 8,
+        ),
         (
             "mixup per batch, torchvision",
             ours(Mixup(0.2, per_row=False)),

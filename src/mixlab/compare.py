@@ -76,22 +76,23 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _print(comparison: "Comparison", args: argparse.Namespace) -> None:
-    from mixlab.reporting import tables
-
     if args.format == "table":
         from rich.console import Console
 
+        from mixlab.reporting import terminal
+
         console = Console()
         console = console if console.is_terminal else Console(width=WIDTH)
-        console.print(tables.terminal(comparison), highlight=False)
-    elif args.format == "markdown":
-        print(tables.markdown(comparison), end="")
-    elif args.format == "csv":
-        print(tables.csv_text(comparison), end="")
-    else:
-        from mixlab.reporting.page import render
+        console.print(terminal.render(comparison), highlight=False)
+    elif args.format == "html":
+        from mixlab.reporting import page
 
-        print(render(comparison, _command(args)))
+        print(page.render(comparison, _command(args)))
+    else:
+        from mixlab.reporting import export
+
+        write = {"markdown": export.markdown, "csv": export.csv_text}[args.format]
+        print(write(comparison), end="")
 
 
 def _sweep_alone(paths: Sequence[str]) -> Path | None:

@@ -78,10 +78,11 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
     """Lightning's Trainer with our callbacks and loggers."""
     allow = cfg.get("allow", ())
     last = Path(cfg.paths.run_dir) / "checkpoints" / "last.ckpt"
-    callbacks = [Seeding(cfg.seed), record, *build_callbacks(cfg, data), GracefulStop(last)]
+    callbacks = [Seeding(cfg.seed), *build_callbacks(cfg, data)]
     if cfg.get("mixing"):
         figures = Path(cfg.paths.run_dir) / "figures"
         callbacks += [build(cfg.mixing, allow=allow), Previews(figures, data.spec.class_names)]
+    callbacks += [record, GracefulStop(last)]  # after all that has something to record or to save
     node = plain(cfg.trainer)
     if node.get("enable_progress_bar") == "auto":
         node["enable_progress_bar"] = sys.stderr.isatty()
@@ -132,7 +133,9 @@ def tested(
     if checkpoint is not None:
         found = torch.load(checkpoint, map_location="cpu", weights_only=True)
         model.load_state_dict(found["state_dict"])
+    loggers, trainer.loggers = trainer.loggers, []  # they are told which checkpoint it was
     trainer.test(model, data, verbose=False)
+    trainer.loggers = loggers
     metrics = trainer.callback_metrics.items()
     return {key: float(value) for key, value in metrics if key.startswith("test/")}
 

@@ -3,6 +3,7 @@
 from collections.abc import MutableMapping
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -54,7 +55,8 @@ def read_pair(batch: Any, num_classes: int | None) -> tuple[Tensor, Tensor]:
             "MixingCallback needs num_classes to mix integer targets; give it, as in "
             "MixingCallback(method, num_classes=10), or yield one-hot targets"
         )
-    return images, F.one_hot(targets, num_classes).to(images.dtype)
+    dtype = torch.promote_types(images.dtype, torch.float32)  # shares need more than 16 bits
+    return images, F.one_hot(targets, num_classes).to(dtype)
 
 
 def write_pair(batch: Any, images: Tensor, targets: Tensor) -> None:

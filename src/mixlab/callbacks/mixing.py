@@ -13,6 +13,9 @@ from mixlab.callbacks.foreign import read_pair, write_pair
 from mixlab.mixing import Address, Batch, Blend, Method, Policy
 
 
+NOTHING = torch.zeros(3, dtype=torch.float64)
+
+
 class Seen(NamedTuple):
     """The batch mixed last: as it came, as it left, and what was drawn between."""
 
@@ -58,6 +61,7 @@ class MixingCallback(pl.Callback):
         self.batches = 1
         self.seen: Seen | None = None
         self._own_shares: list[Tensor] = []
+        self._before = NOTHING  # of an epoch that was cut off
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         callbacks = [each for each in trainer.callbacks if isinstance(each, MixingCallback)]
@@ -141,17 +145,40 @@ class MixingCallback(pl.Callback):
             self._own_shares.append(self.seen.blend.own_share)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.seen is None or self.seen.after.address is None or not self._own_shares:
+        if self.seen is None or self.seen.after.address is None:
             return
-        own = torch.cat(self._own_shares)
-        self._own_shares = []
-        prefix = f"mixing{self.position or ''}"
+        rows, own, mixed = self.totals(trainer, pl_module).tolist()
+        self._own_shares, self._before = [], NOTHING
         figures = {
-            f"{prefix}/own_share": own.mean(),
-            f"{prefix}/mixed_rows": (own < 1).float().mean(),
-            f"{prefix}/probability": self.policy.rate(self.progress(self.seen.after.address)),
+            f"{self.name}/own_share": own / rows,
+            f"{self.name}/mixed_rows": mixed / rows,
+            f"{self.name}/probability": self.policy.rate(self.progress(self.seen.after.address)),
         }
-        pl_module.log_dict(figures, sync_dist=trainer.world_size > 1)
+        pl_module.log_dict(figures)
+
+    @property
+    def name(self) -> str:
+        """`mixing`, or `mixing1` for the second of several."""
+        return f"mixing{self.position or ''}"
+
+    def totals(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Tensor:
+        """Rows of this epoch, the sum of their own shares, and how many are mixed, on all ranks."""
+        own = torch.cat([torch.zeros(0), *self._own_shares]).double()
+        totals = self._before + torch.stack([torch.ones_like(own), own, own < 1]).sum(1)
+        if trainer.world_size == 1:
+            return totals
+        return trainer.strategy.reduce(totals.to(pl_module.device), reduce_op="sum").cpu()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[self.name] = self.totals(trainer, pl_module)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if trainer.is_global_zero:  # or every rank would count them again
+            self._before = checkpoint.get(self.name, NOTHING)
 
 
 def with_guests(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -16,25 +16,41 @@ class RunRecord(pl.Callback):
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
         self._began = 0.0
+        self._before = 0.0  # seconds of this epoch before it was cut off
+        self._validated = False
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs}
+        return {"epochs": self.epochs, "seconds": self._seconds()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs = list(state_dict["epochs"])
+        self.epochs, self._before = list(state_dict["epochs"]), state_dict["seconds"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for logger in trainer.loggers:
+        self._began = time.monotonic()  # an epoch that goes on does not start again
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        for logger in trainer.loggers:  # here, for a training that was over is not started again
             if isinstance(logger, MetricsFile):
-                logger.resume(trainer.global_step)
+                logger.resume(checkpoint["global_step"])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._began = time.monotonic()
+        self._began, self._before = time.monotonic(), 0.0
+        self._validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        seconds = time.monotonic() - self._began  # training and validation
+        if not self._validated:  # Lightning keeps the figures of the last time
+            metrics = {name: value for name, value in metrics.items() if name[:4] != "val/"}
+        seconds = self._seconds()  # training and validation
         self.epochs.append({"epoch": trainer.current_epoch, "seconds": seconds, **metrics})
+
+    def _seconds(self) -> float:
+        return self._before + time.monotonic() - self._began
 
     def results(self, trainer: pl.Trainer) -> dict[str, dict[str, float] | None]:
         """Metrics at the checkpoint chosen on validation (None without one) and at the last."""
@@ -42,8 +58,9 @@ class RunRecord(pl.Callback):
         chosen = best_checkpoint(trainer)
         if chosen is not None and chosen.best_model_score is not None:
             score, monitor = float(chosen.best_model_score), chosen.monitor
-            best = next(row for row in self.epochs if row.get(monitor) == score)
-        return {"best": best and dict(best), "last": dict(self.epochs[-1]) if self.epochs else {}}
+            rows = (row for row in self.epochs if row.get(monitor) == score)
+            best = dict(next(rows, {monitor: score}))  # none, if validation came within an epoch
+        return {"best": best, "last": dict(self.epochs[-1]) if self.epochs else {}}
 
     def seconds_per_epoch(self) -> float | None:
         """The median; None if no epoch was finished."""

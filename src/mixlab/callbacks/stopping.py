@@ -24,8 +24,9 @@ class Interrupted(Exception):
 class GracefulStop(pl.Callback):
     """On SIGTERM or Ctrl-C finish the batch, save the last checkpoint and raise `Interrupted`.
 
-    A second Ctrl-C stops at once. Where the batch is an epoch's last, the stop waits for the next
-    epoch's first: Lightning miscounts when it resumes from between the two.
+    A second Ctrl-C stops at once. Where gradients are accumulated, the stop waits for the step,
+    because no checkpoint holds gradients. Where the batch is an epoch's last, it waits for the next
+    epoch's first step: Lightning miscounts when it resumes from between the two.
 
     Args:
         checkpoint: Where the last checkpoint goes.
@@ -60,7 +61,8 @@ class GracefulStop(pl.Callback):
         asked = self.asked is not None
         if trainer.world_size > 1:  # one rank gets the signal, all must save together
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-        if asked and not trainer.is_last_batch:
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if asked and stepped and not trainer.is_last_batch:
             trainer.save_checkpoint(self.checkpoint)
             raise Interrupted(self.asked or signal.SIGTERM)
 

@@ -60,8 +60,8 @@ class ArrayDataset:
         if self.original is not None:
             return self.original.fingerprint
         digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
-        digest.update(self.images.numpy())
-        digest.update(self.targets.numpy())
+        digest.update(self.images.numpy().data)
+        digest.update(self.targets.numpy().data)
         return digest.hexdigest()
 
     def resized(self, size: int) -> "ArrayDataset":

@@ -1,6 +1,5 @@
 """The data of one experiment: loaders, and what happens to a batch on its way to the model."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -10,12 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mixlab.data.arrays import ArrayDataset
 from mixlab.data.augmentation import FlipCrop
-from mixlab.data.loader import EvalLoader, TrainLoader
+from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
 from mixlab.data.normalize import Normalize
-from mixlab.data.parts import Part, as_images, check_fits, cut_validation, image_spec, whole
+from mixlab.data.parts import Part, Parts
 from mixlab.data.plan import EvalPlan, TrainPlan, check_positive
 from mixlab.data.spec import ImageSpec
+from mixlab.data.workers import Workers
 from mixlab.mixing import Batch, Purpose, stream
 
 
@@ -72,43 +73,41 @@ class ImageDataModule(pl.LightningDataModule):
             check_positive(f"data.{key}", value)
         self.name, self.path, self.seed, self.shuffle = name, path, seed, shuffle
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        train_images, val_images, test_images = (
-            as_images(part, image_size=image_size, num_workers=num_workers)
-            for part in (train, val, test)
+        self.num_workers = num_workers
+        self.workers: list[Workers] = []
+        self.parts = Parts.of(
+            train,
+            val,
+            test,
+            image_size=image_size,
+            class_names=class_names,
+            val_size=val_size,
+            val_split=val_split,
         )
-        if train_images is None:
-            raise ValueError(f"data.train of {name} is empty; there is nothing to train on")
-        self.spec: ImageSpec = image_spec(train_images, class_names)
-        for what, images in (("train", train_images), ("val", val_images), ("test", test_images)):
-            check_fits(images, self.spec, what)
-        self.train_part, self.val_part, self.val_split = cut_validation(
-            train_images, val_images, size=val_size, rule=val_split
-        )
-        self.test_part = whole(test_images)
+        self.spec: ImageSpec = self.parts.spec
         self.augmentation = augmentation and augmentation.allowed(label_preserving, name)
         self.normalize = Normalize.of(normalize, self.spec.channels)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the data that train, validate and test."""
-        digest = hashlib.sha256()
-        for part in (self.train_part, self.val_part, self.test_part):
-            digest.update((part.data.fingerprint if part else "none").encode())
-        return digest.hexdigest()
+        return self.parts.fingerprint()
 
     def record(self) -> dict[str, Any]:
         """What a run should remember of its data."""
-        parts = {"train": self.train_part, "val": self.val_part, "test": self.test_part}
-        rows = {f"{name}_rows": len(part) if part else 0 for name, part in parts.items()}
-        return {"sha256": self.fingerprint, **rows, "val_split": self.val_split}
+        return {
+            "sha256": self.fingerprint,
+            **{f"{name}_rows": len(part) for name, part in self.parts.named().items()},
+            "val_split": self.parts.note,
+        }
 
     @property
     def has_validation(self) -> bool:
-        return self.val_part is not None
+        return len(self.parts.val) > 0
 
     @property
     def has_test(self) -> bool:
-        return self.test_part is not None
+        return len(self.parts.test) > 0
 
     @property
     def place(self) -> dict[str, int]:
@@ -118,31 +117,60 @@ class ImageDataModule(pl.LightningDataModule):
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
     def train_dataloader(self) -> TrainLoader:
-        overfit = self.trainer is not None and self.trainer.overfit_batches > 0
+        overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # pyright: ignore
         plan = TrainPlan(
-            self.train_part.rows,
+            self.parts.train.rows,
             self.batch_size,
             seed=self.seed,
             shuffle=self.shuffle and not overfit,
             **self.place,
         )
-        return TrainLoader(plan, self.train_part.data.batches)
+        return TrainLoader(plan, self.fetch(self.parts.train))
 
     def val_dataloader(self) -> EvalLoader | list[EvalLoader]:
-        return self.eval_loader(self.val_part)
+        return self.eval_loader(self.parts.val)
 
     def test_dataloader(self) -> EvalLoader | list[EvalLoader]:
-        return self.eval_loader(self.test_part)
+        return self.eval_loader(self.parts.test)
 
     def predict_dataloader(self) -> EvalLoader | list[EvalLoader]:
         return self.test_dataloader()
 
-    def eval_loader(self, part: Part | None) -> EvalLoader | list[EvalLoader]:
+    def eval_loader(self, part: Part) -> EvalLoader | list[EvalLoader]:
         """The loader of a part; Lightning takes an empty list for none."""
-        if part is None:
+        if len(part) == 0:
             return []
         plan = EvalPlan(part.rows, self.eval_batch_size, **self.place)
-        return EvalLoader(plan, part.data.batches)
+        return EvalLoader(plan, self.fetch(part))
+
+    def fetch(self, part: Part) -> Fetch:
+        """What turns the keys of a plan into batches: here, or in workers of its own."""
+        if isinstance(part.data, ArrayDataset) or self.num_workers == 0:
+            return part.data.batches
+        self.workers.append(Workers(part.data, self.num_workers))
+        return self.workers[-1].batches
+
+    def teardown(self, stage: str) -> None:
+        """End the workers."""
+        for workers in self.workers:
+            workers.close()
+        self.workers = []
+
+    def on_exception(self, exception: BaseException) -> None:
+        self.teardown("exception")
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Move images and targets; `index` stays on the CPU, where the draws are made.
+
+        Lightning would take a dataclass apart and put it together again, on the CPU too.
+        """
+        if not isinstance(batch, Batch):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        batch.images = batch.images.to(device, non_blocking=True)
+        batch.targets = batch.targets.to(device, non_blocking=True)
+        return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """To float and normalised; a training batch is augmented and mixed as well.
@@ -179,7 +207,7 @@ class ImageDataModule(pl.LightningDataModule):
         """What each of the trainer's mixing callbacks makes of a training batch, in turn."""
         from mixlab.callbacks import MixingCallback
 
-        for callback in self.trainer.callbacks if self.trainer is not None else ():
+        for callback in getattr(self.trainer, "callbacks", ()):
             if isinstance(callback, MixingCallback):
                 batch = callback.mix(batch)
         return batch

@@ -1,10 +1,12 @@
-"""Training, validation and test part of a data set, and how the validation part comes about."""
+"""Training, validation and test part of the data, and how the validation part comes about."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from mixlab.data.arrays import ArrayDataset
 from mixlab.data.items import ItemDataset
@@ -16,7 +18,7 @@ Images = ArrayDataset | ItemDataset
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some rows (int64, of the data set as it is stored) of a data set."""
+    """Some rows (int64, as they are numbered there) of a data set; perhaps none."""
 
     data: Images
     rows: np.ndarray
@@ -25,17 +27,71 @@ class Part:
         return len(self.rows)
 
 
-def as_images(dataset: Any, *, image_size: int | None, num_workers: int) -> Images | None:
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """All data of an experiment; `note` says in words where the validation rows come from."""
+
+    spec: ImageSpec
+    train: Part
+    val: Part
+    test: Part
+    note: str
+
+    @staticmethod
+    def of(
+        train: Any,
+        val: Any,
+        test: Any,
+        *,
+        image_size: int | None,
+        class_names: Sequence[str] | None,
+        val_size: float,
+        val_split: str,
+    ) -> "Parts":
+        """Look at the data sets, resize those in memory, and hold out validation rows if need be.
+
+        Raises:
+            ValueError: if a data set is of no use, or does not fit the training data.
+        """
+        images = as_images(train, image_size)
+        if images is None:
+            raise ValueError("data.train is empty; there is nothing to train on")
+        spec = image_spec(images, class_names)
+        images = fitted(images, spec, "training")
+        nothing = Part(images, np.arange(0))
+        own = whole(as_images(val, image_size), spec, "validation")
+        judged = whole(as_images(test, image_size), spec, "test") or nothing
+        if own is not None:
+            return Parts(
+                spec, Part(images, np.arange(len(images))), own, judged, "a set of its own"
+            )
+        targets = None if images.targets is None else images.targets.numpy()
+        rows, held_out = hold_out(targets, len(images), val_size, rule=val_split)
+        kind = "random" if val_split == "stratified" and targets is None else val_split
+        note = f"{kind} rows of the training set, the same for every seed" if val_size else "none"
+        return Parts(spec, Part(images, rows), Part(images, held_out), judged, note)
+
+    def named(self) -> dict[str, Part]:
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the data and of which rows are in which part."""
+        digest = hashlib.sha256()
+        for part in self.named().values():
+            digest.update(part.data.fingerprint.encode())
+            digest.update(part.rows.data)
+        return digest.hexdigest()
+
+
+def as_images(dataset: Any, image_size: int | None) -> Images | None:
     """A data set as a source of batches; None where there is none, or an empty one in memory."""
     if dataset is None:
         return None
+    if image_size is not None and (not isinstance(image_size, int) or image_size < 1):
+        raise ValueError(f"data.image_size must be a number of pixels > 0, got {image_size!r}")
     if isinstance(dataset, ArrayDataset):
         return (dataset.resized(image_size) if image_size else dataset) if len(dataset) else None
-    return ItemDataset(dataset, image_size=image_size, num_workers=num_workers)
-
-
-def whole(data: Images | None) -> Part | None:
-    return None if data is None else Part(data, np.arange(len(data)))
+    return ItemDataset(dataset, image_size)
 
 
 def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
@@ -55,35 +111,27 @@ def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
     return ImageSpec(channels, height, width, names)
 
 
-def check_fits(data: Images | None, spec: ImageSpec, what: str) -> None:
-    """Raise ValueError unless images and labels of a part are of the training data's kind."""
-    if data is None:
-        return
+def whole(data: Images | None, spec: ImageSpec, what: str) -> Part | None:
+    """All rows of a data set that fits; None where there is none."""
+    return None if data is None else Part(fitted(data, spec, what), np.arange(len(data)))
+
+
+def fitted(data: Images, spec: ImageSpec, what: str) -> Images:
+    """The data of a part; raises ValueError unless they are of the training data's kind."""
     if data.shape != (spec.channels, spec.height, spec.width):
         raise ValueError(
             f"the {what} images of {data.source} have shape {data.shape}, but those to train on "
             f"({spec.channels}, {spec.height}, {spec.width}); data.image_size makes sizes equal"
         )
-    if data.targets is None:
-        return
-    lowest, highest = int(data.targets.min()), int(data.targets.max())
-    if lowest < 0 or highest >= spec.num_classes:
+    if data.targets is not None:
+        check_labels(data.targets, spec.num_classes, f"the {what} labels of {data.source}")
+    return replace(data, num_classes=spec.num_classes) if isinstance(data, ItemDataset) else data
+
+
+def check_labels(targets: Tensor, num_classes: int, what: str) -> None:
+    lowest, highest = int(targets.min()), int(targets.max())
+    if lowest < 0 or highest >= num_classes:
         raise ValueError(
-            f"the {what} labels of {data.source} go from {lowest} to {highest}, but there are "
-            f"{spec.num_classes} classes; labels count from 0 to {spec.num_classes - 1}"
+            f"{what} go from {lowest} to {highest}, but there are {num_classes} classes; labels "
+            f"count from 0 to {num_classes - 1}, and data.class_names names them"
         )
-
-
-def cut_validation(
-    train: Images, val: Images | None, *, size: float, rule: str
-) -> tuple[Part, Part | None, str]:
-    """Training part, validation part, and a sentence that says where the latter comes from."""
-    if val is not None:
-        return Part(train, np.arange(len(train))), whole(val), f"{len(val)} rows of their own"
-    targets = None if train.targets is None else train.targets.numpy()
-    rows, held_out = hold_out(targets, len(train), size, rule=rule)
-    if len(held_out) == 0:
-        return Part(train, rows), None, "none"
-    kind = "random" if rule == "stratified" and targets is None else rule
-    note = f"{len(held_out)} of {len(train)} training rows, {kind}, the same for every seed"
-    return Part(train, rows), Part(train, held_out), note

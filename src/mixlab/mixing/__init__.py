@@ -1,7 +1,7 @@
 """Mixing: draw a `Blend` for a batch, then apply it. Knows numpy and torch, nothing else.
 
-    blend = Policy(probability=0.5).draw(Mixup(alpha=0.2), images, targets, Address(seed, 0, epoch, step))
-    images, targets = blend.mix(images, targets)
+blend = Policy(probability=0.5).draw(Mixup(alpha=0.2), images, targets, Address(seed, 0, epoch, step))
+images, targets = blend.mix(images, targets)
 """
 
 from mixlab.mixing.batch import Batch, Guests

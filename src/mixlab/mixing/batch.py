@@ -15,7 +15,9 @@ class _Pinnable:
     def pin_memory(self) -> Self:
         """A copy whose tensors lie in page-locked memory."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))  # pyright: ignore
-        pinned = {name: value.pin_memory() for name, value in values if hasattr(value, "pin_memory")}
+        pinned = {
+            name: value.pin_memory() for name, value in values if hasattr(value, "pin_memory")
+        }
         return replace(self, **pinned)  # pyright: ignore[reportArgumentType]
 
 

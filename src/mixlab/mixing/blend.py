@@ -1,7 +1,7 @@
 """Blend: what was drawn for one batch, and how it is applied to images and to targets.
 
-    mixed image  = sum over k of mask_k * view_k(images[source_k])
-    mixed target = sum over k of share_k * targets[source_k]
+mixed image  = sum over k of mask_k * view_k(images[source_k])
+mixed target = sum over k of share_k * targets[source_k]
 """
 
 from dataclasses import dataclass
@@ -68,7 +68,10 @@ class Blend:
 
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Both operations: the mixed images and the mixed targets."""
-        return self.images(images), self.targets(targets)
+        mixed_targets = self.targets(
+            targets
+        )  # first, before the images sweep the processor's cache
+        return self.images(images), mixed_targets
 
     def images(self, images: Tensor) -> Tensor:
         """The (B, ...) mixture of (R, ...) float `images`, in their dtype; they are not written to.
@@ -95,8 +98,8 @@ class Blend:
         if not targets.is_floating_point() or targets.ndim < 2:
             got = f"{str(targets.dtype).removeprefix('torch.')} of shape {tuple(targets.shape)}"
             raise ValueError(f"targets must be float (R, C), got {got}; one-hot the class numbers")
-        at_least_float32 = torch.promote_types(targets.dtype, torch.float32)
-        return _weighted_rows(targets.to(at_least_float32), self.source, self.share)
+        targets = targets.float() if targets.itemsize < 4 else targets
+        return _weighted_rows(targets, self.source, self.share)
 
     def where(self, rows: np.ndarray | Tensor) -> "Blend":
         """The blend that leaves the rows that are not chosen, False in `rows` (B,), as they are."""
@@ -113,12 +116,9 @@ class Blend:
 
     def _paste(self, images: Tensor, boxes: Boxes) -> Tensor:
         """On a CPU: copy the boxes, which is faster than to paint a mask and to weigh every pixel."""
-        if bool((boxes.outside[:, 0] == 1).all()):
-            mixed = images[: self.num_rows].clone()
-        else:
-            mixed = _weighted_rows(images, self.source, boxes.outside)
-        boxes.fill(mixed, images, self.source)
-        return mixed
+        if boxes.outside[:, 0].min() == 1:
+            return boxes.paste(images, self.source)
+        return boxes.paste(images, self.source, _weighted_rows(images, self.source, boxes.outside))
 
     def _sum(self, images: Tensor) -> Tensor:
         """The general case, a pass for each source."""

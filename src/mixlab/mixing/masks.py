@@ -41,16 +41,13 @@ class Boxes:
         columns = (column >= left) & (column < right)
         return rows[:, :, None] & columns[:, None, :]
 
-    def area_fraction(self) -> np.ndarray:
-        """Share of the picture that lies in the box: (B|1, 1) float64."""
-        top, bottom, left, right = self.edges.numpy().T[:, :, None]
-        return (bottom - top) * (right - left) / (self.height * self.width)
-
     def mean(self) -> Tensor:
         """Mean of the mask of each source: (B|1, K) float32, exact, nothing painted."""
-        area = self.area_fraction()
-        mean = self.outside.numpy() * (1 - area)
-        mean[:, 1:] += area
+        edges = self.edges.numpy()
+        pixels = (edges[:, 1] - edges[:, 0]) * (edges[:, 3] - edges[:, 2])
+        area_fraction = pixels[:, None] / (self.height * self.width)
+        mean = self.outside.numpy() * (1 - area_fraction)
+        mean[:, 1:] += area_fraction
         return torch.from_numpy(mean.astype(np.float32))
 
     def check_size(self, images: Tensor) -> None:
@@ -58,21 +55,30 @@ class Boxes:
         height, width = images.shape[-2:]
         if images.ndim < 3 or (height, width) != (self.height, self.width):
             size = f"{self.height}x{self.width}"
-            raise ValueError(f"drawn for pictures of {size}, got shape {tuple(images.shape)}; draw anew")
+            raise ValueError(
+                f"drawn for pictures of {size}, got shape {tuple(images.shape)}; draw anew"
+            )
 
-    def fill(self, mixed: Tensor, images: Tensor, source: Tensor) -> None:
-        """Write the boxes of `mixed` (B, ..., H, W), from the second source in `images` or zero."""
-        partners = source[:, 1].tolist() if source.shape[1] == 2 else [None] * len(source)
-        edges = self.edges.tolist()
-        if len(edges) == 1:
-            top, bottom, left, right = edges[0]
-            box = (..., slice(top, bottom), slice(left, right))
-            mixed[box] = images[box].index_select(0, source[:, 1]) if source.shape[1] == 2 else 0
-            return
-        target, origin = _array(mixed), _array(images)
-        for row, (partner, (top, bottom, left, right)) in enumerate(zip(partners, edges, strict=True)):
-            piece = 0 if partner is None else origin[partner, ..., top:bottom, left:right]
-            target[row, ..., top:bottom, left:right] = piece
+    def paste(self, images: Tensor, source: Tensor, mixed: Tensor | None = None) -> Tensor:
+        """Copy the boxes into `mixed` (B, ..., H, W), a fresh copy of the rows themselves by default.
+
+        Row by row on the CPU, and a quarter of a megabyte at a time, so that the rows are still in
+        the processor's cache when their boxes are copied: half the time of painting and weighing.
+        """
+        num_rows, edges = len(source), self.edges.tolist()
+        fresh = torch.empty_like(images[:num_rows]) if mixed is None else mixed
+        target, origin = _array(fresh), _array(images)
+        partners = source[:, 1].tolist() if source.shape[1] == 2 else None
+        step = max(1, 2**18 // (images[0].numel() * images.itemsize))
+        for start in range(0, num_rows, step):
+            rows = slice(start, min(start + step, num_rows))
+            if mixed is None:
+                target[rows] = origin[rows]
+            pieces = enumerate(edges[rows], start) if len(edges) > 1 else [(rows, edges[0])]
+            for row, (top, bottom, left, right) in pieces:
+                piece = origin[partners[row], ..., top:bottom, left:right] if partners else 0
+                target[row, ..., top:bottom, left:right] = piece
+        return fresh
 
     def where(self, rows: Tensor) -> "Boxes":
         """Boxes that are empty, with everything the row's own, in rows that are not chosen."""
@@ -82,6 +88,7 @@ class Boxes:
 
 
 Mask = Tensor | Boxes
+OWN_OF_TWO = torch.tensor([[1.0, 0.0]])  # a flat mask: the row itself, nothing of its partner
 
 
 def _array(images: Tensor) -> np.ndarray:
@@ -111,21 +118,21 @@ def mean_share(mask: Mask) -> Tensor:
 
 
 def clipped_boxes(
-    side_fraction: np.ndarray | float,
+    sides: np.ndarray,
     num_boxes: int,
     height: int,
     width: int,
     rng: np.random.Generator,
     min_side: int = 0,
 ) -> Tensor:
-    """Edges (num_boxes, 4) of boxes with a uniform whole-pixel centre, clipped at the border.
+    """Edges (num_boxes, 4) of boxes around uniform pixels, clipped at the border.
 
-    The rule of the CutMix authors: half a side is floor(side_fraction * length / 2), so that sides
-    are even before they are clipped. `min_side=1` makes one pixel of a side of none.
+    The rule of CutMix's authors: `sides` (num_boxes|1, 2|1), height and width in pixels, are rounded
+    down to even numbers before they are clipped. `min_side=1` makes one pixel of a side of none.
     """
     lengths = np.array([height, width])
-    half = np.multiply.outer(side_fraction, lengths / 2).astype(np.int64)
-    centre = rng.integers(lengths, size=(num_boxes, 2))
+    half = (sides / 2).astype(np.int64)
+    centre = (rng.random((num_boxes, 2)) * lengths).astype(np.int64)
     edges = np.empty((num_boxes, 4), dtype=np.int64)
     edges[:, 0::2] = low = np.maximum(centre - half, 0)
     edges[:, 1::2] = np.maximum(np.minimum(centre + half, lengths), low + min_side)

@@ -111,7 +111,7 @@ class ImageClassifier(pl.LightningModule):
         if tally.rows:
             means = tally.means(self.total_over_ranks, self.device)
             values = {f"{stage}/{name}": value for name, value in means.items()}
-            self.log_dict(values, on_step=False, on_epoch=True)
+            self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True)
 
     def total_over_ranks(self, values: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(values, reduce_op="sum")  # pyright: ignore

@@ -43,9 +43,9 @@ class TimmOptimizer:
     """
 
     def __init__(self, name: str, *, lr: float, weight_decay: float = 0.0, **kwargs: Any) -> None:
-        from timm.optim import list_optimizers
+        from timm.optim import list_optimizers  # pyright: ignore[reportPrivateImportUsage]
 
-        names = list_optimizers()
+        names = [str(known) for known in list_optimizers()]
         if name not in names:
             near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
@@ -54,7 +54,7 @@ class TimmOptimizer:
         self.arguments = {"lr": lr, "weight_decay": weight_decay, **kwargs}
 
     def __call__(self, groups: Iterable[Any]) -> Optimizer:
-        from timm.optim import create_optimizer_v2
+        from timm.optim import create_optimizer_v2  # pyright: ignore[reportPrivateImportUsage]
 
         return create_optimizer_v2(list(groups), self.name, **self.arguments)
 
@@ -95,6 +95,6 @@ class TimmScheduler:
         }
 
     def __call__(self, optimizer: Optimizer) -> Any:
-        from timm.scheduler import create_scheduler_v2
+        from timm.scheduler import create_scheduler_v2  # pyright: ignore
 
         return create_scheduler_v2(optimizer, **self.arguments)[0]

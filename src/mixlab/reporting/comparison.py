@@ -40,6 +40,11 @@ class Block:
     notes: tuple[str, ...]  # what a reader must know before believing the numbers
 
     @property
+    def is_comparison(self) -> bool:
+        """Whether there is anything to compare."""
+        return len(self.arms) > 1 and bool(self.checkpoints)
+
+    @property
     def headline(self) -> str:
         """The checkpoint the verdict is about: chosen on validation where there is one."""
         return self.checkpoints[0] if self.checkpoints else "last"
@@ -194,8 +199,8 @@ def _block(
             settings=settings[arm],
             runs=tuple(grouped[arm]),
             results={checkpoint: found[checkpoint][arm] for checkpoint in found},
-            cost=costs[arm],
-            cost_ratio=costs[arm] / base_cost if costs[arm] and base_cost else None,
+            cost=(cost := costs[arm]),
+            cost_ratio=cost / base_cost if cost and base_cost else None,
         )
         for arm in order
     ]

@@ -1,12 +1,23 @@
-"""Learning curves of an arm: the mean over its runs, and the band from lowest to highest."""
+"""Learning curves of arms: read, averaged over seeds, and drawn with a band from low to high."""
 
 import csv
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from mixlab.reporting.records import Run
+from mixlab.reporting import drawing, text
+from mixlab.reporting.comparison import Block, Comparison
+from mixlab.reporting.pairing import finished
+from mixlab.reporting.records import Run, number
+
+HEIGHT = 3.2  # inches, without the legend
+BANDS = 6  # more arms are drawn without bands, which would hide each other
 
 
 @dataclass(frozen=True)
@@ -26,11 +37,9 @@ def read(run: Run, metrics: Collection[str]) -> dict[str, dict[int, float]]:
         with (run.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
             header = next(rows, [])
-            epoch = header.index("epoch") if "epoch" in header else None
-            places = [
-                (header.index(metric), found[metric]) for metric in metrics if metric in header
-            ]
-            for row in rows if epoch is not None else ():
+            places = [(header.index(name), found[name]) for name in metrics if name in header]
+            epoch = header.index("epoch")
+            for row in rows:
                 for place, values in places:
                     if place < len(row) and row[place]:
                         values[int(float(row[epoch]))] = float(row[place])
@@ -39,7 +48,7 @@ def read(run: Run, metrics: Collection[str]) -> dict[str, dict[int, float]]:
     return {metric: values for metric, values in found.items() if values}
 
 
-def band(curves: Sequence[dict[int, float]]) -> Band | None:
+def average(curves: Sequence[dict[int, float]]) -> Band | None:
     """The band over the epochs that every curve has; None if there are none."""
     shared = set.intersection(*map(set, curves)) if curves else set()
     epochs = np.array(sorted(shared), dtype=int)
@@ -47,3 +56,69 @@ def band(curves: Sequence[dict[int, float]]) -> Band | None:
     if not epochs.size or not np.isfinite(values).all():
         return None
     return Band(epochs, values.mean(axis=0), values.min(axis=0), values.max(axis=0))
+
+
+def draw(block: Block, comparison: Comparison, *, ink: str = drawing.INK) -> Figure | None:
+    """A panel per metric, a band per arm; None where nothing was logged."""
+    panels = {metric: bands for metric, bands in _bands(block, comparison).items() if bands}
+    if not panels:
+        return None
+    with drawing.styled(ink):
+        legend_height = 0.19 * math.ceil(len(block.arms) / 3)
+        figure = Figure(figsize=(drawing.WIDTH, HEIGHT + legend_height))
+        bottom = (0.56 + legend_height) / (HEIGHT + legend_height)
+        figure.subplots_adjust(left=0.07, right=0.99, top=0.92, bottom=bottom, wspace=0.18)
+        every_axes = figure.subplots(1, max(2, len(panels)), squeeze=False)[0]
+        for axes in every_axes[len(panels) :]:
+            axes.set_axis_off()
+        for axes, (metric, bands) in zip(every_axes, panels.items(), strict=False):
+            _draw_panel(axes, metric, bands, block)
+        drawn = sorted({index for bands in panels.values() for index in bands})
+        handles = [Line2D([], [], color=drawing.color(index), linewidth=1.6) for index in drawn]
+        labels = [drawing.short(block.arms[index].label) for index in drawn]
+        figure.legend(handles, labels, loc="lower left", ncols=3, frameon=False,
+                      bbox_to_anchor=(0.06, 0.0), borderaxespad=0.2)  # fmt: skip
+    return figure
+
+
+def _bands(block: Block, comparison: Comparison) -> dict[str, dict[int, Band]]:
+    """By metric and index of the arm: on validation data, or on training data for lack of them."""
+    stage = "val" if "best" in block.checkpoints else "train"
+    name = comparison.question.metric.rsplit("/", 1)[-1]
+    metrics = dict.fromkeys([f"{stage}/{name}", f"{stage}/loss"])
+    bands: dict[str, dict[int, Band]] = {metric: {} for metric in metrics}
+    for index, arm in enumerate(block.arms):
+        logged = [read(run, metrics) for run in finished(arm.runs)]
+        for metric in metrics:
+            found = average([curve[metric] for curve in logged if metric in curve])
+            if found is not None:
+                bands[metric][index] = found
+    return bands
+
+
+def _draw_panel(axes: Axes, metric: str, bands: Mapping[int, Band], block: Block) -> None:
+    unit = text.unit(metric)
+    for index, band in bands.items():
+        color = drawing.color(index)
+        axes.plot(band.epochs, band.mean * unit.factor, color=color, linewidth=1.6)
+        if len(bands) <= BANDS:
+            low, high = band.low * unit.factor, band.high * unit.factor
+            axes.fill_between(band.epochs, low, high, color=color, alpha=0.18, linewidth=0)
+        off_after = number(block.arms[index].settings.get("mixing.schedule.off_after"))
+        if off_after is not None:
+            off = off_after * (band.epochs[-1] + 1) - 0.5  # mixing is off from this epoch on
+            axes.axvline(off, color=color, linewidth=1, linestyle=":")
+    axes.set_ylim(*_interesting(list(bands.values()), unit.factor))
+    axes.set_title(text.joined(metric, unit.name), loc="left", fontsize=10)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.grid(linewidth=0.5, alpha=0.25)
+
+
+def _interesting(bands: Sequence[Band], factor: float) -> tuple[float, float]:
+    """Limits that leave out the first quarter of training, whose steep start hides the rest."""
+    starts = [len(band.epochs) // 4 for band in bands]
+    low = min(band.low[start:].min() for band, start in zip(bands, starts, strict=True)) * factor
+    high = max(band.high[start:].max() for band, start in zip(bands, starts, strict=True)) * factor
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - room, high + room

@@ -59,11 +59,13 @@ def _code(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def environment(runs: Sequence[Run]) -> dict[str, str]:
-    """The facts of all runs, several values with their counts, for the end of a report."""
-    commits = Counter(one_line(run.record.get("git") or "not recorded", 60) for run in runs)
+    """The facts of all runs that recorded any, several values with their counts."""
+    begun = [run for run in runs if run.record]
+    commits = Counter(one_line(run.record.get("git") or "not recorded", 60) for run in begun)
+    every = {**tally(begun), "git commit": commits} if begun else {}
     return {
         name: _counts(values) if len(values) > 1 else next(iter(values))
-        for name, values in {**tally(runs), "git commit": commits}.items()
+        for name, values in every.items()
     }
 
 

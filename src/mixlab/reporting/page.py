@@ -9,11 +9,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
-from mixlab.reporting import facts, figures, tables, text
+from mixlab.reporting import curves, drawing, facts, overview, tables, text
 from mixlab.reporting.arms import MISSING, common, natural
 from mixlab.reporting.comparison import Arm, Block, Comparison
-from mixlab.reporting.pairing import finished
+from mixlab.reporting.pairing import Result
 from mixlab.reporting.records import Run, number, one_line, shown
 
 TONES = {
@@ -34,7 +35,7 @@ def render(comparison: Comparison, command: Sequence[str]) -> str:
         notes=comparison.notes,
         reading=text.reading(comparison),
         ledger=_ledger(comparison),
-        environment=facts.environment(finished(comparison.runs)),
+        environment=facts.environment(comparison.runs),
         commands=_commands(comparison, command),
     )
 
@@ -61,15 +62,14 @@ def _title(comparison: Comparison) -> str:
 
 
 def _block(index: int, block: Block, comparison: Comparison) -> dict[str, Any]:
-    curves = figures.learning_curves(block, comparison)
-    has_results = bool(block.checkpoints)
-    overview = figures.overview([block], comparison) if has_results else None
+    drawn = overview.draw([block], comparison) if block.is_comparison else None
+    learning = curves.draw(block, comparison)
     return {
         "id": f"block-{index}",
         "title": block.title,
         "verdicts": [_verdict(arm, block, comparison) for arm in block.arms],
-        "overview": Markup(figures.to_svg(overview, f"overview{index}")) if overview else None,
-        "curves": Markup(figures.to_svg(curves, f"curves{index}")) if curves else None,
+        "overview": _svg(drawn, f"overview{index}"),
+        "curves": _svg(learning, f"curves{index}"),
         "is_trained_on": "best" not in block.checkpoints,
         "columns": tables.columns(block, comparison),
         "rows": tables.rows(block, comparison),
@@ -80,19 +80,30 @@ def _block(index: int, block: Block, comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def _svg(figure: Figure | None, name: str) -> Markup | None:
+    """An inline figure; matplotlib escapes the names in it."""
+    return None if figure is None else Markup(drawing.to_svg(figure, name))
+
+
 def _verdict(arm: Arm, block: Block, comparison: Comparison) -> dict[str, str]:
     """The line of an arm at the top of its block."""
     in_unit, result = text.unit(comparison.question.metric), arm.results.get(block.headline)
-    level = in_unit.spread(result.summary.mean, result.summary.sd) if result else text.NOTHING
-    word = result.verdict if result and block.baseline else "no results" if not result else ""
-    is_compared = block.baseline is not None and arm is not block.baseline
+    has_results = result is not None and result.summary.n > 0
+    word = result.verdict if result else "no results"
+    if has_results and (block.baseline is None or not block.is_comparison):
+        word = ""
+    is_compared = has_results and block.baseline is not None and arm is not block.baseline
     return {
         "label": arm.label,
-        "level": f"{level} {in_unit.name}".rstrip(),
+        "level": _level(result, in_unit) if result and has_results else "",
         "word": word,
         "tone": TONES.get(word, ""),
         "sentence": text.headline(arm, block, comparison.question) if is_compared else "",
     }
+
+
+def _level(result: Result, in_unit: text.Unit) -> str:
+    return f"{in_unit.spread(result.summary.mean, result.summary.sd)} {in_unit.name}".rstrip()
 
 
 def _settings(block: Block) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Result:
     pairs: Mapping[int, float]  # difference to the baseline by seed
     difference: Difference
     p_holm: float  # over the arms of the block, at this checkpoint
-    verdict: str  # "baseline" for the baseline itself
+    verdict: str  # "baseline" for the baseline itself, "no results" where no run has the metric
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _results_at(
             pairs=pairs[arm],
             difference=differences[arm],
             p_holm=adjusted.get(arm, math.nan),
-            verdict=words.get(arm, "baseline"),
+            verdict=words.get(arm, "baseline") if own else "no results",
         )
         for arm, own in values.items()
     }

@@ -4,31 +4,39 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixlab.reporting import figures, page, tables
-from mixlab.reporting.comparison import Comparison
+from mixlab.reporting import drawing, export, overview, page
+from mixlab.reporting.comparison import Block, Comparison
 from mixlab.runs.files import write_text
 
-FIGURE = "report.png"
+FIGURE, MOST = "report.png", 12  # blocks in the figure; the page has them all
 
 
 def write(comparison: Comparison, folder: Path, command: Sequence[str]) -> Path:
     """Write report.html, report.md, report.csv and report.png; return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    has_figure = _write_figure(comparison, folder / FIGURE)
-    write_text(folder / "report.csv", tables.csv_text(comparison))
-    write_text(folder / "report.md", tables.markdown(comparison, FIGURE if has_figure else None))
+    blocks = [block for block in comparison.blocks if block.is_comparison][:MOST]
+    _write_figure(blocks, comparison, folder / FIGURE)
+    write_text(folder / "report.csv", export.csv_text(comparison))
+    write_text(folder / "report.md", export.markdown(comparison, _image(blocks, comparison)))
     write_text(folder / "report.html", page.render(comparison, command))
     return folder / "report.html"
 
 
-def _write_figure(comparison: Comparison, path: Path) -> bool:
-    """Draw every block that has results; a figure of an earlier report does not stay."""
-    blocks = [block for block in comparison.blocks if block.checkpoints]
+def _image(blocks: Sequence[Block], comparison: Comparison) -> str:
+    """The figure in Markdown, and how much of the comparison it shows."""
+    if not blocks:
+        return ""
+    total = len(comparison.blocks)
+    part = f" (the first {len(blocks)} of {total})" if len(blocks) < total else ""
+    return f"![every run, and the differences with their intervals{part}]({FIGURE})"
+
+
+def _write_figure(blocks: Sequence[Block], comparison: Comparison, path: Path) -> None:
+    """Draw the blocks; where there are none, a figure of an earlier report does not stay."""
     if not blocks:
         path.unlink(missing_ok=True)
-        return False
-    drawn = figures.overview(blocks, comparison, ink=figures.PAPER_INK)
+        return
+    figure = overview.draw(blocks, comparison, ink=drawing.PAPER_INK)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(figures.to_png(drawn))
+    part.write_bytes(drawing.to_png(figure))
     part.replace(path)
-    return True

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-LEVEL = 0.95  # of every interval; tests are at 1 - LEVEL
+LEVEL, ALPHA = 0.95, 0.05  # of every interval, and of every test
 CLAIM = 6  # pairs from which a two-sided sign-flip test can reach 5 %: 2 / 2**6
 EXACT = 2**14  # sign flips that are tried one by one; more are drawn
 NAN = math.nan
@@ -72,10 +72,11 @@ def compare(arm: Sequence[float], baseline: Sequence[float]) -> Difference:
     )  # fmt: skip
 
 
-def interval(deltas: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+def interval(deltas: np.ndarray) -> tuple[float, float]:
     """The t-interval of the mean of n >= 2 values."""
-    low, high = stats.t.interval(level, len(deltas) - 1, deltas.mean(), stats.sem(deltas))
-    return float(low), float(high)
+    mean, n = float(deltas.mean()), len(deltas)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * deltas.std(ddof=1) / math.sqrt(n))
+    return mean - half, mean + half
 
 
 def sign_flip(deltas: np.ndarray) -> float:
@@ -98,12 +99,9 @@ def _signs(n: int) -> np.ndarray:
 
 def correlate(x: np.ndarray, y: np.ndarray) -> float:
     """Pearson's correlation from three pairs on; NaN where one side does not vary."""
-    if len(x) < 3:
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return NAN
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        return float(stats.pearsonr(x, y).statistic)
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 @cache
@@ -113,19 +111,20 @@ def detectable_effect(n: int, power: float = 0.8) -> float:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the solver tells of steps that did not matter
-        found = TTestPower().solve_power(nobs=n, alpha=1 - LEVEL, power=power)
+        found = TTestPower().solve_power(nobs=n, alpha=ALPHA, power=power)
     return float(np.squeeze(found))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjustment over the arms of a comparison; NaN stays NaN and does not count."""
-    from statsmodels.stats.multitest import multipletests
+    """Holm's adjustment over the arms of a comparison; NaN stays NaN and does not count.
 
-    adjusted = np.array(p_values, dtype=float)
-    tested = ~np.isnan(adjusted)
-    if tested.any():
-        adjusted[tested] = multipletests(adjusted[tested], method="holm")[1]
-    return adjusted.tolist()
+    The i-th smallest of m becomes the largest of (m - j) p_j over j <= i, and at most 1.
+    """
+    p = np.array(p_values, dtype=float)
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN sorts last
+    factors = np.arange(len(order), 0, -1)
+    p[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
+    return p.tolist()
 
 
 def is_equivalent(difference: Difference, margin: float) -> bool:
@@ -147,7 +146,7 @@ def verdict(
     if difference.sd == 0:
         return "no difference" if difference.mean == 0 else "no spread"
     better = (difference.mean > 0) == higher_is_better
-    if p < 1 - LEVEL:
+    if p < ALPHA:
         return f"{'leans ' * (difference.n < CLAIM)}{'better' if better else 'worse'}"
     if difference.n < CLAIM:
         return "unclear"

@@ -49,8 +49,8 @@ def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def ratio(value: float | None) -> str:
-    return f"x{value:.2f}" if _known(value) else NOTHING
+def ratio(value: float) -> str:
+    return f"x{value:.2f}"
 
 
 def seconds(value: float | None) -> str:
@@ -69,15 +69,18 @@ def correlation(value: float) -> str:
 def metric_words(question: Question) -> str:
     """ "test accuracy, %" """
     words = one_line(question.metric.replace("/", " ").replace("_", " "), 60)
-    return f"{words}, %" if unit(question.metric).name else words
+    return joined(words, unit(question.metric).name)
+
+
+def joined(words: str, unit_name: str) -> str:
+    """ "test accuracy, %"; without a unit the words alone."""
+    return f"{words}, {unit_name}" if unit_name else words
 
 
 def headline(arm: Arm, block: Block, question: Question) -> str:
-    """The verdict on an arm in a sentence, without its label and without the verdict's word."""
+    """What stands after the verdict's word on an arm that has results and is not the baseline."""
     assert block.baseline is not None
-    result = arm.results.get(block.headline)
-    if result is None or not result.summary.n:
-        return "no finished run has the metric"
+    result = arm.results[block.headline]
     n, base = result.difference.n, block.baseline.label
     if n == 0:
         return f"no seed is finished both here and in {base}"
@@ -123,11 +126,12 @@ def reading(comparison: Comparison) -> list[str]:
     return [
         *_about_checkpoints(checkpoints, comparison),
         f"mean ± sd: over the finished runs. Difference: arm less baseline, paired by seed, with "
-        f"its {100 * LEVEL:g} % t-interval. p: two-sided paired t-test, by Holm over a block's arms.",
+        f"its {100 * LEVEL:g} % t-interval. p: two-sided paired t-test, adjusted by Holm over the "
+        "arms of a block.",
         *_about_few(n for n in pairs if 2 <= n < CLAIM),
         *_about_margin(question),
-        "r: correlation of arm and baseline across seeds. time/epoch: median over the runs, and its "
-        "ratio to the baseline's.",
+        "r: correlation of arm and baseline across seeds. time/epoch: median over the runs, and "
+        "its ratio to the baseline's.",
     ]
 
 

@@ -72,25 +72,14 @@ class Run:
         return last if last.is_file() else None
 
     def settled(self) -> bool:
-        """Whether there is nothing to do: the run is finished, by the code there is now.
-
-        A run that other code began or, with `code=rerun`, finished, is cleared.
-
-        Raises:
-            ValueError: it was finished by other code, and `code` does not say what then.
-        """
+        """Whether there is nothing to do. What other code left behind is cleared."""
         changed = changed_files(self.record.get("code", {}), code_hashes(self.cfg.get("allow", ())))
-        finished = self.record.get("status") == "finished"
-        if finished and changed and self.cfg.code == "check":
-            raise ValueError(
-                f"{self.folder} was finished by other code ({', '.join(changed[:5])}"
-                f"{' ...' if len(changed) > 5 else ''}); add code=reuse to keep its result or "
-                "code=rerun to train it again"
-            )
-        if self.record and changed and not (finished and self.cfg.code == "reuse"):
+        fate = standing(self.record, changed, self.cfg.code)
+        if fate == "ask":
+            raise ValueError(other_code([self.folder], changed))
+        if fate == "afresh":
             self.clear()
-            finished = False
-        return finished
+        return fate == "done"
 
     def clear(self) -> None:
         """Remove what an earlier training left, all but the lock."""
@@ -130,6 +119,33 @@ class Run:
         self.record = {**self.record, **facts}
         if self._lock is not None:
             write_json(self.folder / "run.json", self.record)
+
+
+def standing(record: dict[str, Any], changed: list[str], code: str) -> str:
+    """What is to be done about a run: done, ask, afresh, or go on (from its last checkpoint).
+
+    Args:
+        record: its `run.json`, empty where there is none.
+        changed: source files that are not what the run was made by.
+        code: what the user says of a finished run that other code made: check, reuse or rerun.
+    """
+    if not record:
+        return "go on"
+    if record.get("status") != "finished":
+        return "afresh" if changed else "go on"
+    if not changed or code == "reuse":
+        return "done"
+    return "afresh" if code == "rerun" else "ask"
+
+
+def other_code(folders: list[Path], changed: list[str]) -> str:
+    """The sentence for finished runs that other code made."""
+    runs = ", ".join(str(folder) for folder in folders[:3]) + (" ..." if len(folders) > 3 else "")
+    files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
+    return (
+        f"{len(folders)} finished by other code ({files} changed): {runs}; "
+        "add code=reuse to keep their results or code=rerun to train them again"
+    )
 
 
 def now() -> str:

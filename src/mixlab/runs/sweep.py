@@ -11,6 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.runs.files import read_json, write_json
 from mixlab.runs.identity import arm_hash, file_name, run_folder
+from mixlab.runs.provenance import changed_files, code_hashes
+from mixlab.runs.run import other_code, standing
 
 OURS = ("seeds", "arms", "seed")
 
@@ -104,12 +106,33 @@ def plan(
     return jobs
 
 
-def begin(jobs: Sequence[Job], config: DictConfig) -> None:
-    """Write the list of the sweep's runs, relative to its folder, and say how many there are."""
+def begin(jobs: Sequence[Job], config: DictConfig) -> list[Job]:
+    """Write the list of the sweep's runs, relative to its folder; returns those yet to be made.
+
+    Raises:
+        ValueError: some were finished by other code, and `code` does not say what then.
+    """
     folder = sweep_folder(config)
     runs = [os.path.relpath(job.folder, folder) for job in jobs]
+    missing = unfinished(jobs)
     write_json(folder / "sweep.json", {"name": folder.name, "runs": runs})
-    print(f"{len(jobs)} runs, listed in {shown(folder / 'sweep.json')}", flush=True)
+    already = f", {len(jobs) - len(missing)} of them finished" if len(missing) < len(jobs) else ""
+    print(f"{len(jobs)} runs{already}, listed in {shown(folder / 'sweep.json')}", flush=True)
+    return missing
+
+
+def unfinished(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that have to be trained; no process is started for the others."""
+    code = code_hashes(jobs[0].config.get("allow", ())) if jobs else {}
+    fates = []
+    for job in jobs:
+        record = read_json(job.folder / "run.json")
+        changed = changed_files(record.get("code", {}), code)
+        fates.append((job, standing(record, changed, job.config.code), changed))
+    asked = [(job, changed) for job, fate, changed in fates if fate == "ask"]
+    if asked:
+        raise ValueError(other_code([job.folder for job, _ in asked], asked[0][1]))
+    return [job for job, fate, _ in fates if fate != "done"]
 
 
 def end(jobs: Sequence[Job], config: DictConfig) -> None:

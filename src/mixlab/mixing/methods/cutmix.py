@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mixlab.mixing import checks
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import Boxes, clipped_boxes
+from mixlab.mixing.masks import OWN_OF_TWO, Boxes, clipped_boxes
 from mixlab.mixing.methods.method import own_shares, picture_size
 from mixlab.mixing.partners import partner_columns
 
@@ -54,5 +53,6 @@ class CutMix:
         partner = partner_columns(partners, images, rng)[:, 0]
         num_boxes = len(partner) if self.per_row else 1
         side_fraction = np.sqrt(1 - own_shares(self.alpha, rng, num_boxes))
-        edges = clipped_boxes(side_fraction, num_boxes, height, width, rng, self.min_side)
-        return Blend.pair(partner, Boxes(edges, torch.tensor([[1.0, 0.0]]), height, width))
+        sides = side_fraction[:, None] * (height, width)
+        edges = clipped_boxes(sides, num_boxes, height, width, rng, self.min_side)
+        return Blend.pair(partner, Boxes(edges, OWN_OF_TWO, height, width))

@@ -32,7 +32,9 @@ class Mixup:
     label_differs: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
-        checks.positive("alpha", self.alpha, "0.2 is usual, 1.0 uniform; probability=0 mixes nothing")
+        checks.positive(
+            "alpha", self.alpha, "0.2 is usual, 1.0 uniform; probability=0 mixes nothing"
+        )
         checks.flag("per_row", self.per_row)
 
     def __call__(

@@ -35,7 +35,8 @@ def Timm(  # noqa: N802 (it is a network to its callers)
             f"timm has no model {name!r}" + (f"; did you mean {', '.join(near)}?" if near else "")
         )
     small = max(spec.height, spec.width) <= SMALL_PIXELS if small_stem == "auto" else small_stem
-    if timm.get_pretrained_cfg(name, allow_unregistered=True).fixed_input_size:
+    config = timm.get_pretrained_cfg(name)
+    if config is not None and config.fixed_input_size:
         kwargs = {"img_size": (spec.height, spec.width), **kwargs}
     model = timm.create_model(
         name, **{"num_classes": spec.num_classes, "in_chans": spec.channels, **kwargs}

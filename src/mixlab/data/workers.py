@@ -1,0 +1,64 @@
+"""Reading a data set in worker processes."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mixlab.data.items import BadItem, ItemDataset
+from mixlab.data.plan import Key
+from mixlab.mixing import Batch
+
+
+class Workers:
+    """`num_workers` processes that turn keys into batches, epoch after epoch.
+
+    A key says all there is to say about a batch, so the processes need no news of the epoch.
+    """
+
+    def __init__(self, items: ItemDataset, num_workers: int) -> None:
+        self.keys: Iterable[Key] = ()
+        self.loader: DataLoader | None = DataLoader(
+            Reader(items),
+            batch_size=None,
+            sampler=self,  # pyright: ignore[reportArgumentType]
+            collate_fn=unchanged,
+            num_workers=num_workers,
+            persistent_workers=True,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # or each epoch would draw from the global one
+        )
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.keys)
+
+    def batches(self, keys: Iterable[Key]) -> Iterator[Batch]:
+        """The batches that a plan names, in its order."""
+        assert self.loader is not None, "the workers have been closed"
+        self.keys = keys
+        for batch in self.loader:
+            if isinstance(batch, BadItem):
+                raise batch
+            yield batch
+
+    def close(self) -> None:
+        """End the processes, once the last iterator is gone."""
+        self.loader = None
+
+
+class Reader(Dataset):
+    """What a worker holds: a key goes in, a batch comes out."""
+
+    def __init__(self, items: ItemDataset) -> None:
+        self.items = items
+
+    def __getitem__(self, key: Key) -> Batch | BadItem:
+        try:
+            return self.items[key]
+        except BadItem as error:  # raised here it would come out with a traceback in its message
+            return error
+
+
+def unchanged(batch: Any) -> Any:
+    return batch

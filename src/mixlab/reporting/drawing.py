@@ -1,0 +1,67 @@
+"""How figures look, and how they become files: colours, fonts, SVG that follows the page, PNG."""
+
+import io
+import re
+import textwrap
+from contextlib import AbstractContextManager
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+INK = "#010203"  # becomes the page's text colour in SVG, so that figures follow light and dark
+PAPER_INK = "#1c1e21"  # of the PNG
+COLORS = (
+    "#7b8490", "#3b7fc4", "#d9742b", "#3b9b6d", "#9467bd", "#c94f6d", "#2a9aa5", "#a88a2b",
+    "#6b74d6", "#8c6d5a",
+)  # fmt: skip  # the first is the baseline's; all are legible on white and on black
+STYLE: dict[Any, Any] = {
+    "font.size": 9.5,
+    "font.family": "sans-serif",
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # names are shown as they are, dollars and all
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color",
+         "grid.color")  # fmt: skip
+WIDTH = 9.6  # inches, of every figure
+LINE, LONGEST = 34, 44  # letters of a line of a label, and of a label in one line
+
+
+def styled(ink: str) -> AbstractContextManager[None]:
+    """Within it, figures are drawn in our style and in this ink."""
+    return rc_context({**STYLE, **dict.fromkeys(INKED, ink)})
+
+
+def color(index: int) -> str:
+    """The colour of the index-th arm; only the baseline, at 0, is grey."""
+    return COLORS[index] if index < 1 else COLORS[1 + (index - 1) % (len(COLORS) - 1)]
+
+
+def wrapped(label: str) -> str:
+    """A label in at most two lines."""
+    return textwrap.fill(label, LINE, max_lines=2, placeholder="...", break_on_hyphens=False)
+
+
+def short(label: str, longest: int = LONGEST) -> str:
+    """A label in one line."""
+    return label if len(label) <= longest else f"{label[: longest - 3]}..."
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """The figure as an SVG element to stand in a page; `name` keeps its ids apart from others'."""
+    file = io.StringIO()
+    with rc_context({**STYLE, "svg.hashsalt": name}):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    return re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure on white."""
+    file = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(file, format="png", dpi=150)
+    return file.getvalue()

@@ -1,0 +1,55 @@
+"""The comparison on a terminal. Names are printed as they are, never read as markup."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mixlab.reporting import tables, text
+from mixlab.reporting.comparison import Block, Comparison
+
+STYLES = {
+    "better": "bold green", "leans better": "green", "worse": "bold red", "leans worse": "red",
+    "baseline": "dim",
+}  # fmt: skip
+
+
+def render(comparison: Comparison) -> RenderableType:
+    """Tables and notes for rich. Names are printed as they are, never read as markup."""
+    parts: list[RenderableType] = []
+    for block in comparison.blocks:
+        parts += [_rich_table(block, comparison), *map(_rich_note, block.notes), Text()]
+    overall = tables.summary(comparison)
+    parts += [_rich_summary(overall), Text()] if overall else []
+    parts += map(_rich_note, comparison.notes)
+    parts += [Text(sentence, style="dim") for sentence in text.reading(comparison)]
+    return Group(*parts, Text(text.counts(comparison)))
+
+
+def _rich_table(block: Block, comparison: Comparison) -> Table:
+    metric = text.metric_words(comparison.question)
+    title = Text.assemble((block.title, "bold"), f"  {metric}")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    headings = tables.columns(block, comparison)
+    for key, heading in headings.items():
+        justify = "right" if key in tables.NUMERIC else "left"
+        table.add_column(heading, justify=justify, no_wrap=key not in ("arm", "verdict"))
+    for row in tables.rows(block, comparison):
+        style = STYLES.get(row.get("verdict", ""), "")
+        table.add_row(*(Text(row.get(key, ""), style=style if key == "verdict" else "")
+                        for key in headings))  # fmt: skip
+    return table
+
+
+def _rich_summary(overall: tables.Summary) -> Table:
+    table = Table(title=Text(overall.caption), title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("", *overall.labels):
+        table.add_column(Text(heading), overflow="fold")
+    for title, cells in overall.rows:
+        found = [cells.get(label, ("", "")) for label in overall.labels]
+        table.add_row(Text(title), *(Text(words, STYLES.get(key, "")) for words, key in found))
+    return table
+
+
+def _rich_note(note: str) -> Text:
+    return Text.assemble(("! ", "yellow"), note)

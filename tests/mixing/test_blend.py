@@ -1,0 +1,143 @@
+"""Applying a blend: all ways of doing it agree, and rows can be left alone."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mixlab.mixing import Blend, Boxes, CutMix
+from mixlab.mixing.masks import painted
+
+from .cases import METHODS, drawn
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def _painted(blend: Blend) -> Blend:
+    """The same blend for the general sum alone."""
+    mask = painted(blend.mask, "cpu")
+    mask = mask if mask.ndim > 2 else mask[:, :, None, None]
+    return Blend(blend.source, mask, blend.share, blend.warp)
+
+
+@every_method
+@pytest.mark.parametrize("shape", [(12, 3, 9, 11), (1, 1, 5, 5), (40, 3, 64, 64)])
+@pytest.mark.parametrize("num_guests", [0, 5])
+def test_all_ways_of_applying_agree(name: str, shape: tuple[int, ...], num_guests: int) -> None:
+    images = torch.rand(shape[0] + num_guests, *shape[1:])
+    blend = drawn(METHODS[name], images, num_rows=shape[0])
+    expected = _painted(blend).images(images)
+    tolerance = {"rtol": 0, "atol": 2e-6}
+    torch.testing.assert_close(blend.images(images), expected, **tolerance)
+    watched = images.clone().requires_grad_()
+    torch.testing.assert_close(blend.images(watched).detach(), expected, **tolerance)
+    last = images.contiguous(memory_format=torch.channels_last)
+    mixed = blend.images(last)
+    torch.testing.assert_close(mixed, expected, **tolerance)
+    assert mixed.is_contiguous(memory_format=torch.channels_last)
+    strided = torch.stack([images, images], dim=-1)[..., 0]
+    torch.testing.assert_close(blend.images(strided), expected, **tolerance)
+
+
+@every_method
+def test_gradients_reach_the_sources(name: str) -> None:
+    images = torch.rand(6, 2, 8, 8, dtype=torch.float64, requires_grad=True)
+    blend = drawn(METHODS[name], images)
+    blend.images(images).sum().backward()
+    assert images.grad is not None
+    kept = blend.images(torch.ones_like(images)).sum()
+    torch.testing.assert_close(images.grad.sum(), kept)
+
+
+@every_method
+def test_applying_is_one_graph(name: str) -> None:
+    images, targets = torch.rand(8, 3, 8, 8), torch.eye(8)
+    blend = drawn(METHODS[name], images)
+    torch.compiler.reset()
+    compiled = torch.compile(lambda x, y, how: how.mix(x, y), backend="eager", fullgraph=True)
+    for got, expected in zip(
+        compiled(images, targets, blend), blend.mix(images, targets), strict=True
+    ):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+@every_method
+def test_a_blend_can_be_saved_and_replayed(name: str) -> None:
+    images, targets = torch.rand(8, 3, 8, 8), torch.eye(8)
+    blend = drawn(METHODS[name], images)
+    again = pickle.loads(pickle.dumps(blend))
+    for got, expected in zip(again.mix(images, targets), blend.mix(images, targets), strict=True):
+        assert torch.equal(got, expected)
+
+
+@every_method
+@pytest.mark.parametrize("rows", [[True, False, True, False, False, True], [False] * 6, [True] * 6])
+def test_rows_that_are_not_chosen_stay_as_they_are(name: str, rows: list[bool]) -> None:
+    images, targets = torch.randn(9, 3, 8, 7), torch.eye(9)
+    blend = drawn(METHODS[name], images, num_rows=6)
+    gated, chosen = blend.where(np.array(rows)), torch.tensor(rows)
+    mixed, labels = gated.mix(images, targets)
+    everywhere, all_labels = blend.mix(images, targets)
+    assert torch.equal(mixed[~chosen], images[:6][~chosen])
+    assert torch.equal(labels[~chosen], targets[:6][~chosen])
+    assert torch.equal(gated.own_share[~chosen], torch.ones(6)[~chosen])
+    torch.testing.assert_close(mixed[chosen], everywhere[chosen], rtol=0, atol=1e-6)
+    assert torch.equal(labels[chosen], all_labels[chosen])
+    assert torch.equal(blend.where(chosen).images(images), mixed)
+
+
+def test_the_identity_returns_equal_new_tensors() -> None:
+    images, targets = torch.randn(5, 2, 3, 3), torch.eye(5)
+    mixed, labels = Blend.identity(3).mix(images, targets)
+    assert torch.equal(mixed, images[:3]) and torch.equal(labels, targets[:3])
+    mixed.zero_()
+    assert images.all()
+
+
+def test_own_share_counts_every_column_that_is_the_row_itself() -> None:
+    share = torch.tensor([[0.2, 0.3, 0.5], [0.2, 0.3, 0.5]])
+    blend = Blend(torch.tensor([[0, 0, 1], [1, 0, 0]]), share)
+    torch.testing.assert_close(blend.own_share, torch.tensor([0.5, 0.2]))
+    assert torch.equal(blend.share, share)
+
+
+def test_a_blend_of_boxes_refuses_pictures_of_another_size() -> None:
+    images = torch.rand(4, 3, 8, 8)
+    blend = drawn(CutMix(1.0), images)
+    for other in (torch.rand(4, 3, 8, 9), torch.rand(4, 3, 4, 8), torch.rand(4, 8)):
+        with pytest.raises(ValueError, match="drawn for pictures of 8x8"):
+            blend.images(other)
+
+
+def test_segmentation_masks_are_cut_like_their_pictures() -> None:
+    images = torch.rand(6, 3, 10, 10)
+    planes = F.one_hot((images[:, 0] > 0.5).long(), 2).movedim(3, 1).float()
+    blend = drawn(CutMix(1.0), images)
+    mixed = blend.images(images)
+    expected = F.one_hot((mixed[:, 0] > 0.5).long(), 2).movedim(3, 1).float()
+    assert torch.equal(blend.images(planes), expected)
+
+
+def _shrunk_into_the_middle(num_rows: int) -> Tensor:
+    """Warps that show the whole partner in the middle half of each picture."""
+    warp = torch.eye(2, 3).repeat(num_rows, 2, 1, 1)
+    warp[:, 1] = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+    return warp
+
+
+def test_a_warped_partner_is_resized_in_the_box_and_nothing_is_touched_outside() -> None:
+    images, partners = torch.rand(4, 3, 16, 16), np.array([1, 2, 3, 0])
+    middle = Boxes(torch.tensor([[4, 12, 4, 12]]), torch.tensor([[1.0, 0.0]]), 16, 16)
+    pair = Blend.pair(partners, middle)
+    blend = Blend(pair.source, middle, pair.share, _shrunk_into_the_middle(4))
+    mixed, box = blend.images(images), (..., slice(4, 12), slice(4, 12))
+    small = F.interpolate(images[partners], size=8, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(mixed[box], small, rtol=0, atol=1e-5)
+    expected = images.clone()
+    expected[box] = mixed[box]
+    assert torch.equal(mixed, expected)
+    gated = blend.where(np.array([True, False, True, False])).images(images)
+    assert torch.equal(gated[1::2], images[1::2]) and torch.equal(gated[0::2], mixed[0::2])

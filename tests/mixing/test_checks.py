@@ -1,0 +1,59 @@
+"""What a config hands over wrongly is named, with the remedy."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from mixlab.mixing import CutMix, Cutout, Mixup, OneOf, Policy, Sequence
+
+NAN, INFINITE = float("nan"), float("inf")
+NOT_POSITIVE = [0, -1, "0.2", None, True, NAN, INFINITE, [1.0], {"a": 1}]
+NOT_A_FLAG = ["true", None, 1, 0, []]
+NOT_A_FRACTION = [-0.1, 1.1, "0.5", None, True, NAN, [0.5]]
+PAIR = [Mixup(1.0), CutMix(1.0)]
+
+WRONG: list[tuple[Callable[..., Any], str, list[Any]]] = [
+    (Mixup, "alpha", NOT_POSITIVE),
+    (partial(Mixup, 1.0), "per_row", NOT_A_FLAG),
+    (CutMix, "alpha", NOT_POSITIVE),
+    (partial(CutMix, 1.0), "per_row", NOT_A_FLAG),
+    (partial(CutMix, 1.0), "min_side", [-1, 2, "0", None, True, 1.0]),
+    (Cutout, "side_fraction", [0, *NOT_A_FRACTION]),
+    (partial(Cutout, 0.5), "per_row", NOT_A_FLAG),
+    (OneOf, "methods", [[], "Mixup", None, [1], Mixup(1.0), [None]]),
+    (partial(OneOf, PAIR), "weights", [[1], [0, 0], [-1, 2], "11", 3, [1, None], [1, NAN]]),
+    (partial(OneOf, PAIR), "per_row", NOT_A_FLAG),
+    (Sequence, "methods", [[], "Mixup", None, [1], Mixup(1.0)]),
+    (Policy, "probability", NOT_A_FRACTION),
+    (Policy, "gate", ["rows", None, 5, True, {"every": 0}, {"every": 2.5}, {"each": 5}, {}]),
+    (Policy, "schedule", ["step", None, 1, {}, {"off": 0.5}, {"off_after": 1, "b": 2}]),
+    (Policy, "partners", ["self", None, 3, ["permutation"]]),
+]
+
+
+@pytest.mark.parametrize(
+    ("build", "knob", "value"),
+    [(build, knob, value) for build, knob, values in WRONG for value in values],
+)
+def test_a_wrong_value_is_named_with_the_remedy(
+    build: Callable[..., Any], knob: str, value: Any
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        build(**{knob: value})
+    message = str(caught.value)
+    assert message.startswith(f"{knob} must be ") and f"got {value!r}" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("value", [0, 1.5, "0.9", None])
+def test_a_wrong_fraction_of_a_schedule_is_named(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"off_after must be a number in \(0, 1\].*; 0.9 mixes"):
+        Policy(schedule={"off_after": value})
+
+
+def test_whole_numbers_and_yaml_lists_are_as_good() -> None:
+    assert Mixup(1).alpha == 1
+    assert OneOf((Mixup(1), CutMix(1)), weights=(1, 0)).weights == (1, 0)
+    assert Policy(1, gate={"every": 5}, schedule={"off_after": 1}).probability == 1

@@ -1,0 +1,105 @@
+"""Who is mixed with whom."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mixlab.mixing import Address, Mixup, Policy
+from mixlab.mixing.partners import partner_columns, rule_from
+
+NAMES = ["permutation", "derangement", "cyclic", "same_class", "other_class", "nearest"]
+
+
+def _partners(name: str, classes: list[int], num_rows: int, seed: int = 0) -> np.ndarray:
+    images = torch.arange(len(classes)).float().view(-1, 1, 1, 1)
+    targets = torch.eye(4)[classes]
+    return rule_from(name)(images, targets, np.random.default_rng(seed), num_rows)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None)
+@given(
+    classes=st.lists(st.integers(0, 3), min_size=1, max_size=12),
+    data=st.data(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_every_rule_gives_every_row_a_row(
+    name: str, classes: list[int], data: st.DataObject, seed: int
+) -> None:
+    num_rows = data.draw(st.integers(1, len(classes)))
+    partners = _partners(name, classes, num_rows, seed)
+    assert partners.shape == (num_rows,) and partners.dtype == np.int64
+    assert ((partners >= 0) & (partners < len(classes))).all()
+    own, all_classes = np.arange(num_rows), np.array(classes)
+    if name in ("permutation", "derangement", "cyclic"):
+        assert len(set(partners)) == num_rows
+    if name in ("derangement", "cyclic", "nearest") and len(classes) > 1:
+        assert (partners != own).all()
+    if name in ("same_class", "other_class"):
+        for row, partner in enumerate(partners):
+            alike = all_classes == all_classes[row]
+            eligible = np.flatnonzero(alike if name == "same_class" else ~alike)
+            eligible = eligible[eligible != row]
+            assert partner in eligible if len(eligible) else partner == row
+
+
+@pytest.mark.parametrize("name", ["permutation", "derangement", "same_class", "other_class"])
+def test_every_row_that_qualifies_is_equally_likely(name: str) -> None:
+    classes, draws = [0, 0, 0, 1, 1, 1], 3000
+    counts = np.zeros((6, 6))
+    for seed in range(draws):
+        counts[np.arange(6), _partners(name, classes, 6, seed)] += 1
+    alike = np.equal.outer(classes, classes)
+    eligible = {
+        "permutation": np.ones((6, 6), dtype=bool),
+        "derangement": ~np.eye(6, dtype=bool),
+        "same_class": alike & ~np.eye(6, dtype=bool),
+        "other_class": ~alike,
+    }[name]
+    expected = eligible / eligible.sum(1, keepdims=True)
+    spread = np.sqrt(expected * (1 - expected) / draws)
+    assert (np.abs(counts / draws - expected) <= 4.5 * spread).all()
+
+
+def test_nearest_is_the_closest_other_row_in_any_dtype() -> None:
+    images = torch.tensor([0.0, 1.0, 5.0, 5.5, 0.9])[:, None]
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        found = rule_from("nearest")(images.to(dtype), images, np.random.default_rng(0), 4)
+        assert found.tolist() == [4, 4, 3, 2]
+
+
+def test_cyclic_is_the_row_before() -> None:
+    assert _partners("cyclic", [0] * 4, 4).tolist() == [3, 0, 1, 2]
+
+
+def test_guests_are_met_in_order_and_must_be_there() -> None:
+    assert _partners("guests", [0] * 8, 4).tolist() == [4, 5, 6, 7]
+    assert _partners("guests", [0] * 6, 4).tolist() == [4, 5, 4, 5]
+    with pytest.raises(ValueError, match="needs rows beyond the batch"):
+        _partners("guests", [0] * 4, 4)
+
+
+def test_a_permutation_reaches_the_guests() -> None:
+    assert any((_partners("permutation", [0] * 8, 4, seed) >= 4).any() for seed in range(9))
+
+
+def test_a_rule_of_ones_own_is_a_callable() -> None:
+    def first(images: Tensor, targets: Tensor, rng: np.random.Generator, rows: int) -> np.ndarray:
+        return np.zeros(rows, dtype=np.int64)
+
+    images = torch.rand(4, 2)
+    blend = Policy(partners=first).draw(Mixup(1.0), images, torch.eye(4), Address(0))
+    assert blend.source[:, 1].tolist() == [0, 0, 0, 0]
+
+
+def test_partners_of_another_shape_or_type_are_refused() -> None:
+    images, rng = torch.rand(4, 2), np.random.default_rng(0)
+    with pytest.raises(ValueError, match="int64 row numbers, got float64"):
+        partner_columns(np.zeros(4), images, rng)
+    with pytest.raises(ValueError, match=r"\(B, 2\), got shape \(4,\)"):
+        partner_columns(np.zeros(4, dtype=np.int64), images, rng, 2)
+    with pytest.raises(ValueError, match="got shape"):
+        partner_columns(np.zeros((4, 1, 1), dtype=np.int64), images, rng)
