@@ -2,9 +2,10 @@
 
     python benchmarks/mixing.py            one CPU thread, (128, 3, 32, 32) float32, 10 classes
 
-Drawing and applying, images and targets, twenty calls of one and twenty of the other by turns in one
-process; the lower quartile of all calls in microseconds, and the ratio ours / theirs. Ours is what the callback does: the stream of the
-address, gate, partners, method, blend. Exit status 1 where a ratio misses its bound.
+Drawing and applying, images and targets, twenty calls of one and twenty of the other by turns in
+one process; the lower quartile of all calls in microseconds, and the ratio ours / theirs. Ours is
+what the callback does: the stream of the address, gate, partners, method, blend. Exit status 1
+where a ratio misses its bound.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import torch
 from timm.data.mixup import Mixup as TimmMixup
 from torchvision.transforms import v2
 
-from mixlab.mixing import Address, CutMix, Mixup, Policy
+from mixlab.mixing import Address, CutMix, Method, Mixup, Policy
 
 Call = Callable[[], object]
 
@@ -38,44 +39,31 @@ def contests(batch_size: int, size: int, num_classes: int) -> list[tuple[str, Ca
     classes = torch.randint(num_classes, (batch_size,))
     targets = torch.nn.functional.one_hot(classes, num_classes).float()
 
-    def ours(method: Mixup | CutMix) -> Call:
-        policy = Policy()
-        return lambda: policy.draw(method, images, targets, Address(0, 0, 0, 0)).mix(
-            images, targets
-        )
+    def ours(method: Method) -> Call:
+        policy, address = Policy(), Address(0)
+        return lambda: policy.draw(method, images, targets, address).mix(images, targets)
 
     def timm(**alphas: float) -> Call:
-        mixer = TimmMixup(**alphas, mode="elem", label_smoothing=0.0, num_classes=num_classes)  # pyright: ignore
-        return lambda: mixer(images, classes)  # it writes into `images`, which stay images
+        options = {"mode": "elem", "label_smoothing": 0.0, "num_classes": num_classes}
+        mixer = TimmMixup(**alphas, **options)  # pyright: ignore[reportArgumentType]
+        return lambda: mixer(images, classes)  # it writes into the images, which stay images
 
     def torchvision(transform: torch.nn.Module) -> Call:
         return lambda: transform(images, classes)
 
+    timm_mixup, timm_cutmix = timm(mixup_alpha=0.2), timm(mixup_alpha=0.0, cutmix_alpha=1.0)
+    v2_mixup = torchvision(v2.MixUp(alpha=0.2, num_classes=num_classes))
+    v2_cutmix = torchvision(v2.CutMix(alpha=1.0, num_classes=num_classes))
     return [
-        ("mixup per row, timm elem", ours(Mixup(0.2)), timm(mixup_alpha=0.2), 1 / 8),
-        (
-            "CutMix per row, timm elem",
-            ours(CutMix(1.0)),
-            timm(mixup_alpha=0.0, cutmix_alpha=1.0),
-            1 / 8,
-        ),
-        (
-            "mixup per batch, torchvision",
-            ours(Mixup(0.2, per_row=False)),
-            torchvision(v2.MixUp(alpha=0.2, num_classes=num_classes)),
-            1.0,
-        ),
-        (
-            "CutMix per batch, torchvision",
-            ours(CutMix(1.0, per_row=False)),
-            torchvision(v2.CutMix(alpha=1.0, num_classes=num_classes)),
-            1.0,
-        ),
+        ("mixup per row, timm elem", ours(Mixup(0.2)), timm_mixup, 1 / 8),
+        ("CutMix per row, timm elem", ours(CutMix(1.0)), timm_cutmix, 1 / 8),
+        ("mixup per batch, torchvision", ours(Mixup(0.2, per_row=False)), v2_mixup, 1.0),
+        ("CutMix per batch, torchvision", ours(CutMix(1.0, per_row=False)), v2_cutmix, 1.0),
     ]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--size", type=int, default=32, help="height and width in pixels")
     parser.add_argument("--turns", type=int, default=50)

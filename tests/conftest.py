@@ -1,6 +1,9 @@
 """Every test: one thread, no W&B account, no environment of the machine's."""
 
 import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,46 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@dataclass
+class Said:
+    """How a command ended and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """The one line on standard error."""
+        assert "Traceback" not in self.err, self.err
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> Iterator[Callable[..., Said]]:
+    """Run a command in this process, as `command("train", "mixing=none")`."""
+    from importlib import import_module
+
+    from hydra.core.global_hydra import GlobalHydra
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the command sets it; here it is taken back
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(program: str, *arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", [f"mixlab-{program}", *arguments])
+        GlobalHydra.instance().clear()
+        status = 0
+        try:
+            import_module(f"mixlab.{program}").main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return Said(status, *capsys.readouterr())
+
+    yield run
+    GlobalHydra.instance().clear()

@@ -1,4 +1,4 @@
-"""Small trainings: composed once, trained for a second in a folder of the test's own, and watched."""
+"""Small trainings: composed once, trained for a second in a folder of the test's, and watched."""
 
 import os
 import signal
@@ -101,7 +101,9 @@ class Watch(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.weights = {name: x.clone() for name, x in pl_module.state_dict().items()}
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
         images, targets = (x.detach().clone() for x in batch)
         self.steps.append(Step(images, targets, batch.index, batch.address))
 
@@ -119,7 +121,9 @@ class SignalAt(pl.Callback):
     batch: int
     signum: int = signal.SIGTERM
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
         if (trainer.current_epoch, batch_idx) == (self.epoch, self.batch):
             os.kill(os.getpid(), self.signum)
 

@@ -2,18 +2,17 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import DictConfig
-from small import FailAt, SignalAt, checkpoint, differences, small, train_with
 
 from mixlab.callbacks import Interrupted, Seeding
 from mixlab.data.loader import TrainLoader
 from mixlab.runs import run_folder
 from mixlab.runs.files import read_json
+from small import FailAt, SignalAt, checkpoint, differences, small, train_with
 
 # CutMix on some rows, the network's dropout, cropping, a learning rate that changes, momentum.
 ALL_THAT_DRAWS = (

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -25,12 +25,14 @@ from mixlab.config import (
     absolute_paths,
     canonical,
     check_keys,
+    check_kinds,
     config_dir,
     leaves,
     nearest_name,
     unknown_key,
 )
 
+NO_CHOICE = "Config group override must be"  # as Hydra answers logger=null
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -41,13 +43,14 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
         try:
             return task(prepare(cfg, HydraConfig.get()))
         except Exception as error:
-            explain(error)
+            explain(error, config_name)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # the launcher goes on with the next job
             sys.exit(status(error))
 
     if "HYDRA_FULL_ERROR" not in os.environ:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints the error itself and exits with 1
+    sys.argv[1:] = sorted(sys.argv[1:], key=is_override)  # argparse wants them together
     path = str(config_dir())
     main = hydra.main(config_path=path, config_name=config_name, version_base="1.3")(checked)
     try:
@@ -55,14 +58,20 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        explain(error)
+        explain(error, config_name)
         sys.exit(status(error))
+
+
+def is_override(word: str) -> bool:
+    """Whether a word of the command line is `key=value`, `+key=value` or `~key`."""
+    return word[:1] != "-" and ("=" in word or word[:1] == "~")
 
 
 def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     """What a task gets: a configuration with legal keys, absolute paths and sound mixing."""
     loader = GlobalHydra.instance().config_loader()
-    check_keys(cfg, reference(loader, hydra_cfg))
+    plain = reference(loader, hydra_cfg)
+    check_keys(cfg, plain)
     cfg = canonical(cfg)
     check_missing(cfg)
     if "paths" in cfg:
@@ -72,14 +81,17 @@ def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     if cfg.get("allow"):
         import_from_here()
     check_mixing(cfg)
+    check_kinds(cfg, plain)
     return cfg
 
 
 def check_missing(cfg: DictConfig) -> None:
     """Raise ValueError if a value that only the user can give is not given."""
-    missing = sorted(OmegaConf.missing_keys(cfg))
+    missing = [key for key, value in leaves(cfg) if value == "???"]
     if missing:
-        raise ValueError(f"{missing[0]} has no value; give it on the command line: {missing[0]}=...")
+        raise ValueError(
+            f"{missing[0]} has no value; give it on the command line: {missing[0]}=..."
+        )
 
 
 def import_from_here() -> None:
@@ -119,19 +131,26 @@ def check_mixing(cfg: DictConfig) -> None:
     node = OmegaConf.to_container(cfg.mixing, resolve=True)
     assert isinstance(node, dict)
     build(node.pop("method"), allow=cfg.get("allow", ()))
-    if cfg.data.get("batch_size") == 1:
-        raise ValueError("data.batch_size=1 leaves no partner to mix with; use 2 or more")
+    devices = OmegaConf.select(cfg, "trainer.devices")
+    ranks = devices if isinstance(devices, int) and devices > 1 else 1
+    if cfg.data.get("batch_size") in range(ranks, 2 * ranks):
+        raise ValueError(
+            f"data.batch_size={cfg.data.batch_size} leaves a row no partner to mix with; "
+            f"use {2 * ranks} or more"
+        )
     if node.pop("_target_") == "mixlab.callbacks.MixingCallback":
         knobs = Policy.__dataclass_fields__
         Policy(**{key: value for key, value in node.items() if key in knobs})
 
 
-def explain(error: Exception) -> None:
+def explain(error: Exception, config_name: str = "train") -> None:
     """Print an error: one sentence where a user can mend it, else all of it."""
     if not is_users(error) or os.environ.get("MIXLAB_TRACEBACK"):
         traceback.print_exception(error)
     else:
-        print(f"{Path(sys.argv[0]).stem}: {sentence(error)}", file=sys.stderr, flush=True)
+        print(
+            f"{Path(sys.argv[0]).stem}: {sentence(error, config_name)}", file=sys.stderr, flush=True
+        )
 
 
 def status(error: Exception) -> int:
@@ -146,28 +165,37 @@ def is_users(error: BaseException) -> bool:
         return True
     if type(error).__name__ in ("MisconfigurationException", "Interrupted"):
         return True
+    if isinstance(error, ValueError) and NO_CHOICE in str(error):
+        return True
     frames = traceback.extract_tb(error.__traceback__)
     ours = bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(PACKAGE)
     return ours and isinstance(error, (ValueError, OSError, RuntimeError))
 
 
-def sentence(error: BaseException) -> str:
+def sentence(error: BaseException, config_name: str = "train") -> str:
     """An error in one paragraph, with the nearest key or choice where a name was misspelt."""
-    text = "\n".join(str(error).splitlines()) or type(error).__name__
-    key = re.search(r"Could not override '([^']+)'", text)
-    choice = re.search(r"Could not find '([^']+)/([^'/]+)'.*?Available options[^:]*:(.*)", text, re.S)
-    if choice:
-        group, name, options = choice[1], choice[2], choice[3].split("\n\nConfig search")[0].split()
-        nearest = nearest_name(name, options)
-        hint = f"did you mean {nearest}? " if nearest else ""
-        return f"{group}={name} is not a choice; {hint}there are {', '.join(options)}"
-    if key:
-        return unknown_key(key[1].split("@")[0], known_keys())
+    text = str(error) or type(error).__name__
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        return unknown_choice(group, name, error.options)
+    if key := re.search(r"Could not override '([^']+)'", text):
+        return unknown_key(key[1].split("@")[0], known_keys(config_name))
+    if NO_CHOICE in text:
+        return (
+            "a group takes the name of one of its files: logger=none, say, instead of logger=null"
+        )
     return " ".join(text.split())
 
 
-def known_keys() -> list[str]:
-    """The keys and groups of train.yaml with the group choices of this command line."""
+def unknown_choice(group: str, name: str, options: Sequence[str]) -> str:
+    """The sentence for a misspelt choice."""
+    nearest = nearest_name(name, options)
+    hint = f"did you mean {nearest}? " if nearest else ""
+    return f"{group}={name} is not a choice; {hint}there are {', '.join(options)}"
+
+
+def known_keys(config_name: str) -> list[str]:
+    """The keys and groups of a configuration with the group choices of this command line."""
     from hydra import compose, initialize_config_dir
 
     words = [word for word in sys.argv[1:] if re.fullmatch(r"[a-z_/]+=[\w.-]+", word)]
@@ -175,7 +203,7 @@ def known_keys() -> list[str]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         try:
-            cfg = compose("train", overrides=groups)
+            cfg = compose(config_name, overrides=groups)
         except HydraException:
-            cfg = compose("train")
-    return [*leaves(cfg), *(folder.name for folder in config_dir().iterdir() if folder.is_dir())]
+            cfg = compose(config_name)
+    return [key for key, _ in leaves(cfg)]

@@ -2,7 +2,9 @@
 
 import difflib
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,15 @@ def config_dir() -> Path:
     raise FileNotFoundError(f"no configs beside {package}; install mixlab again")
 
 
-def leaves(node: Any, path: str = "") -> Iterator[str]:
-    """Dotted names of everything below `node`; lists and empty mappings count as leaves."""
-    if OmegaConf.is_dict(node) and len(node):
-        for key in node:
-            yield from leaves(node._get_node(key), f"{path}.{key}" if path else str(key))
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values, as written, below a node; lists and empty mappings are values."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=False)
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
     elif path:
-        yield path
+        yield path, node
 
 
 def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
@@ -35,8 +39,8 @@ def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
 
     Below an open node, and below what is a plain value in the reference, any key goes.
     """
-    legal = set(leaves(reference))
-    for key in leaves(cfg):
+    legal = dict(leaves(reference))
+    for key, _ in leaves(cfg):
         parts = key.split(".")
         above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
         if OPEN not in parts and key not in legal and not any(name in legal for name in above):
@@ -45,9 +49,26 @@ def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
             raise ValueError(unknown_key(key, legal))
 
 
+def check_kinds(cfg: DictConfig, reference: DictConfig) -> None:
+    """Raise ValueError where `cfg` has a word and `reference` a number."""
+    given = dict(leaves(cfg))
+    for key, default in leaves(reference):
+        word = given.get(key)
+        if type(default) in (int, float) and isinstance(word, str):
+            if not re.fullmatch(r"auto|\$\{.*|[-\d, ]+", word):  # trainer.devices=auto, '0,1'
+                raise ValueError(f"{key} must be a number such as {default}, got {word!r}")
+
+
 def unknown_key(key: str, legal: Iterable[str]) -> str:
     """The sentence for a misspelt key."""
-    nearest = nearest_name(key, legal)
+    if f".{OPEN}." in key:
+        node, argument = key.split(f".{OPEN}.", 1)
+        return f"{key} is not there yet; write {node}.{OPEN}={{{argument}: value}}"
+    legal = list(legal)
+    above = {
+        name.rsplit(".", depth)[0] for name in legal for depth in range(1, name.count(".") + 1)
+    }
+    nearest = nearest_name(key, {*legal, *above})
     hint = f"did you mean {nearest}? " if nearest else ""
     return f"{key} is not a key of this configuration; {hint}(--cfg job lists the keys)"
 
@@ -66,7 +87,8 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
 def canonical(cfg: DictConfig) -> DictConfig:
     """A copy in which a mixing node without a method is null: what acts on nothing is nothing."""
     cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
-    if cfg.get("mixing") is not None and cfg.mixing.get("method", {}).get("_target_") is None:
+    method = (cfg.get("mixing") or {}).get("method") or {}
+    if "mixing" in cfg and method.get("_target_") is None:
         cfg.mixing = None
     return cfg
 
@@ -136,9 +158,6 @@ def build(node: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> An
 
     `args` and `kwargs` are passed on as they are. A node with `_partial_: true` becomes a factory.
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
     if node is None:
         return None
     if OmegaConf.is_config(node):
@@ -147,8 +166,44 @@ def build(node: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> An
     node = spread(node)
     if node is None:  # `_target_: null`
         return None
-    try:  # a factory first: Hydra would take a dataclass among the arguments for a config
-        factory = instantiate({**node, "_partial_": True}, _convert_="object")
-        return factory if node.get("_partial_") else factory(*args, **kwargs)
-    except InstantiationException as error:
-        raise (error.__cause__ or error) from None
+    make = factory(node, tuple(allow))
+    return make if node.get("_partial_") else make(*args, **kwargs)
+
+
+def factory(node: dict[str, Any], allow: tuple[str, ...]) -> Callable[..., Any]:
+    """What makes the object of a node from the arguments that are still missing.
+
+    A factory in any case, for Hydra would take a dataclass among the arguments for a config.
+    """
+    from hydra.utils import instantiate
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return bound(*args, **kwargs)
+        except Exception as error:
+            raise told(error, node["_target_"], allow) from None
+
+    try:
+        bound = instantiate({**node, "_partial_": True}, _convert_="object")
+    except Exception as error:
+        raise told(error, node["_target_"], allow) from None
+    return make
+
+
+def told(error: Exception, target: str, allow: tuple[str, ...]) -> BaseException:
+    """The error to raise: one sentence for users where a library refuses what a node says."""
+    from hydra.errors import InstantiationException
+
+    cause = error.__cause__ if isinstance(error, InstantiationException) else error
+    if cause is None:
+        return error
+    frames = [frame for frame, _ in traceback.walk_tb(cause.__traceback__)]
+    module = frames[-1].f_globals.get("__name__", "")  # that raised it
+    ours = module.split(".")[0] in ("mixlab", *allow) and module != __name__
+    if isinstance(cause, ImportError) and module.startswith("hydra."):
+        return ValueError(cause)
+    if isinstance(cause, (ValueError, TypeError)) and not ours:
+        sentence = ValueError(f"{target}: {cause}")
+        sentence.__cause__ = cause
+        return sentence
+    return cause

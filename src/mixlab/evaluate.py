@@ -1,7 +1,6 @@
 """Test a finished run's checkpoints again: `mixlab-evaluate run=FOLDER`."""
 
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 

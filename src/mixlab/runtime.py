@@ -52,6 +52,7 @@ def quiet() -> None:
         ".*treespec, LeafSpec.*",
         ".*There is a wandb run already in progress.*",
         ".*It is recommended to use .*sync_dist=True.*",
+        ".*Total length of `list` across ranks is zero.*",
         ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ):
         warnings.filterwarnings("ignore", message)

@@ -24,7 +24,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     from mixlab.runs import Run
 
     if cfg.get("seeds") is not None or cfg.get("arms") is not None:
-        raise ValueError("seeds= and arms= make several runs: give them with -m, mixlab-train -m ...")
+        raise ValueError(
+            "seeds= and arms= make several runs: give them with -m, mixlab-train -m ..."
+        )
     with Run.open(cfg) as run:
         cfg.paths.run_dir = str(run.folder)
         if run.settled():
@@ -54,7 +56,10 @@ def supervised(run: "Run") -> dict[str, Any]:
 def summary(results: dict[str, Any]) -> str:
     """`test accuracy 0.951 at the best epoch, 0.949 at the last`."""
     parts = []
-    for when, words in (("best", "at the checkpoint chosen on validation"), ("last", "at the last")):
+    for when, words in (
+        ("best", "at the checkpoint chosen on validation"),
+        ("last", "at the last"),
+    ):
         row = results.get(when) or {}
         metric = next((m for m in ("test/accuracy", "val/accuracy") if m in row), None)
         if metric:

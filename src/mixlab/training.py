@@ -142,7 +142,12 @@ def tested(
 
 def resume_path(run: Run) -> str | None:
     """The checkpoint to start from: the run's own last one, or the one the user names."""
-    return str(run.last_checkpoint) if run.last_checkpoint else run.cfg.ckpt_path
+    if run.last_checkpoint:
+        return str(run.last_checkpoint)
+    named = run.cfg.ckpt_path
+    if named is not None and not Path(named).is_file():
+        raise ValueError(f"ckpt_path={named} is not there; name a file such as .../last.ckpt")
+    return named
 
 
 def close_loggers(trainer: pl.Trainer, failed: bool) -> None:

@@ -7,7 +7,8 @@ from torch.utils.data import TensorDataset
 
 from mixlab.data import ImageDataModule
 from mixlab.data.items import ItemDataset
-from tests.data.samples import Noisy, Pictures
+
+from .samples import Noisy, Pictures
 
 
 def epoch_of(num_workers: int, *, world_size: int = 1, epoch: int = 1) -> dict[int, torch.Tensor]:

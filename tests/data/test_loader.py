@@ -3,7 +3,8 @@ import torch
 
 from mixlab.data.loader import EvalLoader, TrainLoader
 from mixlab.data.plan import EvalPlan, TrainPlan
-from tests.data.samples import pictures
+
+from .samples import pictures
 
 
 def loader(seed: int = 0) -> TrainLoader:

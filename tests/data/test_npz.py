@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from mixlab.data import ImageDataModule, Npz
-from tests.data.samples import write_npz
+
+from .samples import write_npz
 
 
 def test_a_medmnist_file_as_it_is(tmp_path):

@@ -60,7 +60,7 @@ def test_cutmix_boxes_are_torchvisions(alpha: float, height: int, width: int) ->
 
 
 def test_the_mean_area_of_cutmix_is_that_of_clipped_squares() -> None:
-    """Side r = sqrt(u) loses r^2 / 4 to the border on average: E (r - r^2/4)^2 = 0.3208 at alpha 1."""
+    """A side r = sqrt(u) loses r^2 / 4 on average: E (r - r^2/4)^2 = 0.3208 at alpha 1."""
     areas = _area_fractions(_boxes(CutMix(1.0), 1000, 1400, 40_000), 1000, 1400)
     expected = 1 / 2 - 1 / 5 + 1 / 48
     assert abs(areas.mean() - expected) < 4 * areas.std() / np.sqrt(len(areas)) + 0.001

@@ -155,11 +155,8 @@ def _leaves(node: object, path: str = "") -> list[str]:
     return [leaf for key, value in pairs for leaf in _leaves(value, f"{path}.{key}".strip("."))]
 
 
-KNOBS = [
-    (name, knob)
-    for name in CONFIG_NAMES
-    for knob in _leaves(OmegaConf.to_object(method_node(name)))
-]
+NODES = {name: OmegaConf.to_object(method_node(name)) for name in CONFIG_NAMES}
+KNOBS = [(name, knob) for name, node in NODES.items() for knob in _leaves(node)]
 
 
 @pytest.mark.parametrize(("name", "knob"), KNOBS)

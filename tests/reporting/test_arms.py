@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixlab.reporting.arms import describe, flatten, labels, natural, settings
+from mixlab.reporting.arms import choice, describe, flatten, labels, natural, settings
 from mixlab.reporting.records import read
 from reporting.synthetic import config, mixing, write_run
 
@@ -77,6 +77,14 @@ def test_another_key_to_compare_by(tmp_path):
     assert label(tmp_path, *nodes, by=("optimizer",)) == [
         "optimizer=adam", "optimizer=sgd", "optimizer=none",
     ]  # fmt: skip
+
+
+def test_a_choice_of_nothing_is_none_however_it_is_written():
+    assert choice({"augmentation": None}, "augmentation") == "none"
+    unset = {"augmentation._target_": None, "augmentation.flip": False}
+    assert choice(unset, "augmentation") == "none"
+    assert choice({"mixing.method._target_": "a.CutMix"}, "mixing") == "cutmix"
+    assert choice({"optimizer.lr": 0.1}, "optimizer") is None
 
 
 def test_what_changes_nothing_in_training_is_no_setting(tmp_path):

@@ -201,6 +201,16 @@ def test_an_arm_that_only_fails(tmp_path):
     assert (mixup.results["best"].verdict, mixup.cost, len(mixup.runs)) == ("no results", None, 3)
 
 
+def test_a_run_without_a_seed_is_named(tmp_path):
+    write_run(tmp_path, config(), 0)
+    folder = write_run(tmp_path, config(), 1)
+    change(folder, seed="one")
+    folder.rename(folder.with_name("my run"))
+    comparison = compared(tmp_path)
+    assert "none: 1 finished without a recorded seed, left out" in notes(comparison)
+    assert comparison.blocks[0].arms[0].results["best"].summary.n == 1
+
+
 def test_nothing_finished_yet(tmp_path):
     write_run(tmp_path, config(), 0, status="running")
     write_run(tmp_path, MIXUP, 0, status="planned")

@@ -32,9 +32,7 @@ class ProcessesLauncher(Launcher):
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         self.context, self.config = hydra_context, config
 
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[Any]:
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
         from mixlab.runs import sweep
 
         configs = [sweep.compose(self.context, self.config, list(job)) for job in job_overrides]

@@ -12,7 +12,6 @@ from torch import Tensor
 from mixlab.callbacks.foreign import read_pair, write_pair
 from mixlab.mixing import Address, Batch, Blend, Method, Policy
 
-
 NOTHING = torch.zeros(3, dtype=torch.float64)
 
 
@@ -120,7 +119,9 @@ class MixingCallback(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if not (isinstance(batch, Batch) and self.seen and self.seen.after.address == batch.address):
+        if not (
+            isinstance(batch, Batch) and self.seen and self.seen.after.address == batch.address
+        ):
             self.mix_in_place(batch, trainer.global_rank, trainer.current_epoch, batch_idx)
 
     def mix_in_place(self, batch: Any, rank: int, epoch: int, batch_idx: int) -> None:

@@ -81,11 +81,12 @@ def crop(
 
     One gather for the whole batch: of each output pixel, the place in the padded image.
     """
-    height, width = images.shape[-2:]
-    rows = top[:, None] + np.arange(height)
-    columns = left[:, None] + np.arange(width)
-    columns = np.where(mirrored[:, None], columns[:, ::-1], columns)
+    mirror, down, right = (torch.from_numpy(x).to(images.device) for x in (mirrored, top, left))
+    channels, height, width = images.shape[1:]
+    rows = down[:, None] + torch.arange(height, device=images.device)
+    columns = right[:, None] + torch.arange(width, device=images.device)
+    columns = torch.where(mirror[:, None], columns.flip(1), columns)
     places = rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]
-    index = torch.from_numpy(places.reshape(len(images), 1, -1)).to(images.device)
     padded = F.pad(images, [padding] * 4).flatten(2)
-    return padded.gather(2, index.expand(-1, images.shape[1], -1)).view(images.shape)
+    index = places.view(len(images), 1, -1).expand(-1, channels, -1)
+    return padded.gather(2, index).view(images.shape)

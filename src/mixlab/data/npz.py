@@ -7,11 +7,14 @@ same for `val_` and `test_`, which may be missing. An optional `class_names` nam
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 LAYOUT = "train_images (uint8, N x H x W or N x H x W x C) and train_labels (integers, N or N x 1)"
+# What numpy, zipfile and zlib raise, depending on where a file is broken.
+UNREADABLE = (
+    ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 MAX_CHANNELS = 16  # a fourth axis that is longer is depth
 
 
@@ -26,32 +29,36 @@ def read_npz(path: str | Path, split: str) -> tuple[np.ndarray, np.ndarray, tupl
         ValueError: naming file, key and remedy, for anything that is not as above.
     """
     path = Path(path).expanduser()
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return read_split(file, split, path)
-    except FileNotFoundError:
-        raise ValueError(f"there is no file {path}; set data.path to an .npz file") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is damaged or not an .npz file ({error}); fetch or write it again"
-        ) from error
-
-
-def read_split(file: Any, split: str, path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    names = tuple(str(name) for name in file["class_names"]) if "class_names" in file else ()
-    present = f"{split}_images" in file and f"{split}_labels" in file
-    if not present and split == "train":
-        raise ValueError(f"{path} has {', '.join(file.files) or 'nothing'}; it needs {LAYOUT}")
-    if not present:
+    wanted = (f"{split}_images", f"{split}_labels")
+    found, others = load_arrays(path, (*wanted, "class_names"))
+    names = tuple(str(name) for name in found.get("class_names", ()))
+    if not set(wanted) <= set(found):
+        if split == "train":
+            raise ValueError(f"{path} has {', '.join(others) or 'nothing'}; it needs {LAYOUT}")
         return np.zeros((0, 1, 1), np.uint8), np.zeros(0, np.int64), names
-    images = check_images(file[f"{split}_images"], f"{split}_images of {path}")
-    targets = check_labels(file[f"{split}_labels"], f"{split}_labels of {path}")
+    images = check_images(found[wanted[0]], f"{wanted[0]} of {path}")
+    targets = check_labels(found[wanted[1]], f"{wanted[1]} of {path}")
     if len(images) != len(targets):
         raise ValueError(
-            f"{path} has {len(images)} {split}_images but {len(targets)} {split}_labels; "
-            "each image needs one label"
+            f"{path} has {len(images)} {wanted[0]} but {len(targets)} {wanted[1]}; each image "
+            "needs one label"
         )
     return images, targets, names
+
+
+def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Those of the named arrays that a file has, and the names of all it has."""
+    try:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            return {name: file[name] for name in names if name in file}, list(file.files)
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {path}; set data.path to an .npz file") from None
+    except UNREADABLE as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"{path} is damaged or not an .npz file ({reason}); fetch or write it again"
+        ) from error
 
 
 def check_images(images: np.ndarray, where: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mixlab.data.arrays import ArrayDataset
 from mixlab.data.items import ItemDataset
+from mixlab.data.plan import check_positive
 from mixlab.data.spec import ImageSpec
 from mixlab.data.split import hold_out
 
@@ -87,8 +88,8 @@ def as_images(dataset: Any, image_size: int | None) -> Images | None:
     """A data set as a source of batches; None where there is none, or an empty one in memory."""
     if dataset is None:
         return None
-    if image_size is not None and (not isinstance(image_size, int) or image_size < 1):
-        raise ValueError(f"data.image_size must be a number of pixels > 0, got {image_size!r}")
+    if image_size is not None:
+        check_positive("data.image_size", image_size)
     if isinstance(dataset, ArrayDataset):
         return (dataset.resized(image_size) if image_size else dataset) if len(dataset) else None
     return ItemDataset(dataset, image_size)

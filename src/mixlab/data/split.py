@@ -13,14 +13,13 @@ def num_held_out(num_rows: int, size: float) -> int:
     Raises:
         ValueError: if that leaves no row to train on, or `size` is neither.
     """
-    if isinstance(size, bool) or not isinstance(size, int | float):
-        raise ValueError(f"val_size must be a fraction or a number of rows, got {size!r}")
-    if 0 < size < 1:
-        return max(1, round(size * num_rows))
-    if size != int(size) or not 0 <= size < num_rows:
+    number = isinstance(size, int | float) and not isinstance(size, bool)
+    if number and 0 < size < 1 < num_rows:
+        return min(max(1, round(size * num_rows)), num_rows - 1)
+    if not number or not 0 <= size < num_rows or size % 1:
         raise ValueError(
-            f"val_size must be 0, a fraction in (0, 1) or a number of rows below {num_rows}, "
-            f"got {size}"
+            f"data.val_size must be 0, a fraction in (0, 1) or a number of rows below {num_rows}, "
+            f"got {size!r}"
         )
     return int(size)
 
@@ -41,7 +40,7 @@ def hold_out(
         Two sorted int64 arrays of row numbers, which together hold every row once.
     """
     if rule not in RULES:
-        raise ValueError(f"val_split must be one of {', '.join(RULES)}, got {rule!r}")
+        raise ValueError(f"data.val_split must be one of {', '.join(RULES)}, got {rule!r}")
     count = num_held_out(num_rows, size)
     rows = np.arange(num_rows)
     if rule == "stratified":

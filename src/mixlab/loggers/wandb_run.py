@@ -46,7 +46,9 @@ class WandbRun(WandbLogger):
             job_type="train",
             tags=tags or [],
             mode=mode,
-            settings=wandb.Settings(silent=True, console="off", init_timeout=30, x_disable_meta=True),
+            settings=wandb.Settings(
+                silent=True, console="off", init_timeout=30, x_disable_meta=True
+            ),
         )
         self._wandb_init.pop("anonymous", None)  # Lightning still gives it, W&B warns of it
 

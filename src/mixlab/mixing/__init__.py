@@ -1,6 +1,7 @@
 """Mixing: draw a `Blend` for a batch, then apply it. Knows numpy and torch, nothing else.
 
-blend = Policy(probability=0.5).draw(Mixup(alpha=0.2), images, targets, Address(seed, 0, epoch, step))
+policy, method = Policy(probability=0.5), Mixup(alpha=0.2)
+blend = policy.draw(method, images, targets, Address(seed, rank, epoch, batch))
 images, targets = blend.mix(images, targets)
 """
 

@@ -1,7 +1,7 @@
 """What a training loader yields: rows, their targets and the address that all draws follow from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 from torch import Tensor
@@ -9,21 +9,19 @@ from torch import Tensor
 from mixlab.mixing.stream import Address
 
 
+@dataclass
 class _Pinnable:
     """Gives a dataclass of tensors the `pin_memory` that torch's loaders look for."""
 
     def pin_memory(self) -> Self:
         """A copy whose tensors lie in page-locked memory."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))  # pyright: ignore
-        pinned = {
-            name: value.pin_memory() for name, value in values if hasattr(value, "pin_memory")
-        }
-        return replace(self, **pinned)  # pyright: ignore[reportArgumentType]
+        pinnable = {name: each for name, each in vars(self).items() if hasattr(each, "pin_memory")}
+        return replace(self, **{name: each.pin_memory() for name, each in pinnable.items()})
 
 
 @dataclass
 class Guests(_Pinnable):
-    """Rows beyond the batch that may feed it: images (G, ...), targets as the batch's, index (G,)."""
+    """Rows beyond the batch that may feed it; images, targets and index as a batch's, G of each."""
 
     images: Tensor
     targets: Tensor

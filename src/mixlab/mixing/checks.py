@@ -1,4 +1,4 @@
-"""Checks of what a config hands over: YAML gives strings, None, bools and lists as readily as numbers."""
+"""Checks of what a config hands over: YAML gives strings, None and bools as readily as numbers."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -7,7 +7,7 @@ from typing import Any
 
 def positive(name: str, value: Any, remedy: str) -> None:
     """Raise ValueError unless `value` is a finite number > 0."""
-    if not _is_number(value) or not 0 < value < float("inf"):
+    if not _is_number(value) or value <= 0:
         raise ValueError(f"{name} must be a number > 0, got {value!r}; {remedy}")
 
 
@@ -24,31 +24,34 @@ def flag(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be true or false, got {value!r}; write it without quotes")
 
 
-def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    """Raise ValueError unless `value` is one of `allowed`, type included (True is not 1)."""
-    if not any(type(value) is type(choice) and value == choice for choice in allowed):
-        choices = ", ".join(str(choice) for choice in allowed)
-        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+def choice(name: str, value: Any, allowed: tuple[int, ...]) -> None:
+    """Raise ValueError unless `value` is one of the whole numbers `allowed`."""
+    if type(value) is not int or value not in allowed:
+        numbers = " or ".join(str(each) for each in allowed)
+        raise ValueError(f"{name} must be {numbers}, got {value!r}; choose one")
 
 
 def methods(name: str, value: Any) -> None:
-    """Raise ValueError unless `value` is a non-empty list of mixing methods."""
-    listed = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
-    if not listed or not all(callable(each) and hasattr(each, "num_partners") for each in value):
-        raise ValueError(f"{name} must be a list of mixing methods, at least one, got {value!r}")
+    """Raise ValueError unless `value` is a list of one or more mixing methods."""
+    methodical = _is_list(value) and all(hasattr(each, "num_partners") for each in value)
+    if not methodical or not value:
+        remedy = "give each as a node with a _target_"
+        raise ValueError(f"{name} must be a list of mixing methods, got {value!r}; {remedy}")
 
 
 def weights(name: str, value: Any, count: int) -> None:
     """Raise ValueError unless `value` is None or `count` numbers >= 0, not all of them 0."""
     if value is None:
         return
-    listed = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == count
-    if not listed or not all(_is_number(each) and each >= 0 for each in value) or sum(value) <= 0:
-        raise ValueError(
-            f"{name} must be {count} numbers >= 0, one for each method and not all 0, got {value!r}; "
-            "leave it null for equal weights"
-        )
+    numerical = _is_list(value) and all(_is_number(each) and each >= 0 for each in value)
+    if not numerical or len(value) != count or not any(value):
+        wanted = f"{count} numbers >= 0, one for each method and not all 0"
+        raise ValueError(f"{name} must be {wanted}, got {value!r}; null weighs all the same")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)

@@ -11,43 +11,43 @@ from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted
 
 
 def select(choice: np.ndarray, blends: Sequence[Blend], device: torch.device | str) -> Blend:
-    """Row b of `blends[choice[b]]`, with sources of weight zero up to the largest number of them.
+    """Row b of `blends[choice[b]]`; `choice` is (B,) int64.
 
-    `choice` is (B,) int64; masks that have to be painted are painted on `device`.
+    Blends of fewer sources get more, of weight zero. Masks that have to be painted are painted on
+    `device`; boxes and flat masks of as many sources need not be.
     """
     num_sources = max(blend.num_sources for blend in blends)
+    widened = [_widened(blend, num_sources, device) for blend in blends]
     chosen, rows = torch.from_numpy(choice), torch.arange(len(choice))
-    widened = [_widened(blend, num_sources) for blend in blends]
     source = torch.stack([blend.source for blend in widened])[chosen, rows]
     share = torch.stack([_rows(blend.share, len(rows)) for blend in widened])[chosen, rows]
     masks = [blend.mask for blend in widened]
-    if any(isinstance(mask, Tensor) and mask.ndim > 2 for mask in masks):
-        mask = _select_painted(chosen, masks, device)
+    if any(isinstance(mask, Tensor) and not is_flat(mask) for mask in masks):
+        mask = _select_painted(chosen, [painted(mask, device) for mask in masks])
     else:
         mask = _select_boxes(chosen, masks)
     return Blend(source, mask, share, _select_warp(chosen, widened))
 
 
 def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
-    """`second` applied to the result of `first`; what `second` takes from beyond the batch is unmixed.
+    """`second` applied to the result of `first`, and to guests as they are; painted on `device`.
 
     Shares are the mean of the composed mask, which for two cuts is not the product of theirs; they
-    multiply where a label was not the mean of its mask (cutout keeps the whole label). That mean is
-    the one thing in this package that waits for a GPU.
+    multiply where a label was not the mean of its mask (cutout keeps the whole label). On a GPU,
+    the mean over two cuts waits for it.
     """
     if second.warp is not None:
         raise ValueError("in a Sequence a method that warps its partners must come first; move it")
     through, num_rows = second.source, first.num_rows
-    own = torch.eye(1, first.num_sources)[0]
+    own = torch.eye(1, first.num_sources)[0]  # what a guest is made of
+    source = _reached(first.source, through, num_rows, through[:, :, None]).flatten(1)
     share = _product(_reached(first.share, through, num_rows, own), second.share)
-    outer, inner = painted(second.mask, device), painted(first.mask, device)
+    inner, outer = painted(first.mask, device), painted(second.mask, device)
     own = own.view(-1, *[1] * (inner.ndim - 2)).to(inner)
     mask = _product(_reached(inner, through, num_rows, own), outer)
     if not is_flat(first.mask) and not is_flat(second.mask):
-        true = torch.ones(1, dtype=torch.bool)
-        by_area = _reached(_by_area(first), through, num_rows, true).all(1) & _by_area(second)
-        share = torch.where(by_area, mean_share(mask), share)
-    source = _reached(first.source, through, num_rows, through[:, :, None]).flatten(1)
+        by_area = _reached(_by_area(first), through, num_rows, torch.tensor(True)).all(1)
+        share = torch.where(by_area & _by_area(second), mean_share(mask), share)
     warp = first.warp
     if warp is not None:
         warp = _reached(warp, through, num_rows, torch.eye(2, 3)).flatten(1, 2)
@@ -59,13 +59,13 @@ def _rows(values: Tensor, num_rows: int) -> Tensor:
     return values.expand(num_rows, *values.shape[1:])
 
 
-def _widened(blend: Blend, num_sources: int) -> Blend:
+def _widened(blend: Blend, num_sources: int, device: torch.device | str) -> Blend:
     """`blend` with more sources, each the row itself with weight zero."""
     missing = num_sources - blend.num_sources
     if not missing:
         return blend
     source = torch.cat([blend.source, blend.source[:, :1].expand(-1, missing)], 1)
-    mask = painted(blend.mask, "cpu") if isinstance(blend.mask, Boxes) else blend.mask
+    mask = painted(blend.mask, device) if isinstance(blend.mask, Boxes) else blend.mask
     mask, share = (
         torch.cat([weight, torch.zeros_like(weight[:, :1]).repeat_interleave(missing, 1)], 1)
         for weight in (mask, blend.share)
@@ -90,14 +90,13 @@ def _select_boxes(chosen: Tensor, masks: list[Mask]) -> Mask:
     return Boxes(edges, outside, boxes.height, boxes.width)
 
 
-def _select_painted(chosen: Tensor, masks: list[Mask], device: torch.device | str) -> Tensor:
-    """Rows out of masks of any kind, painted."""
-    paintings = [painted(mask, device) for mask in masks]
-    rank = max(painting.ndim for painting in paintings)
-    result = _aligned(paintings[0], rank)
-    chosen = chosen.to(device, non_blocking=True).view(-1, *[1] * (rank - 1))
-    for number, painting in enumerate(paintings[1:], start=1):
-        result = torch.where(chosen == number, _aligned(painting, rank), result)
+def _select_painted(chosen: Tensor, masks: list[Tensor]) -> Tensor:
+    """Rows out of painted masks of any rank."""
+    rank = max(mask.ndim for mask in masks)
+    chosen = chosen.to(masks[0].device, non_blocking=True).view(-1, *[1] * (rank - 1))
+    result = _aligned(masks[0], rank)
+    for number, mask in enumerate(masks[1:], start=1):
+        result = torch.where(chosen == number, _aligned(mask, rank), result)
     return result
 
 
@@ -110,26 +109,29 @@ def _select_warp(chosen: Tensor, blends: list[Blend]) -> Tensor | None:
     return torch.stack(warps)[chosen, torch.arange(len(chosen))]
 
 
-def _reached(values: Tensor, through: Tensor, num_rows: int, unmixed: Tensor) -> Tensor:
-    """(B, K2, K1, ...): `values` (num_rows|1, K1, ...) of the rows `through` (B, K2), `unmixed` for guests."""
-    rows = _rows(values, num_rows)[through.clamp(max=num_rows - 1).to(values.device)]
-    guest = (through >= num_rows).view(*through.shape, *[1] * (rows.ndim - 2))
-    return torch.where(guest.to(rows.device), unmixed, rows) if guest.any() else rows
+def _reached(values: Tensor, through: Tensor, num_rows: int, guest: Tensor) -> Tensor:
+    """(B, K2, ...): `values` (num_rows|1, ...) of rows `through` (B, K2), `guest` beyond them."""
+    beyond = through >= num_rows
+    reached = _rows(values, num_rows)[torch.where(beyond, 0, through).to(values.device)]
+    if not beyond.any():
+        return reached
+    beyond = beyond.view(*through.shape, *[1] * (reached.ndim - 2)).to(values.device)
+    return torch.where(beyond, guest, reached)
 
 
 def _product(inner: Tensor, outer: Tensor) -> Tensor:
-    """Weights (B, K2 * K1, *S) from those of the first blend (B, K2, K1, *S) and the second (B|1, K2, *S)."""
-    rank = max(inner.ndim, outer.ndim + 1)
-    inner = inner.reshape(*inner.shape[:3], *[1] * (rank - inner.ndim), *inner.shape[3:])
-    return (inner * _aligned(outer, rank - 1)[:, :, None]).flatten(1, 2)
+    """(B, K2 * K1, *S): the weights `inner` (B, K2, K1, *S) times `outer` (B|1, K2, *S)."""
+    rank = max(inner.ndim - 1, outer.ndim)
+    inner = _aligned(inner.flatten(0, 1), rank).unflatten(0, inner.shape[:2])
+    return (inner * _aligned(outer, rank)[:, :, None]).flatten(1, 2)
 
 
 def _aligned(mask: Tensor, rank: int) -> Tensor:
-    """`mask` (B, K, *S) with ones before S up to `rank` dimensions."""
+    """`mask` (B, K, *S) with ones before S, up to `rank` dimensions."""
     rows, sources, *size = mask.shape
     return mask.reshape(rows, sources, *[1] * (rank - mask.ndim), *size)
 
 
 def _by_area(blend: Blend) -> Tensor:
-    """(B|1, 1) where the label's shares are the mean of the mask."""
+    """(B|1, 1) bool: where the shares of the label are the mean of the mask."""
     return ((blend.share - mean_share(blend.mask)).abs() < 1e-5).all(1, keepdim=True)

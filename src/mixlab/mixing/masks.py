@@ -1,4 +1,4 @@
-"""Masks: the share of each source at each pixel, as tensors (B|1, K, *S) or as boxes not yet painted."""
+"""Masks: the share of each source at each pixel, as tensors (B|1, K, *S) or boxes to be painted."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """One rectangle a row: inside it the second source, or nothing where there is only one source.
+    """One rectangle a row: in it the second source, or nothing where there is only one source.
 
-    Kept as edges and painted only when and where it is applied; on a CPU it never is.
+    Kept as edges, and painted only when and where it is applied; on a CPU it never is.
 
     Attributes:
         edges: (B|1, 4) int64 on the CPU: top, bottom, left, right in pixels, ends excluded.
         outside: (B|1, K) float32 on the CPU, K 1 or 2: shares outside the box, summing to one.
-        height, width: of the images in pixels.
+        height, width: of the pictures, in pixels.
     """
 
     edges: Tensor
@@ -26,20 +26,14 @@ class Boxes:
 
     def paint(self, device: torch.device | str = "cpu") -> Tensor:
         """The mask itself: (B|1, K, H, W) float32."""
-        inside = torch.zeros(self.outside.shape[1])
-        inside[1:] = 1.0
-        values = (inside.view(1, -1, 1, 1), self.outside[:, :, None, None])
-        filled, rest = (value.to(device, non_blocking=True) for value in values)
-        return torch.where(self.inside(device)[:, None], filled, rest)
-
-    def inside(self, device: torch.device | str = "cpu") -> Tensor:
-        """True in the box: (B|1, H, W) bool."""
-        top, bottom, left, right = self.edges.to(device, non_blocking=True)[:, :, None].unbind(1)
-        row = torch.arange(self.height, device=device)
+        edges = self.edges.to(device, non_blocking=True)
+        top, bottom, left, right = edges[:, :, None, None, None].unbind(1)
+        row = torch.arange(self.height, device=device)[:, None]
         column = torch.arange(self.width, device=device)
-        rows = (row >= top) & (row < bottom)
-        columns = (column >= left) & (column < right)
-        return rows[:, :, None] & columns[:, None, :]
+        inside = (row >= top) & (row < bottom) & (column >= left) & (column < right)
+        second = torch.arange(self.outside.shape[1], device=device).view(1, -1, 1, 1) == 1
+        outside = self.outside.to(device, non_blocking=True)[:, :, None, None]
+        return torch.where(inside, second.float(), outside)
 
     def mean(self) -> Tensor:
         """Mean of the mask of each source: (B|1, K) float32, exact, nothing painted."""
@@ -50,24 +44,27 @@ class Boxes:
         mean[:, 1:] += area_fraction
         return torch.from_numpy(mean.astype(np.float32))
 
+    def where(self, rows: Tensor) -> "Boxes":
+        """The same boxes in the chosen `rows` (B,) bool, and the others left to themselves."""
+        own = torch.eye(1, self.outside.shape[1])
+        outside = torch.where(rows[:, None], self.outside, own)
+        return Boxes(self.edges * rows[:, None], outside, self.height, self.width)
+
     def check_size(self, images: Tensor) -> None:
         """Raise ValueError unless the last two dimensions of `images` are the boxes' picture."""
-        height, width = images.shape[-2:]
-        if images.ndim < 3 or (height, width) != (self.height, self.width):
-            size = f"{self.height}x{self.width}"
-            raise ValueError(
-                f"drawn for pictures of {size}, got shape {tuple(images.shape)}; draw anew"
-            )
+        if images.ndim < 3 or images.shape[-2:] != (self.height, self.width):
+            size, got = f"{self.height}x{self.width}", tuple(images.shape)
+            raise ValueError(f"drawn for pictures of {size}, got shape {got}; draw for this one")
 
     def paste(self, images: Tensor, source: Tensor, mixed: Tensor | None = None) -> Tensor:
-        """Copy the boxes into `mixed` (B, ..., H, W), a fresh copy of the rows themselves by default.
+        """Copy the boxes into `mixed` (B, ..., H, W), by default into a new copy of the rows.
 
-        Row by row on the CPU, and a quarter of a megabyte at a time, so that the rows are still in
-        the processor's cache when their boxes are copied: half the time of painting and weighing.
+        On the CPU, box by box. New rows are copied a quarter of a megabyte at a time, so that they
+        are still in the processor's cache when their boxes follow.
         """
         num_rows, edges = len(source), self.edges.tolist()
-        fresh = torch.empty_like(images[:num_rows]) if mixed is None else mixed
-        target, origin = _array(fresh), _array(images)
+        result = torch.empty_like(images[:num_rows]) if mixed is None else mixed
+        target, origin = _memory(result), _memory(images)
         partners = source[:, 1].tolist() if source.shape[1] == 2 else None
         step = max(1, 2**18 // (images[0].numel() * images.itemsize))
         for start in range(0, num_rows, step):
@@ -78,22 +75,12 @@ class Boxes:
             for row, (top, bottom, left, right) in pieces:
                 piece = origin[partners[row], ..., top:bottom, left:right] if partners else 0
                 target[row, ..., top:bottom, left:right] = piece
-        return fresh
-
-    def where(self, rows: Tensor) -> "Boxes":
-        """Boxes that are empty, with everything the row's own, in rows that are not chosen."""
-        own = torch.eye(1, self.outside.shape[1])
-        outside = torch.where(rows[:, None], self.outside, own)
-        return Boxes(self.edges * rows[:, None], outside, self.height, self.width)
+        return result
 
 
 Mask = Tensor | Boxes
-OWN_OF_TWO = torch.tensor([[1.0, 0.0]])  # a flat mask: the row itself, nothing of its partner
 
-
-def _array(images: Tensor) -> np.ndarray:
-    """The memory of `images` as numpy sees it; 16-bit floats, some unknown to numpy, as their bits."""
-    return (images.view(torch.int16) if images.itemsize == 2 else images).numpy()
+OWN_OF_TWO = torch.tensor([[1.0, 0.0]])  # a flat mask: all of the row itself, none of its partner
 
 
 def is_flat(mask: Mask) -> bool:
@@ -127,8 +114,8 @@ def clipped_boxes(
 ) -> Tensor:
     """Edges (num_boxes, 4) of boxes around uniform pixels, clipped at the border.
 
-    The rule of CutMix's authors: `sides` (num_boxes|1, 2|1), height and width in pixels, are rounded
-    down to even numbers before they are clipped. `min_side=1` makes one pixel of a side of none.
+    The rule of CutMix's authors: `sides` (num_boxes|1, 2|1), height and width in pixels, are
+    rounded down to even numbers before they are clipped. `min_side=1` makes one pixel of none.
     """
     lengths = np.array([height, width])
     half = (sides / 2).astype(np.int64)
@@ -137,3 +124,8 @@ def clipped_boxes(
     edges[:, 0::2] = low = np.maximum(centre - half, 0)
     edges[:, 1::2] = np.maximum(np.minimum(centre + half, lengths), low + min_side)
     return torch.from_numpy(edges)
+
+
+def _memory(images: Tensor) -> np.ndarray:
+    """The memory of `images`; that of 16-bit floats as integers, since numpy has no bfloat16."""
+    return (images.view(torch.int16) if images.itemsize == 2 else images).numpy()

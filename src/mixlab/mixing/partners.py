@@ -1,31 +1,28 @@
 """Who is mixed with whom: rules that give each of the batch's B rows a partner among R >= B rows.
 
-A rule is called as `rule(images, targets, rng, num_rows)` with images (R, ...), float targets (R, C),
-the B rows first, then the guests; it returns B row numbers, int64. **A row for which nobody qualifies
-becomes its own partner**, and so stays as it is: the only row of a batch, the only row of its class
-under `same_class`, every row of a batch of one class under `other_class`.
+A rule is called as `rule(images, targets, rng, num_rows)` with images (R, ...) and float targets
+(R, C), the batch's rows first, then the guests; it returns B = num_rows row numbers, int64. **A row
+for which nobody qualifies becomes its own partner** and so stays as it is: the only row of a batch,
+the only row of its class under `same_class`, all rows of a batch of one class under `other_class`.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
-PartnerRule = Callable[[Tensor, Tensor, np.random.Generator, int], np.ndarray]
+PartnerRule = Callable[[Tensor, Tensor, Generator, int], np.ndarray]
 
 
-def permutation(
-    images: Tensor, targets: Tensor, rng: np.random.Generator, num_rows: int
-) -> np.ndarray:
-    """Uniform, each row at most once; a row may meet itself, as in the papers of mixup and CutMix."""
+def permutation(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
+    """Uniform, each row at most once; a row may meet itself, as in mixup's and CutMix's papers."""
     return rng.permutation(images.shape[0])[:num_rows]
 
 
-def derangement(
-    images: Tensor, targets: Tensor, rng: np.random.Generator, num_rows: int
-) -> np.ndarray:
+def derangement(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """As a permutation, but nobody meets itself: the rows form one random circle."""
     order = rng.permutation(images.shape[0])
     partners = np.empty_like(order)
@@ -33,12 +30,12 @@ def derangement(
     return partners[:num_rows]
 
 
-def cyclic(images: Tensor, targets: Tensor, rng: np.random.Generator, num_rows: int) -> np.ndarray:
+def cyclic(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """The row before, the last for the first: nothing is drawn (torchvision's choice)."""
     return (np.arange(num_rows) - 1) % images.shape[0]
 
 
-def guests(images: Tensor, targets: Tensor, rng: np.random.Generator, num_rows: int) -> np.ndarray:
+def guests(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """The first guest for the first row and so on, from the start again when there are too few.
 
     Raises ValueError where there are none.
@@ -49,35 +46,37 @@ def guests(images: Tensor, targets: Tensor, rng: np.random.Generator, num_rows: 
     return num_rows + np.arange(num_rows) % num_guests
 
 
-def same_class(
-    images: Tensor, targets: Tensor, rng: np.random.Generator, num_rows: int
-) -> np.ndarray:
+def same_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """Uniform among the other rows of the same class (largest target); waits for a GPU."""
     classes = _classes(targets)
     return _uniform(classes[:num_rows, None] == classes, rng)
 
 
-def other_class(
-    images: Tensor, targets: Tensor, rng: np.random.Generator, num_rows: int
-) -> np.ndarray:
+def other_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """Uniform among the rows of the other classes (largest target); waits for a GPU."""
     classes = _classes(targets)
     return _uniform(classes[:num_rows, None] != classes, rng)
 
 
-def nearest(images: Tensor, targets: Tensor, rng: np.random.Generator, num_rows: int) -> np.ndarray:
+def nearest(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """The other row at the smallest Euclidean distance, pixel by pixel; waits for a GPU."""
-    pixels = images.flatten(1).to(torch.promote_types(images.dtype, torch.float32))
+    pixels = images.detach().flatten(1).to(torch.promote_types(images.dtype, torch.float32))
     distance = torch.cdist(pixels[:num_rows], pixels)
     if distance.shape[1] > 1:
         distance.fill_diagonal_(float("inf"))
     return distance.argmin(1).cpu().numpy()
 
 
-_NAMED: dict[str, PartnerRule] = {
-    rule.__name__: rule
-    for rule in (permutation, derangement, cyclic, guests, same_class, other_class, nearest)
-}
+_RULES: tuple[PartnerRule, ...] = (
+    permutation,
+    derangement,
+    cyclic,
+    guests,
+    same_class,
+    other_class,
+    nearest,
+)
+_NAMED = {rule.__name__: rule for rule in _RULES}  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def rule_from(spec: Any) -> PartnerRule:
@@ -85,12 +84,12 @@ def rule_from(spec: Any) -> PartnerRule:
     if isinstance(spec, str) and spec in _NAMED:
         return _NAMED[spec]
     if callable(spec):
-        return spec
-    raise ValueError(f"partners must be one of {', '.join(_NAMED)}, got {spec!r}")
+        return cast(PartnerRule, spec)
+    raise ValueError(f"partners must be {', '.join(_NAMED)}, got {spec!r}; choose one")
 
 
 def partner_columns(
-    partners: np.ndarray | None, images: Tensor, rng: np.random.Generator, count: int = 1
+    partners: np.ndarray | None, images: Tensor, rng: Generator, count: int = 1
 ) -> np.ndarray:
     """(B, count) partners from what a method was given: None, (B,) or at least `count` columns.
 
@@ -110,9 +109,9 @@ def _classes(targets: Tensor) -> np.ndarray:
     return targets.argmax(1).cpu().numpy()
 
 
-def _uniform(eligible: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _uniform(eligible: np.ndarray, rng: Generator) -> np.ndarray:
     """One eligible column of each row of `eligible` (B, R) bool other than its own, or its own."""
     scores = rng.random(eligible.shape)
     scores[~eligible] = -1.0
-    np.fill_diagonal(scores, -0.5)  # below every other eligible row, above all that are not
+    np.fill_diagonal(scores, -0.5)  # below every eligible row, above all others
     return scores.argmax(1)

@@ -21,8 +21,8 @@ class Policy:
 
     Attributes:
         probability: in [0, 1], of mixing what the gate lets through.
-        gate: `row` or `batch`: what the probability decides on; `{every: n}`: as `row`, and only the
-            rows of the data set whose number is > 0 and divisible by n.
+        gate: `row` or `batch`: what the probability decides on; `{every: n}`: as `row`, of those
+            rows of the data set alone whose number is > 0 and divisible by n.
         schedule: factor on the probability: `constant`, `linear`, `cosine` or `{off_after: 0.9}`.
         partners: a rule of `mixlab.mixing.partners` by name, or a callable like them.
 
@@ -60,39 +60,41 @@ class Policy:
 
         Args:
             images, targets: (R, ...) and (R, C) float: the batch's rows, then the guests.
-            address: of the batch; with `position`, of the callback among several, it fixes all draws.
+            address: of the batch.
             progress: of the training, in [0, 1].
             index: (B,) rows of the data set, for `gate={every: n}`.
             num_rows: B; all R rows by default.
+            position: number of this policy among several that mix one batch.
 
-        The gate draws first, then the partners, then the method, and the gate always draws the same
-        amount: runs that differ in one of them share the draws of those before it, and runs that
-        differ in probability share all.
+        The gate draws first, and always as much, then the partners, then the method. So two runs
+        that differ in their method share gate and partners, in their probability, all draws.
         """
         num_rows = images.shape[0] if num_rows is None else num_rows
         rng = stream(address, Purpose.MIXING + position)
         chosen = self._gate(rng.random(num_rows), self.rate(progress), index)
-        if not chosen.any():
+        num_chosen = np.count_nonzero(chosen)
+        if num_chosen == 0:
             return Blend.identity(num_rows)
         rule = rule_from(self.partners)
         columns = [rule(images, targets, rng, num_rows) for _ in range(method.num_partners)]
         partners = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
-        return method(images, targets, rng, partners).where(chosen)
+        blend = method(images, targets, rng, partners)
+        return blend if num_chosen == num_rows else blend.where(chosen)
 
     def _gate(self, chance: np.ndarray, rate: float, index: Tensor | None) -> np.ndarray:
-        """(B,) bool, the rows that are mixed, from uniform numbers `chance` (B,)."""
+        """(B,) bool, the rows to mix, from uniform numbers `chance` (B,)."""
         if self.gate == "batch":
-            return np.broadcast_to(chance[:1] < rate, chance.shape)
-        if self.gate == "row":
+            return np.broadcast_to(chance[0] < rate, chance.shape)
+        if isinstance(self.gate, str):
             return chance < rate
         if index is None:
-            raise ValueError(f"gate={self.gate} needs the rows' index; give index, or gate='row'")
+            raise ValueError(f"gate={self.gate} needs the rows' index; give it, or use gate=row")
         number = index.cpu().numpy()
         return (chance < rate) & (number > 0) & (number % self.gate["every"] == 0)
 
 
 def _check_gate(gate: Any) -> None:
-    every = gate.get("every") if isinstance(gate, Mapping) and list(gate) == ["every"] else None
-    if gate in ("row", "batch") if isinstance(gate, str) else type(every) is int and every > 0:
-        return
-    raise ValueError(f"gate must be row, batch or {{every: n}} with whole n > 0, got {gate!r}")
+    every = gate.get("every") if isinstance(gate, Mapping) and len(gate) == 1 else None
+    if gate not in ("row", "batch") and (type(every) is not int or every < 1):
+        wanted = "row, batch or {every: n} with a whole number n > 0"
+        raise ValueError(f"gate must be {wanted}, got {gate!r}; choose one")

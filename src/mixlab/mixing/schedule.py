@@ -39,4 +39,5 @@ def schedule_from(spec: Any) -> Schedule:
         return _NAMED[spec]
     if isinstance(spec, Mapping) and list(spec) == ["off_after"]:
         return off_after(spec["off_after"])
-    raise ValueError(f"schedule must be {', '.join(_NAMED)} or {{off_after: 0.9}}, got {spec!r}")
+    wanted = f"{', '.join(_NAMED)} or {{off_after: 0.9}}"
+    raise ValueError(f"schedule must be {wanted}, got {spec!r}; choose one")

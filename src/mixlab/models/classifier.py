@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mixlab.models.losses import LOSSES, widened
-from mixlab.models.optimizers import parameter_groups
+from mixlab.models.optimizers import check_decay, parameter_groups
 from mixlab.models.tally import Tally
 
 STAGES = ("train", "val", "test")
@@ -53,6 +53,7 @@ class ImageClassifier(pl.LightningModule):
             raise ValueError(f"model.loss must be one of {', '.join(LOSSES)}, got {loss!r}")
         if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing must be in [0, 1), got {label_smoothing!r}")
+        check_decay(weight_decay_on)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self.layout)
         if compile:
@@ -123,10 +124,13 @@ class ImageClassifier(pl.LightningModule):
         self.tallies["train"] = Tally(**checkpoint.get("tally", {}))
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer_factory(parameter_groups(self.network, self.weight_decay_on))
-        if self.scheduler_factory is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self.scheduler_factory(optimizer)}
+        groups = parameter_groups(self.network, self.weight_decay_on)
+        try:  # values of a wrong type come to light only here
+            optimizer = self.optimizer_factory(groups)
+            scheduler = self.scheduler_factory and self.scheduler_factory(optimizer)
+        except TypeError as error:
+            raise ValueError(f"optimizer or scheduler cannot be made: {error}") from error
+        return {"optimizer": optimizer, "lr_scheduler": scheduler} if scheduler else optimizer
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         if isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler):

@@ -13,17 +13,22 @@ from torch.optim import Optimizer
 SMALLEST_DECAYED_NDIM = {"all": 0, "weights": 2, "convolutions": 3}
 
 
+def check_decay(weight_decay_on: str) -> None:
+    """Raise ValueError unless it is a known choice."""
+    if weight_decay_on not in SMALLEST_DECAYED_NDIM:
+        raise ValueError(
+            f"model.weight_decay_on must be one of {', '.join(SMALLEST_DECAYED_NDIM)}, "
+            f"got {weight_decay_on!r}"
+        )
+
+
 def parameter_groups(network: nn.Module, weight_decay_on: str = "all") -> list[dict[str, Any]]:
     """Groups of the trainable parameters: those that decay, and those whose weight decay is 0.
 
     Convolution kernels have three dimensions or more, weights of dense layers two, biases and
     normalisation one.
     """
-    if weight_decay_on not in SMALLEST_DECAYED_NDIM:
-        raise ValueError(
-            f"model.weight_decay_on must be one of {', '.join(SMALLEST_DECAYED_NDIM)}, "
-            f"got {weight_decay_on!r}"
-        )
+    check_decay(weight_decay_on)
     smallest = SMALLEST_DECAYED_NDIM[weight_decay_on]
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     decayed = [parameter for parameter in trainable if parameter.ndim >= smallest]

@@ -109,12 +109,11 @@ def labels(arms: Mapping[str, Settings], by: Collection[str]) -> dict[str, str]:
 
 def choice(one: Settings, group: str) -> str | None:
     """What a group was set to: its name, its method's class or its class; None if not known."""
-    if group in one and one[group] is None:
-        return "none"
-    for key in (f"{group}.name", f"{group}.method._target_", f"{group}._target_"):
+    keys = (f"{group}.name", f"{group}.method._target_", f"{group}._target_")
+    for key in keys:
         if one.get(key) is not None:
             return class_word(one[key]) if key.endswith("_target_") else one_line(one[key], 60)
-    return None
+    return "none" if any(key in one for key in (group, *keys)) else None
 
 
 def class_word(target: Any) -> str:

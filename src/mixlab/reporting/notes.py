@@ -47,8 +47,9 @@ def unfinished(runs: Sequence[Run]) -> list[str]:
 def lacking(
     runs: Sequence[Run], results: Mapping[str, Mapping[str, Result]], question: Question
 ) -> list[str]:
-    """Finished runs without a number that others of the block have."""
-    notes = []
+    """Finished runs without a seed to pair by, or without a number that others have."""
+    seedless = [run for run in finished(runs) if run.seed is None]
+    notes = [f"{len(seedless)} finished without a recorded seed, left out"] if seedless else []
     for checkpoint in results:
         without = [r for r in finished(runs) if r.value(checkpoint, question.metric) is None]
         if without:

@@ -71,7 +71,8 @@ def arm_hash(cfg: DictConfig) -> str:
 
 def arm_slug(cfg: DictConfig) -> str:
     """Data, model and method, for people: `digits-cnn-mixup`."""
-    method = cfg.mixing.method._target_.rsplit(".", 1)[-1].lower() if cfg.mixing else "none"
+    mixing = cfg.get("mixing")
+    method = mixing.method._target_.rsplit(".", 1)[-1].lower() if mixing else "none"
     return "-".join(file_name(word) for word in (cfg.data.name, cfg.model.name, method))
 
 

@@ -18,6 +18,8 @@ from mixlab.runs.files import read_json, write_json, write_text
 from mixlab.runs.identity import arm_hash, arm_slug, run_folder
 from mixlab.runs.provenance import changed_files, code_hashes, git_commit, versions
 
+CODE = ("check", "reuse", "rerun")
+
 
 class Run:
     """A run folder in the hands of the process that trains it."""
@@ -129,6 +131,8 @@ def standing(record: dict[str, Any], changed: list[str], code: str) -> str:
         changed: source files that are not what the run was made by.
         code: what the user says of a finished run that other code made: check, reuse or rerun.
     """
+    if code not in CODE:
+        raise ValueError(f"code must be one of {', '.join(CODE)}, got {code!r}")
     if not record:
         return "go on"
     if record.get("status") != "finished":

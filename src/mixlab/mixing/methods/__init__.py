@@ -1,4 +1,4 @@
-"""The mixing methods; each is a frozen dataclass called as `method(images, targets, rng, partners)`."""
+"""The mixing methods: frozen dataclasses, called as `method(images, targets, rng, partners)`."""
 
 from mixlab.mixing.methods.cutmix import CutMix
 from mixlab.mixing.methods.cutout import Cutout

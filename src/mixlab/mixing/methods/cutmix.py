@@ -1,13 +1,12 @@
 """CutMix: a rectangle of the partner is pasted over the row, the label follows its area.
 
-Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features, 2019,
-https://arxiv.org/abs/1905.04899, eqs. 1-2: a box of sides sqrt(1 - lam) of the picture's, lam ~
-Beta(alpha, alpha), around a uniform pixel. The box is clipped at the border and the label weighed by
-what is left of it, as in the authors' code.
+Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features,
+2019, https://arxiv.org/abs/1905.04899, eqs. 1-2: a box of sides sqrt(1 - lam) of the picture's,
+lam ~ Beta(alpha, alpha), around a uniform pixel. The box is clipped at the border and the label
+weighed by what is left of it, as in the authors' code.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -33,13 +32,14 @@ class CutMix:
     alpha: float
     per_row: bool = True
     min_side: int = 0
-    num_partners: ClassVar[int] = 1
-    label_differs: ClassVar[str | None] = None
+
+    num_partners = 1
+    label_differs = None
 
     def __post_init__(self) -> None:
         checks.positive("alpha", self.alpha, "1.0 is usual; probability=0 mixes nothing")
         checks.flag("per_row", self.per_row)
-        checks.one_of("min_side", self.min_side, (0, 1))
+        checks.choice("min_side", self.min_side, (0, 1))
 
     def __call__(
         self,

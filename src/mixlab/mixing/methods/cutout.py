@@ -5,7 +5,6 @@ https://arxiv.org/abs/1708.04552: a square around a uniform pixel, clipped at th
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,18 +18,19 @@ from mixlab.mixing.methods.method import picture_size
 
 @dataclass(frozen=True)
 class Cutout:
-    """Erases from (R, C, H, W) images; zero is the mean where images are normalised, black elsewhere.
+    """Erases from (R, C, H, W) images; zero is their mean where they are normalised, else black.
 
     Attributes:
-        side_fraction: in (0, 1], side of the square as a fraction of the shorter side of the picture,
-            rounded down to an even number of pixels; the paper's 16 of CIFAR-10's 32 pixels are 0.5.
+        side_fraction: in (0, 1], side of the square as a fraction of the picture's shorter side,
+            rounded down to an even number of pixels; the paper's 16 of CIFAR-10's 32 are 0.5.
         per_row: draw a square for each row, as in the paper, or one for the batch.
     """
 
     side_fraction: float
     per_row: bool = True
-    num_partners: ClassVar[int] = 1
-    label_differs: ClassVar[str | None] = "cutout erases part of a row and keeps its whole label"
+
+    num_partners = 1  # of no use to it, but arms of other methods then share the draws before it
+    label_differs = "cutout erases part of a row and keeps its whole label"
 
     def __post_init__(self) -> None:
         remedy = "0.5 is the paper's for CIFAR-10; probability=0 erases nothing"

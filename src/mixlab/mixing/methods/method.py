@@ -1,5 +1,6 @@
 """What a mixing method is, and the little that several of them share."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -9,19 +10,17 @@ from mixlab.mixing.blend import Blend
 
 
 class Method(Protocol):
-    """One way of mixing. Any object of this shape will do; there is nothing to inherit or register.
-
-    Attributes:
-        num_partners: columns of `partners` that it uses.
-        label_differs: None where a row's label is its mean mask, source by source; else one
-            sentence that says what the label is instead.
-    """
+    """One way of mixing. Any object of this shape is one; nothing is inherited or registered."""
 
     @property
-    def num_partners(self) -> int: ...
+    def num_partners(self) -> int:
+        """Columns of `partners` that it uses."""
+        ...
 
     @property
-    def label_differs(self) -> str | None: ...
+    def label_differs(self) -> str | None:
+        """None where the label is the mean of the mask; else a sentence that says what it is."""
+        ...
 
     def __call__(
         self,
@@ -32,7 +31,7 @@ class Method(Protocol):
     ) -> Blend:
         """Draw a blend of B rows for (R, ...) float images and (R, C) float targets, R >= B.
 
-        `partners` is (B,) or (B, at least num_partners) int64; by default permutations of all rows.
+        `partners` is (B,) or (B, num_partners or more) int64; by default permutations of all rows.
         """
         ...
 
@@ -43,8 +42,13 @@ def own_shares(alpha: float, rng: np.random.Generator, num_draws: int) -> np.nda
 
 
 def picture_size(images: Tensor, name: str) -> tuple[int, int]:
-    """Height and width of (R, C, ..., H, W) images; ValueError for what has none, says `name`."""
+    """Height and width of (R, C, ..., H, W) images; the method called `name` refuses others."""
     if images.ndim < 4:
         shape = tuple(images.shape)
         raise ValueError(f"{name} needs rows x channels x height x width, got {shape}; use Mixup")
     return images.shape[-2], images.shape[-1]
+
+
+def differing_labels(methods: Iterable[Method]) -> str | None:
+    """What `methods` say of their labels, joined."""
+    return "; ".join(each.label_differs for each in methods if each.label_differs) or None

@@ -1,11 +1,10 @@
 """mixup: a convex combination of two rows and of their labels.
 
-Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018, https://arxiv.org/abs/1710.09412, eq. 1:
-x~ = lam * x_i + (1 - lam) * x_j and y~ = lam * y_i + (1 - lam) * y_j with lam ~ Beta(alpha, alpha).
+Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018, https://arxiv.org/abs/1710.09412,
+eq. 1: x~ = lam * x_i + (1 - lam) * x_j, y~ = lam * y_i + (1 - lam) * y_j, lam ~ Beta(alpha, alpha).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,13 +27,12 @@ class Mixup:
 
     alpha: float
     per_row: bool = True
-    num_partners: ClassVar[int] = 1
-    label_differs: ClassVar[str | None] = None
+
+    num_partners = 1
+    label_differs = None
 
     def __post_init__(self) -> None:
-        checks.positive(
-            "alpha", self.alpha, "0.2 is usual, 1.0 uniform; probability=0 mixes nothing"
-        )
+        checks.positive("alpha", self.alpha, "0.2 is usual; probability=0 mixes nothing")
         checks.flag("per_row", self.per_row)
 
     def __call__(

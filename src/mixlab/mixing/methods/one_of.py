@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch import Tensor
 from mixlab.mixing import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.combine import select
-from mixlab.mixing.methods.method import Method
+from mixlab.mixing.methods.method import Method, differing_labels
 from mixlab.mixing.partners import partner_columns
 
 
@@ -20,8 +19,8 @@ class OneOf:
 
     Attributes:
         methods: at least one.
-        weights: one number >= 0 for each method, not all 0, not necessarily summing to one; by
-            default all methods are equally likely.
+        weights: one number >= 0 for each method, not all 0, not necessarily summing to one; None
+            weighs all the same.
         per_row: choose for each row, or once for the batch.
     """
 
@@ -33,8 +32,6 @@ class OneOf:
         checks.methods("methods", self.methods)
         checks.weights("weights", self.weights, len(self.methods))
         checks.flag("per_row", self.per_row)
-        object.__setattr__(self, "methods", tuple(self.methods))
-        object.__setattr__(self, "weights", self.weights and tuple(self.weights))
 
     @property
     def num_partners(self) -> int:
@@ -44,8 +41,7 @@ class OneOf:
     @property
     def label_differs(self) -> str | None:
         """What the methods say."""
-        said = [method.label_differs for method in self.methods if method.label_differs]
-        return "; ".join(said) or None
+        return differing_labels(self.methods)
 
     def __call__(
         self,
@@ -55,14 +51,13 @@ class OneOf:
         partners: np.ndarray | None = None,
     ) -> Blend:
         """See `Method`."""
-        partners = partner_columns(partners, images, rng, self.num_partners)
+        columns = partner_columns(partners, images, rng, self.num_partners)
+        choice = self._choice(rng, len(columns) if self.per_row else 1)
         if not self.per_row:
-            chosen = self.methods[self._choice(rng, 1)[0]]
-            return chosen(images, targets, rng, partners)
-        choice = self._choice(rng, len(partners))
-        blends = [method(images, targets, rng, partners) for method in self.methods]
+            return self.methods[choice[0]](images, targets, rng, columns)
+        blends = [method(images, targets, rng, columns) for method in self.methods]
         return select(choice, blends, images.device)
 
     def _choice(self, rng: np.random.Generator, num_draws: int) -> np.ndarray:
-        weights: Any = self.weights or [1.0] * len(self.methods)
-        return rng.choice(len(weights), size=num_draws, p=np.array(weights) / np.sum(weights))
+        weights = np.array(self.weights or [1.0] * len(self.methods))
+        return rng.choice(len(weights), size=num_draws, p=weights / weights.sum())

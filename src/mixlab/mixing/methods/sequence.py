@@ -10,15 +10,15 @@ from torch import Tensor
 from mixlab.mixing import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.combine import compose
-from mixlab.mixing.methods.method import Method
+from mixlab.mixing.methods.method import Method, differing_labels
 from mixlab.mixing.partners import partner_columns
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Applies methods in order; itself a method. CutMix then mixup gives four sources to a row.
+    """Applies methods in order; itself a method. CutMix, then mixup feeds a row from four.
 
-    Every method sees the unmixed images and targets, and guests reach each of them unmixed.
+    Every method is shown the unmixed images and targets, and guests reach each of them unmixed.
 
     Attributes:
         methods: at least one.
@@ -28,7 +28,6 @@ class Sequence:
 
     def __post_init__(self) -> None:
         checks.methods("methods", self.methods)
-        object.__setattr__(self, "methods", tuple(self.methods))
 
     @property
     def num_partners(self) -> int:
@@ -38,8 +37,7 @@ class Sequence:
     @property
     def label_differs(self) -> str | None:
         """What the methods say."""
-        said = [method.label_differs for method in self.methods if method.label_differs]
-        return "; ".join(said) or None
+        return differing_labels(self.methods)
 
     def __call__(
         self,
@@ -48,11 +46,12 @@ class Sequence:
         rng: np.random.Generator,
         partners: np.ndarray | None = None,
     ) -> Blend:
-        """See `Method`; `partners` has the columns of the first method, then of the second..."""
-        partners = partner_columns(partners, images, rng, self.num_partners)
+        """See `Method`; the columns of `partners` go to the methods in order."""
+        columns = partner_columns(partners, images, rng, self.num_partners)
         ends = np.cumsum([method.num_partners for method in self.methods])
+        shares = np.split(columns, ends[:-1], axis=1)
         blends = [
-            method(images, targets, rng, columns)
-            for method, columns in zip(self.methods, np.split(partners, ends, axis=1), strict=False)
+            method(images, targets, rng, share)
+            for method, share in zip(self.methods, shares, strict=True)
         ]
         return reduce(partial(compose, device=images.device), blends)

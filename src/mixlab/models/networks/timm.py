@@ -3,6 +3,7 @@
 import difflib
 from typing import Any
 
+import torch
 from torch import nn
 
 from mixlab.data.spec import ImageSpec
@@ -10,7 +11,7 @@ from mixlab.data.spec import ImageSpec
 SMALL_PIXELS = 64  # images up to this side get the small stem when it is left to us
 
 
-def Timm(  # noqa: N802 (it is a network to its callers)
+def Timm(
     spec: ImageSpec, *, name: str, small_stem: bool | str = "auto", **kwargs: Any
 ) -> nn.Module:
     """Build a timm model, without pretrained weights unless `pretrained` is among `kwargs`.
@@ -23,12 +24,15 @@ def Timm(  # noqa: N802 (it is a network to its callers)
         kwargs: of `timm.create_model`.
 
     Raises:
-        ValueError: for an unknown name, or a stem that we cannot change though we must.
+        ValueError: for an unknown name, images the model cannot take, or a stem that we cannot
+            change though we must.
     """
     import timm
 
     if small_stem not in (True, False, "auto"):
-        raise ValueError(f"model.small_stem must be true, false or auto, got {small_stem!r}")
+        raise ValueError(
+            f"model.network.small_stem must be true, false or auto, got {small_stem!r}"
+        )
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.4)
         raise ValueError(
@@ -38,31 +42,63 @@ def Timm(  # noqa: N802 (it is a network to its callers)
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
         kwargs = {"img_size": (spec.height, spec.width), **kwargs}
-    model = timm.create_model(
-        name, **{"num_classes": spec.num_classes, "in_chans": spec.channels, **kwargs}
-    )
+    kwargs = {"num_classes": spec.num_classes, "in_chans": spec.channels, **kwargs}
+    try:
+        model = timm.create_model(name, **kwargs)
+    except TypeError as error:
+        raise ValueError(f"model.network.kwargs does not suit {name}: {error}") from error
     if small and not keep_resolution(model) and small_stem is True:
         raise ValueError(
             f"small_stem=true knows ResNets, DenseNets and EfficientNets, not {name}; "
             "use model.network.small_stem=auto, and model.network.kwargs for its own options"
         )
+    check_takes(model, spec, name)
     return model
+
+
+def check_takes(model: nn.Module, spec: ImageSpec, name: str) -> None:
+    """Raise ValueError if the model cannot digest an image of this size."""
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, spec.channels, spec.height, spec.width))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{name} cannot take images of {spec.height} x {spec.width} pixels ({reason}); try "
+            "data.image_size=32, or 224 for which most of timm's models are made"
+        ) from error
+    model.train()
 
 
 def keep_resolution(model: Any) -> bool:
     """Make the stem work at full resolution, in place; False if it is of no known kind."""
     features = getattr(model, "features", None)
-    if isinstance(getattr(model, "conv1", None), nn.Conv2d) and hasattr(model, "maxpool"):
-        model.conv1 = three_by_three(model.conv1)
+    if is_stem(getattr(model, "conv1", None)) and hasattr(model, "maxpool"):  # ResNet and kin
+        model.conv1 = gentle(model.conv1)
         model.maxpool = nn.Identity()
-    elif isinstance(getattr(features, "conv0", None), nn.Conv2d):
-        features.conv0 = three_by_three(features.conv0)  # pyright: ignore
+    elif is_stem(getattr(features, "conv0", None)) and hasattr(features, "pool0"):  # DenseNet
+        features.conv0 = gentle(features.conv0)  # pyright: ignore
         features.pool0 = nn.Identity()  # pyright: ignore
-    elif isinstance(getattr(model, "conv_stem", None), nn.Conv2d):
-        model.conv_stem.stride = (1, 1)
+    elif is_stem(getattr(model, "conv_stem", None)):  # EfficientNet, MobileNet
+        model.conv_stem = gentle(model.conv_stem)
     else:
         return False
     return True
+
+
+def is_stem(layer: Any) -> bool:
+    """A convolution, or a row of layers that starts with one."""
+    return isinstance(layer[0] if isinstance(layer, nn.Sequential) else layer, nn.Conv2d)
+
+
+def gentle(stem: Any) -> nn.Module:
+    """The stem with stride 1, its first convolution being 3 x 3 at most."""
+    if isinstance(stem, nn.Sequential):
+        return nn.Sequential(gentle(stem[0]), *stem[1:])
+    if max(stem.kernel_size) > 3:
+        return three_by_three(stem)
+    stem.stride = (1, 1)
+    return stem
 
 
 def three_by_three(conv: nn.Conv2d) -> nn.Conv2d:

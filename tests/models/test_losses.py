@@ -1,0 +1,51 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mixlab.models.losses import LOSSES, binary_cross_entropy, cross_entropy, widened
+
+LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
+SOFT = torch.tensor([[0.7, 0.3, 0.0], [0.0, 0.5, 0.5]])
+
+
+def test_cross_entropy_is_linear_in_the_label():
+    expected = -(SOFT * LOGITS.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(cross_entropy(LOGITS, SOFT), expected)
+    per_class = [F.cross_entropy(LOGITS[:1], torch.tensor([label])) for label in range(3)]
+    by_hand = 0.7 * per_class[0] + 0.3 * per_class[1]
+    torch.testing.assert_close(cross_entropy(LOGITS[:1], SOFT[:1]), by_hand)
+
+
+def test_binary_cross_entropy_is_the_mean_over_batch_and_classes():
+    share = LOGITS.sigmoid()
+    each = -(SOFT * share.log() + (1 - SOFT) * (1 - share).log())
+    torch.testing.assert_close(binary_cross_entropy(LOGITS, SOFT), each.mean())
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
+def test_class_numbers_are_one_hot_labels(loss):
+    numbers = torch.tensor([2, 1])
+    one_hot = F.one_hot(numbers, 3).float()
+    torch.testing.assert_close(loss(LOGITS, numbers), loss(LOGITS, one_hot))
+    torch.testing.assert_close(loss(LOGITS, numbers, 0.1), loss(LOGITS, one_hot, 0.1))
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
+def test_smoothing_spreads_a_share_over_all_classes(loss):
+    torch.testing.assert_close(loss(LOGITS, SOFT, 0.3), loss(LOGITS, 0.7 * SOFT + 0.3 / 3, 0.0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_losses_are_at_least_32_bits_wide(dtype):
+    wide, soft = widened(LOGITS.to(dtype), SOFT)
+    assert wide.dtype == soft.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert cross_entropy(wide, soft).dtype == wide.dtype
+    assert widened(LOGITS.to(dtype), torch.tensor([1, 2]))[1].dtype == torch.int64
+
+
+def test_sure_and_wrong_is_finite_for_both():
+    sure, wrong = torch.tensor([[200.0, -200.0]]), torch.tensor([[0.0, 1.0]])
+    assert cross_entropy(sure, wrong).item() == pytest.approx(400)
+    assert math.isfinite(binary_cross_entropy(sure, wrong).item())

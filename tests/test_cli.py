@@ -1,0 +1,180 @@
+"""What a user can cause is one sentence, which names the value and the remedy, and status 2."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixlab.cli import is_override
+from small import SMALL, write_npz
+
+QUICK = (*SMALL, "logger=csv", "trainer.max_epochs=1", "trainer.limit_train_batches=1")
+
+KEYS = {
+    "mixing.probabilty=0.5": "did you mean mixing.probability?",
+    "+mixing.probabilty=0.5": "did you mean mixing.probability?",
+    "++mixing.probabilty=0.5": "did you mean mixing.probability?",
+    "+mixin=cutmix": "did you mean mixing?",
+    "trainer.max_epoch=3": "did you mean trainer.max_epochs?",
+    "trainer.kwargs.max_time=1": "write trainer.kwargs={max_time: value}",
+    "trainer.kwargs={max_tim:1}": "did you mean max_time?",
+    "optimizer.kwargs={foreeach:true}": "did you mean foreach?",
+    "mixing=mixupp": "did you mean mixup? there are cutmix, cutmix_cifar10, cutout, mixup, none",
+    "mixing=null": "logger=none, say, instead of logger=null",
+    "mixing.method._target_=mixlab.mixing.methods.Mixupp": "Mixupp",
+    "mixing.method._target_=os.system": "add allow=[os]",
+    "mixing=cutout mixing.method.alpha=1": "mixing.method.alpha is not a key",
+    "-m seeds=2 mixing=none,mixupp": "did you mean mixup?",
+    "-m seeds=2 arms={mixup:{method.alfa:1}}": "did you mean mixing.method.alpha?",
+}
+VALUES = {
+    "mixing.probability=1.5": "probability must be a number in [0, 1], got 1.5",
+    "mixing.probability=often": "probability must be a number in [0, 1], got 'often'",
+    "mixing.probability=null": "probability must be a number in [0, 1], got None",
+    "mixing.method.alpha=0": "alpha must be a number > 0, got 0; ",
+    "mixing.method.alpha=true": "alpha must be a number > 0, got True; ",
+    "mixing.method.alpha=[1]": "alpha must be a number > 0, got [1]; ",
+    "mixing.gate={every:0}": "{every: n}",
+    "mixing.schedule=lin": "constant, linear, cosine",
+    "mixing.partners=friends": "permutation, derangement",
+    "mixing=one_of mixing.method.weights=[1]": "weights must be 2 numbers",
+    "mixing.schedule=cosine trainer.max_epochs=-1": "set trainer.max_epochs or trainer.max_steps",
+    "seed=-1": "seed must be an integer from 0 to 2**32 - 1, got -1",
+    "seeds=3": "give them with -m",
+    "seed=0,1": "add --multirun",
+    "-m seeds=0": "seeds=5, say",
+    "-m seeds=2 seed=1": "give one of them",
+    "-m arms=mixup": "arms={none:{},mixup:{}}",
+    "-m mixing.probability=0.5,2": "probability must be a number in [0, 1], got 2",
+    "-m seeds=2 hydra.launcher.jobs=0": "hydra.launcher.jobs must be above 0, got 0",
+    "code=keep": "code must be one of check, reuse, rerun, got 'keep'",
+    "allow=[nosuch]": "there is no package of that name",
+    "ckpt_path=gone.ckpt": "ckpt_path=gone.ckpt is not there",
+    "threads=0": "threads must be auto or a whole number above 0, got 0",
+    "trainer.max_epochs=many": "trainer.max_epochs must be a number such as 10, got 'many'",
+    "trainer.precision=8": "Precision 8 is invalid",
+    "trainer.accelerator=gpx": "accelerator='gpx'",
+    "optimizer.lr=-1": "torch.optim.Adam: Invalid learning rate: -1",
+    "model.loss=hinge": "model.loss must be one of cross_entropy",
+    "model=timm model.name=resnet19": "did you mean resnet18",
+    "model=timm model.network.kwargs={drop_rat:0.1}": "'drop_rat'",
+    "logger=wandb logger.wandb.mode=never": "auto, online, offline, disabled, got 'never'",
+}
+DATA = {
+    "data=npz": "data.path has no value; give it on the command line: data.path=...",
+    "data=npz data.path=gone.npz": "there is no file gone.npz; set data.path",
+    "data=npz data.path=cut.npz": "cut.npz is damaged or not an .npz file",
+    "data=npz data.path=labels.npz": "labels of labels.npz go from 0 to 6, but there are 4 classes",
+    "data.batch_size=1": "data.batch_size=1 leaves a row no partner to mix with; use 2 or more",
+    "data.batch_size=3 trainer=ddp_sim": "use 4 or more",
+    "data.image_size=8": "CNN needs images of at least 16 x 16 pixels, got 8 x 8",
+    "augmentation=flip_crop": "augmentation.force=true",
+    "data=torch data.train._target_=mylab.Skin": "if you trust mylab, add allow=[mylab]",
+    "data=torch data.train._target_=mylab.Skin allow=[mylab]": "mylab.Skin",
+}
+
+
+def sentence_of(command: Callable, arguments: str) -> str:
+    words = arguments.split()
+    chosen = {word.split("=")[0] for word in words}
+    quick = [word for word in QUICK if word.split("=")[0] not in chosen]
+    said = command("train", *quick, *words)
+    assert said.status == 2
+    assert said.sentence.startswith("mixlab-train: ")
+    return said.sentence
+
+
+@pytest.mark.parametrize("arguments", KEYS)
+def test_a_misspelt_name(here: Path, command: Callable, arguments: str) -> None:
+    assert KEYS[arguments] in sentence_of(command, arguments)
+    assert not (here / "logs" / "runs").exists() or "kwargs=" in arguments
+
+
+@pytest.mark.parametrize("arguments", VALUES)
+def test_a_value_that_cannot_be(here: Path, command: Callable, arguments: str) -> None:
+    assert VALUES[arguments] in sentence_of(command, arguments)
+    assert not list(here.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("arguments", DATA)
+def test_data_that_cannot_be(here: Path, command: Callable, arguments: str) -> None:
+    whole = write_npz(here / "whole.npz").read_bytes()
+    (here / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    write_npz(here / "labels.npz", test_labels=np.arange(40) % 7)
+    (here / "mylab.py").write_text("class Skinn: pass\n")
+    assert DATA[arguments] in sentence_of(command, arguments)
+    assert not list(here.rglob("*.ckpt"))
+
+
+def test_an_experiment_with_a_misspelt_key(here: Path, command: Callable) -> None:
+    mine = here / "conf" / "experiment" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("# @package _global_\nmixing:\n  probabilty: 0.5\n")
+    found = sentence_of(command, "experiment=mine --config-dir conf")
+    assert "mixing.probabilty is not a key" in found and "did you mean mixing.probability?" in found
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "expected"),
+    [
+        ("evaluate", "", "run has no value; give it on the command line: run=..."),
+        ("evaluate", "run=gone", "gone is not a run folder"),
+        ("evaluate", "rum=gone", "did you mean run?"),
+        ("preview", "mixing=none", "name a method, as in mixing=cutmix"),
+        ("preview", "batch=999", "batch=999 is beyond the epoch's"),
+        ("preview", "outptu=x.png", "did you mean output?"),
+        ("preview", "mixing.method.alpha=-1", "alpha must be a number > 0, got -1"),
+    ],
+)
+def test_the_other_commands(
+    here: Path, command: Callable, program: str, arguments: str, expected: str
+) -> None:
+    said = command(program, *arguments.split())
+    assert said.status == 2 and expected in said.sentence
+    assert said.sentence.startswith(f"mixlab-{program}: ")
+
+
+def test_our_own_defects_keep_their_traceback(
+    here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixlab.training.build_model", lambda *_: {}["nothing"])
+    said = command("train", *QUICK)
+    assert said.status == 1 and "KeyError: 'nothing'" in said.err
+    assert "KeyError" in next(here.rglob("error.txt")).read_text()
+
+
+def test_a_traceback_can_be_asked_for(
+    here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIXLAB_TRACEBACK", "1")
+    said = command("train", "seed=-1")
+    assert said.status == 2 and "Traceback" in said.err
+
+
+def test_flags_and_overrides_may_be_mixed(here: Path, command: Callable) -> None:
+    found = [word for word in ("-m", "--config-dir=conf", "conf") if is_override(word)]
+    assert found == [] and is_override("+a.b=-1") and is_override("~logger")
+    said = command("train", "mixing=none", "--cfg", "job", "seed=7")
+    assert said.status == 0 and "seed: 7" in said.out
+
+
+def test_bad_mixing_is_seen_before_lightning_is_loaded(here: Path) -> None:
+    """Within the time that torch takes to load."""
+    code = (
+        "import sys; from mixlab.train import main\n"
+        "try: main()\n"
+        "finally: print(*(name in sys.modules for name in ('torch', 'pytorch_lightning')))"
+    )
+    for argument, loaded in (("mixing.probabilty=1", "False False"), ("seed=-1", "False False")):
+        done = run_python(code, argument)
+        assert (done.returncode, done.stdout.strip()) == (2, loaded), done.stderr
+    done = run_python(code, "mixing.probability=7")
+    assert (done.returncode, done.stdout.strip()) == (2, "True False"), done.stderr
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    words = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)

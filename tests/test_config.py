@@ -1,0 +1,187 @@
+"""Where configurations lie, which keys are legal, and how a node becomes an object."""
+
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from mixlab.config import (
+    absolute_paths,
+    build,
+    canonical,
+    check_keys,
+    check_kinds,
+    check_targets,
+    config_dir,
+    leaves,
+    nearest_name,
+    unknown_key,
+)
+from mixlab.mixing.methods import CutMix, OneOf
+from small import SMALL, composed
+
+GROUPS = ("data", "model", "mixing", "optimizer", "scheduler", "trainer", "logger")
+CHOICES = {group: sorted(p.stem for p in (config_dir() / group).glob("*.yaml")) for group in GROUPS}
+MIXING = sorted((config_dir() / "mixing").glob("*.yaml"))
+NEEDS = {
+    "data=torch": "data.train._target_=torchvision.datasets.FakeData",
+    "data=npz": "data.path=my.npz",
+}
+
+
+@pytest.mark.parametrize("number", range(max(map(len, CHOICES.values()))))
+def test_every_choice_of_every_group_composes(number: int) -> None:
+    """The n-th choice of each group with the n-th of every other."""
+    chosen = {group: next(islice(cycle(CHOICES[group]), number, None)) for group in GROUPS}
+    overrides = [f"{group}={choice}" for group, choice in chosen.items()]
+    overrides += [NEEDS[word] for word in overrides if word in NEEDS]
+    cfg = composed(*overrides)
+    assert cfg.data._target_ == "mixlab.data.ImageDataModule"
+    assert (cfg.mixing is None) == (chosen["mixing"] == "none")
+    check_targets(cfg, ["mixlab"])
+
+
+@pytest.mark.parametrize("folder", ["experiment", "debug"])
+def test_every_experiment_composes_and_debug_too(folder: str) -> None:
+    for file in sorted((config_dir() / folder).glob("*.yaml")):
+        cfg = composed(f"{folder}={file.stem}")
+        assert cfg.task_name == ("debug" if folder == "debug" else file.stem)
+
+
+@pytest.mark.parametrize("file", MIXING, ids=lambda path: path.stem)
+def test_mixing_configs_have_the_same_knobs_and_cite_their_paper(file: Path) -> None:
+    cfg = OmegaConf.load(file)
+    assert [*cfg] == ["_target_", "probability", "gate", "schedule", "partners", "method"]
+    first = file.read_text().splitlines()[0]
+    assert first.startswith("# ") and (file.stem == "none" or "https://arxiv.org/abs/" in first)
+
+
+def test_leaves_are_written_values() -> None:
+    cfg = OmegaConf.create({"a": {"b": 1, "c": "${a.b}"}, "d": {}, "e": [1, {"f": 2}], "g": "???"})
+    expected = {"a.b": 1, "a.c": "${a.b}", "d": {}, "e": [1, {"f": 2}], "g": "???"}
+    assert dict(leaves(cfg)) == expected
+
+
+REFERENCE = OmegaConf.create(
+    {"mixing": {"probability": 1.0, "gate": "row", "method": {"alpha": 0.2}},
+     "data": {"train": {"kwargs": None}}, "logger": {"wandb": {"mode": "auto"}}, "devices": 1}
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mixing": {"probability": 0.5}},
+        {"mixing": {"gate": {"every": 5}}},  # below a plain value any key goes
+        {"data": {"train": {"kwargs": {"root": "skin"}}}},  # and below an open node
+        {"logger": {"wandb": None}},  # and a node may go
+    ],
+)
+def test_legal_keys(given: Any) -> None:
+    check_keys(OmegaConf.create(given), REFERENCE)
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        ({"mixing": {"probabilty": 0.5}}, "mixing.probability"),
+        ({"mixing": {"alpha": 0.5}}, "mixing.method.alpha"),  # the right word in the wrong place
+        ({"mixin": {"gate": "row"}}, "mixing.gate"),
+        ({"mixin": "cutmix"}, "mixing"),
+        ({"data": {"train": {"kwarg": {"root": 1}}}}, "data.train.kwargs"),
+    ],
+)
+def test_illegal_keys_name_the_nearest(given: Any, nearest: str) -> None:
+    with pytest.raises(ValueError, match=f"is not a key .* did you mean {nearest}\\?"):
+        check_keys(OmegaConf.create(given), REFERENCE)
+
+
+def test_nothing_is_suggested_where_nothing_is_near() -> None:
+    assert nearest_name("xyzzy", ["mixing.gate"]) is None
+    assert "did you mean" not in unknown_key("xyzzy", ["mixing.gate"])
+
+
+@pytest.mark.parametrize("value", [2, 0.5, None, True, "auto", "0,1", "-1", "${mixing.gate}", [1]])
+def test_numbers_may_be_these(value: Any) -> None:
+    check_kinds(OmegaConf.create({"devices": value}), REFERENCE)
+
+
+def test_a_number_cannot_be_a_word() -> None:
+    with pytest.raises(ValueError, match="devices must be a number such as 1, got 'two'"):
+        check_kinds(OmegaConf.create({"devices": "two"}), REFERENCE)
+
+
+@pytest.mark.parametrize("mixing", [None, {"method": None}, {"method": {"_target_": None, "a": 1}}])
+def test_what_acts_on_nothing_is_nothing(mixing: Any) -> None:
+    given = OmegaConf.create({"mixing": mixing, "seed": 1})
+    assert canonical(given) == {"mixing": None, "seed": 1}
+    assert given.mixing == mixing, "the one given is left alone"
+
+
+def test_paths_become_absolute(tmp_path: Path) -> None:
+    cfg = OmegaConf.create(
+        {"paths": {"root_dir": ".", "data_dir": "${.root_dir}/data", "log_dir": "/elsewhere/logs"}}
+    )
+    absolute_paths(cfg, tmp_path)
+    assert cfg.paths == {
+        "root_dir": str(tmp_path), "data_dir": str(tmp_path / "data"), "log_dir": "/elsewhere/logs",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["os.system", "builtins.open", "shutil.rmtree", "mylab.Skin"])
+@pytest.mark.parametrize("place", ["here", "list", "kwargs"])
+def test_only_allowed_packages_are_called(target: str, place: str) -> None:
+    node: Any = {"_target_": target}
+    node = {"here": node, "list": {"x": [node]}, "kwargs": {"kwargs": {"y": node}}}[place]
+    with pytest.raises(ValueError, match=rf"add allow=\[{target.split('.')[0]}\]"):
+        build({"_target_": "torch.nn.Identity", "kwargs": node})
+    check_targets(node, allow=[target.split(".")[0]])
+
+
+def test_build_makes_nested_objects_of_plain_values() -> None:
+    cfg = OmegaConf.load(config_dir() / "mixing" / "one_of.yaml").method
+    method = build(cfg)
+    assert isinstance(method, OneOf) and isinstance(method.methods[1], CutMix)
+    assert type(method.weights) is list, "not OmegaConf's own kind of list"
+
+
+def test_build_of_nothing_is_nothing() -> None:
+    assert build(None) is None
+    assert build({"_target_": None, "alpha": 0.5}) is None
+
+
+def test_build_passes_objects_through_untouched() -> None:
+    method = CutMix(alpha=1.0)
+    made = build({"_target_": "mixlab.callbacks.MixingCallback", "probability": 0.5}, method)
+    assert made.method is method and made.policy.probability == 0.5
+
+
+def test_a_partial_node_waits_for_its_arguments() -> None:
+    node = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 1, "kwargs": {"lr": 2}}
+    make = build(node)
+    assert make([torch.zeros(1, requires_grad=True)]).defaults["lr"] == 2
+
+
+def test_what_a_library_refuses_is_a_sentence_with_its_name() -> None:
+    parameters = [torch.zeros(1, requires_grad=True)]
+    make = build({"_target_": "torch.optim.SGD", "_partial_": True, "lr": -1})
+    with pytest.raises(ValueError, match=r"torch\.optim\.SGD: Invalid learning rate: -1"):
+        make(parameters)
+    with pytest.raises(ValueError, match=r"torch\.nn\.Linear: .*missing 2 required"):
+        build({"_target_": "torch.nn.Linear"})
+    with pytest.raises(ValueError, match="takes no argument in_feature; did you mean in_features?"):
+        build({"_target_": "torch.nn.Linear", "kwargs": {"in_feature": 1}})
+    with pytest.raises(ValueError, match="torch.nn.Liner"):
+        build({"_target_": "torch.nn.Liner"})
+
+
+def test_our_own_errors_stay_as_they_are() -> None:
+    with pytest.raises(ValueError, match="^alpha must be a number > 0, got 0"):
+        build({"_target_": "mixlab.mixing.methods.CutMix", "alpha": 0})
+
+
+def test_small_runs_are_those_of_the_default_configuration() -> None:
+    assert composed(*SMALL).mixing.method.alpha == composed().mixing.method.alpha
