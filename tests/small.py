@@ -16,11 +16,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from mixlab import training
 from mixlab.cli import prepare
 from mixlab.config import config_dir
 from mixlab.runs import run_folder
+from mixlab.runtime import quiet
 from mixlab.train import train
 
 SMALL = (
@@ -165,9 +167,16 @@ class Plain(pl.LightningModule):
 
 def trainer(folder: Path, *callbacks: pl.Callback, **kwargs: Any) -> pl.Trainer:
     """Lightning's own Trainer, silent, for two epochs on the CPU."""
-    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    options = {"accelerator": "cpu", "devices": 1, "max_epochs": 2, **dict.fromkeys(quiet, False)}
+    quiet()
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    options = {"accelerator": "cpu", "devices": 1, "max_epochs": 2, **dict.fromkeys(off, False)}
     return pl.Trainer(callbacks=list(callbacks), default_root_dir=folder, **{**options, **kwargs})
+
+
+def loader_of_lists(rows: int = 32, batch_size: int = 8) -> DataLoader:
+    """Anybody's loader: batches are lists of float images and class numbers."""
+    images = torch.rand(rows, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    return DataLoader(TensorDataset(images, torch.arange(rows) % 10), batch_size=batch_size)
 
 
 def write_npz(path: Path, rows: int = 40, classes: int = 4, **arrays: Any) -> Path:

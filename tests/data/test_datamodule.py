@@ -5,7 +5,7 @@ import torch
 
 from mixlab.callbacks import MixingCallback
 from mixlab.data import FlipCrop, ImageDataModule
-from mixlab.mixing import Mixup
+from mixlab.mixing import Guests, Mixup
 
 from .samples import Noisy, module, pictures
 
@@ -110,6 +110,30 @@ def test_augmentation_is_a_function_of_the_address():
     torch.testing.assert_close(images(1, 2), images(1, 2))
     assert not torch.equal(images(1, 2), images(1, 3))
     assert not torch.equal(images(1, 2), images(2, 2))
+
+
+def test_guests_go_the_same_way():
+    data = with_trainer(
+        module(normalize={"mean": 0.5, "std": 0.25}),
+        callbacks=[MixingCallback(Mixup(alpha=1.0))],
+    )
+    batch = first(data.train_dataloader())
+    raw, labels = data.parts.test.data.images, data.parts.test.data.targets
+    batch.guests = Guests(raw.clone(), labels.clone())
+    prepared = data.prepared(batch, batch.address)
+    torch.testing.assert_close(prepared.guests.images, (raw.float() / 255 - 0.5) / 0.25)
+    torch.testing.assert_close(prepared.guests.targets, torch.eye(10)[labels])
+    assert len(data.mixed(prepared).images) == len(batch.images)
+
+
+def test_overfitting_repeats_the_same_batches():
+    data = with_trainer(module(), overfit_batches=2)
+    epochs = []
+    for epoch in range(2):
+        loader = data.train_dataloader()
+        loader.set_epoch(epoch)
+        epochs.append(first(loader).index.tolist())
+    assert epochs[0] == epochs[1]
 
 
 def test_normalisation_channel_by_channel():

@@ -89,3 +89,12 @@ def test_something_else_under_that_name(tmp_path):
     for name in ("text.npz", "array.npy", "object.npz", "."):
         with pytest.raises(ValueError, match="damaged or not an .npz file"):
             Npz(tmp_path / name)
+
+
+def test_a_file_damaged_in_its_middle(tmp_path):
+    path = write_npz(tmp_path / "flipped.npz")
+    content = bytearray(path.read_bytes())
+    content[1000:1100] = bytes(100)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="flipped.npz is damaged"):
+        Npz(path)

@@ -84,6 +84,8 @@ def test_rows_that_are_not_chosen_stay_as_they_are(name: str, rows: list[bool]) 
     assert torch.equal(mixed[~chosen], images[:6][~chosen])
     assert torch.equal(labels[~chosen], targets[:6][~chosen])
     assert torch.equal(gated.own_share[~chosen], torch.ones(6)[~chosen])
+    own = gated.source == torch.arange(6)[:, None]
+    assert own[~chosen].all()  # no partner is reported where none was mixed in
     torch.testing.assert_close(mixed[chosen], everywhere[chosen], rtol=0, atol=1e-6)
     assert torch.equal(labels[chosen], all_labels[chosen])
     assert torch.equal(blend.where(chosen).images(images), mixed)
@@ -141,3 +143,11 @@ def test_a_warped_partner_is_resized_in_the_box_and_nothing_is_touched_outside()
     assert torch.equal(mixed, expected)
     gated = blend.where(np.array([True, False, True, False])).images(images)
     assert torch.equal(gated[1::2], images[1::2]) and torch.equal(gated[0::2], mixed[0::2])
+
+
+def test_a_partner_under_the_identity_is_not_resampled() -> None:
+    images, warp = torch.rand(4, 3, 17, 13), _shrunk_into_the_middle(4)
+    warp[2:] = torch.eye(2, 3)
+    blend = drawn(CutMix(1.0), images)
+    warped = Blend(blend.source, blend.mask, blend.share, warp)
+    assert torch.equal(warped.images(images)[2:], blend.images(images)[2:])

@@ -71,9 +71,10 @@ def test_the_schedule_acts_on_the_draw() -> None:
     policy = Policy(schedule={"off_after": 0.5}, partners="derangement")
     assert _mixed_rows(policy, 0, progress=0.49).all()
     assert not _mixed_rows(policy, 0, progress=0.5).any()
-    linear = Policy(schedule="linear", partners="derangement")
-    rows = np.array([_mixed_rows(linear, batch, progress=0.75) for batch in range(200)])
-    assert 0.2 < rows.mean() < 0.3
+    for gate in ("row", "batch"):
+        linear = Policy(0.8, gate, schedule="linear", partners="derangement")
+        rows = np.array([_mixed_rows(linear, batch, progress=0.75) for batch in range(400)])
+        assert 0.15 < rows.mean() < 0.25
 
 
 @pytest.mark.parametrize("name", ["permutation", "derangement", "cyclic", "nearest"])

@@ -97,7 +97,8 @@ class MixingCallback(pl.Callback):
         """
         images, targets = with_guests(batch)
         blend = self.draw(batch, images, targets)
-        after = replace(batch, images=blend.images(images), targets=blend.targets(targets))
+        images, targets = blend.images(images), blend.targets(targets)
+        after = replace(batch, images=images, targets=targets, guests=None)
         self.seen = Seen(batch, after, blend)
         return after
 

@@ -17,7 +17,7 @@ from mixlab.data.parts import Part, Parts
 from mixlab.data.plan import EvalPlan, TrainPlan, check_positive
 from mixlab.data.spec import ImageSpec
 from mixlab.data.workers import Workers
-from mixlab.mixing import Batch, Purpose, stream
+from mixlab.mixing import Address, Batch, Purpose, stream
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -168,8 +168,11 @@ class ImageDataModule(pl.LightningDataModule):
         """
         if not isinstance(batch, Batch):
             return super().transfer_batch_to_device(batch, device, dataloader_idx)
-        batch.images = batch.images.to(device, non_blocking=True)
-        batch.targets = batch.targets.to(device, non_blocking=True)
+        waits_not = device.type == "cuda"
+        for rows in (batch, batch.guests):
+            if rows is not None:
+                rows.images = rows.images.to(device, non_blocking=waits_not)
+                rows.targets = rows.targets.to(device, non_blocking=waits_not)
         return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -180,20 +183,25 @@ class ImageDataModule(pl.LightningDataModule):
         """
         if not isinstance(batch, Batch):
             return batch
-        training = batch.address is not None
-        images = self.augmented(batch) if training else batch.images
-        batch.images = self.floated(images)
-        if training:
-            batch.targets = one_hot(batch.targets, self.spec.num_classes)
-            batch = self.mixed(batch)
+        if batch.address is None:
+            batch.images = self.floated(batch.images)
+        else:
+            batch = self.mixed(self.prepared(batch, batch.address))
         if self.trainer is not None:  # Lightning has converted already, what was uint8 then
             batch.images = self.trainer.precision_plugin.convert_input(batch.images)
         return batch
 
-    def augmented(self, batch: Batch) -> Tensor:
-        if self.augmentation is None or batch.address is None:
-            return batch.images
-        return self.augmentation(batch.images, stream(batch.address, Purpose.AUGMENT))
+    def prepared(self, batch: Batch, address: Address) -> Batch:
+        """A training batch and its guests, augmented, in float, with one-hot targets."""
+        rng = self.augmentation and stream(address, Purpose.AUGMENT)
+        for rows in (batch, batch.guests):
+            if rows is not None:
+                images = rows.images
+                if self.augmentation and rng:
+                    images = self.augmentation(images, rng)
+                rows.images = self.floated(images)
+                rows.targets = one_hot(rows.targets, self.spec.num_classes)
+        return batch
 
     def floated(self, images: Tensor) -> Tensor:
         """float32 (B, C, H, W): uint8 divided by 255, then normalised if so configured."""

@@ -12,9 +12,7 @@ import numpy as np
 
 LAYOUT = "train_images (uint8, N x H x W or N x H x W x C) and train_labels (integers, N or N x 1)"
 # What numpy, zipfile and zlib raise, depending on where a file is broken.
-UNREADABLE = (
-    ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 MAX_CHANNELS = 16  # a fourth axis that is longer is depth
 
 
@@ -50,6 +48,9 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarra
     """Those of the named arrays that a file has, and the names of all it has."""
     try:
         with path.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):
+                raise zipfile.BadZipFile("no whole zip archive")
+            stream.seek(0)
             file = np.load(stream, allow_pickle=False)
             return {name: file[name] for name in names if name in file}, list(file.files)
     except FileNotFoundError:

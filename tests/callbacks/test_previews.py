@@ -1,0 +1,69 @@
+"""Pictures of the first batch of epochs 0, 1 and the last."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from mixlab.callbacks import MixingCallback, Previews
+from mixlab.mixing import Address, Batch
+from mixlab.mixing.methods import Mixup
+from mixlab.runs import run_folder
+from mixlab.train import train
+from small import small
+
+
+def draw(
+    folder: Path, shape: tuple[int, ...], epoch: int, batch: int = 0, loggers: Any = ()
+) -> None:
+    callback = MixingCallback(Mixup(alpha=1.0))
+    callback.mix(Batch(torch.rand(shape), torch.eye(shape[0]), Address(0, 0, epoch, batch)))
+    trainer: Any = SimpleNamespace(
+        current_epoch=epoch, max_epochs=10, callbacks=[callback], loggers=loggers, global_step=3
+    )
+    Previews(folder).on_train_batch_end(trainer, Any, None, None, batch)
+
+
+@pytest.mark.parametrize("epoch", range(10))
+def test_epochs_0_1_and_the_last(tmp_path: Path, epoch: int) -> None:
+    draw(tmp_path, (4, 1, 8, 8), epoch)
+    expected = [f"mixed-epoch-{epoch}.png"] if epoch in (0, 1, 9) else []
+    assert [path.name for path in tmp_path.iterdir()] == expected
+
+
+def test_only_the_first_batch(tmp_path: Path) -> None:
+    draw(tmp_path, (4, 1, 8, 8), epoch=0, batch=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_has_no_picture(tmp_path: Path) -> None:
+    draw(tmp_path, (4, 7), epoch=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_gets_it(tmp_path: Path) -> None:
+    images: list[Any] = []
+    logger = TensorBoardLogger(tmp_path)
+    logger._experiment = SimpleNamespace(add_image=lambda *args: images.append(args))
+    draw(tmp_path, (4, 3, 8, 8), epoch=0, loggers=[logger])
+    name, pixels, step = images[0]
+    assert name == "pictures/mixed" and pixels.shape[0] == 3 and step == 3
+
+
+def test_a_run_has_pictures_in_its_folder(tmp_path: Path) -> None:
+    cfg = small(tmp_path, "mixing=cutmix", "trainer.limit_train_batches=1")
+    train(cfg.copy())
+    figures = sorted((run_folder(cfg) / "figures").iterdir())
+    assert [path.name for path in figures] == ["mixed-epoch-0.png", "mixed-epoch-1.png"]
+    with Image.open(figures[0]) as picture:
+        assert min(picture.size) > 100
+
+
+def test_no_mixing_no_pictures(tmp_path: Path) -> None:
+    cfg = small(tmp_path, "mixing=none", "trainer.limit_train_batches=1")
+    train(cfg.copy())
+    assert not (run_folder(cfg) / "figures").exists()
