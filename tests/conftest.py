@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("mixlab", deadline=None)  # a busy machine is no failure
+settings.load_profile("mixlab")
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for what the tests start
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"

@@ -38,7 +38,9 @@ def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
     found.allow = cfg.allow
     found.threads = cfg.threads
     if cfg.data_path is not None:
-        found.data.path = str(Path(cfg.data_path).resolve())
+        for node in (found.data, *(found.data[part] for part in ("train", "val", "test"))):
+            if node.get("path"):  # resolved when the run was made, each for itself
+                node.path = str(Path(cfg.data_path).resolve())
     return found
 
 

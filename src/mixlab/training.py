@@ -12,10 +12,12 @@ from mixlab.callbacks import GracefulStop, Previews, RunRecord, Seeding
 from mixlab.callbacks.record import best_checkpoint
 from mixlab.config import build
 from mixlab.data import ImageDataModule
+from mixlab.data.plan import GUESTS
 from mixlab.loggers import WandbRun
 from mixlab.models import ImageClassifier
 from mixlab.runs import Run, arm_hash, arm_slug
 from mixlab.runs.join import ranks_join
+from mixlab.runs.launch import threads_for
 from mixlab.runs.provenance import hardware
 from mixlab.runtime import keep_memory, quiet, set_threads
 
@@ -25,7 +27,8 @@ def fit(run: Run) -> dict[str, Any]:
     cfg = run.cfg
     quiet()
     keep_memory()
-    threads = set_threads(run.record.get("threads") or cfg.threads)
+    threads = run.record.get("threads") or cfg.threads  # a run that goes on keeps its number
+    threads = set_threads(threads_for(cfg, jobs=1) if threads == "auto" else threads)
     data = build_data(cfg)
     model = build_model(cfg, data)
     record = RunRecord()
@@ -56,7 +59,14 @@ def build_data(cfg: DictConfig) -> ImageDataModule:
     """The data module, with its augmentation."""
     allow = cfg.get("allow", ())
     augmentation = build(cfg.augmentation, allow=allow) if cfg.get("augmentation") else None
-    return build(cfg.data, augmentation=augmentation, seed=cfg.seed, allow=allow)
+    partners = cfg.mixing.get("partners") if cfg.get("mixing") else None
+    return build(
+        cfg.data,
+        augmentation=augmentation,
+        guests=partners if partners in GUESTS else None,
+        seed=cfg.seed,
+        allow=allow,
+    )
 
 
 def build_model(cfg: DictConfig, data: ImageDataModule) -> ImageClassifier:

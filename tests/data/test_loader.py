@@ -82,3 +82,13 @@ def test_evaluation_is_the_same_every_time_and_has_no_address():
     assert len(first) == len(evaluation) == 3
     assert indices(first) == indices(evaluation)
     assert all(batch.address is None for batch in first)
+
+
+def test_guests_come_with_their_own_images_labels_and_rows():
+    data = pictures(50)
+    plan = TrainPlan(np.arange(50), 8, guests="second_pass")
+    for batch in TrainLoader(plan, data.batches):
+        assert len(batch.images) == len(batch.guests.images)
+        for rows in (batch, batch.guests):
+            torch.testing.assert_close(rows.images, data.images[rows.index])
+            torch.testing.assert_close(rows.targets, data.targets[rows.index])

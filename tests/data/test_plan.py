@@ -92,3 +92,37 @@ def test_more_processes_than_rows_is_refused():
         TrainPlan(np.arange(10), 2, world_size=4)
     with pytest.raises(ValueError, match="3 rows cannot be dealt out to 4 processes"):
         EvalPlan(np.arange(3), 2, world_size=4)
+
+
+@given(rows=SIZES, batch_size=st.integers(3, 20), world_size=WORLDS)
+def test_guests_follow_the_batch_and_leave_it_as_it_is(rows, batch_size, world_size):
+    """A second pass brings every row once an epoch, dealt out as the first is."""
+    alone = train_batches(rows, batch_size, world_size)
+    for guests in ("second_pass", "dataset"):
+        for rank, batches in enumerate(alone):
+            plan = TrainPlan(
+                np.arange(rows), batch_size, rank=rank, world_size=world_size, guests=guests
+            )
+            for mine, (_, both) in zip(batches, plan.batches(0), strict=True):
+                np.testing.assert_array_equal(both[: len(mine)], mine)
+                assert len(both) == 2 * len(mine) and set(both) <= set(range(rows))
+
+
+def test_a_second_pass_is_another_order_of_the_same_rows():
+    plan = TrainPlan(np.arange(50), 10, guests="second_pass")
+    first, second = np.split(np.stack([rows for _, rows in plan.batches(2)]), 2, axis=1)
+    assert sorted(second.flat) == sorted(first.flat) == list(range(50))
+    assert (first != second).any()
+
+
+def test_guests_from_the_data_set_are_drawn_with_replacement_from_the_training_rows():
+    plan = TrainPlan(np.arange(100, 200), 20, guests="dataset")
+    drawn = np.concatenate([rows[20:] for epoch in range(50) for _, rows in plan.batches(epoch)])
+    counts = np.bincount(drawn, minlength=200)
+    assert counts[:100].sum() == 0
+    assert abs(counts[100:] - 50).max() < 50 and counts[100:].std() > 3
+
+
+def test_unknown_guests_are_refused():
+    with pytest.raises(ValueError, match="second_pass, dataset, got 'friends'"):
+        TrainPlan(np.arange(10), 2, guests="friends")

@@ -106,6 +106,18 @@ def test_own_share_counts_every_column_that_is_the_row_itself() -> None:
     assert torch.equal(blend.share, share)
 
 
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "cutout", "one_of", "sequence"])
+def test_mixed_rows_are_those_that_change(name: str) -> None:
+    images = torch.rand(64, 1, 6, 6) + 1
+    blend = drawn(METHODS[name], images).where(np.arange(64) % 3 > 0)
+    changed = (blend.images(images) != images).flatten(1).any(1)
+    assert blend.mixed_rows.dtype == torch.bool and blend.mixed_rows.shape == (64,)
+    assert (changed >= blend.mixed_rows).all() and not blend.mixed_rows[::3].any()
+    assert (changed & ~blend.mixed_rows).sum() <= 2  # by less than a millionth
+    alone = Blend.pair(np.arange(64), torch.tensor([[0.3, 0.7]]))
+    assert not alone.mixed_rows.any()
+
+
 def test_a_blend_of_boxes_refuses_pictures_of_another_size() -> None:
     images = torch.rand(4, 3, 8, 8)
     blend = drawn(CutMix(1.0), images)

@@ -73,3 +73,12 @@ def test_warps_are_selected_and_composed_with_their_rows() -> None:
     torch.testing.assert_close(composed, mixup.images(warped.images(images)))
     with pytest.raises(ValueError, match="must come first"):
         compose(mixup, warped, "cpu")
+
+
+def test_every_method_of_a_sequence_has_its_own_column_of_partners() -> None:
+    images, partners = torch.rand(4, 3, 8, 8), np.array([[1, 3], [2, 0], [3, 1], [0, 2]])
+    sequence = Sequence([CutMix(1.0), Mixup(1.0)])
+    blend = sequence(images, torch.eye(4), np.random.default_rng(0), partners)
+    first, second = partners.T
+    expected = np.stack([np.arange(4), first, second, first[second]], axis=1)
+    assert (blend.source.numpy() == expected).all()

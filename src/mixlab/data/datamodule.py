@@ -45,6 +45,8 @@ class ImageDataModule(pl.LightningDataModule):
         class_names: names of the classes, where the data do not bring them.
         label_preserving: of `flip` and `crop`, those that cannot change a label here.
         augmentation: what a training batch goes through before it is mixed.
+        guests: of what the training loader brings as many rows again, as partners for the batch:
+            `second_pass`, `dataset` (see `TrainPlan`), or None.
     """
 
     def __init__(
@@ -67,13 +69,14 @@ class ImageDataModule(pl.LightningDataModule):
         class_names: Sequence[str] | None = None,
         label_preserving: Sequence[str] = (),
         augmentation: FlipCrop | None = None,
+        guests: str | None = None,
     ) -> None:
         super().__init__()
         for key, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             check_positive(f"data.{key}", value)
         self.name, self.path, self.seed, self.shuffle = name, path, seed, shuffle
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.num_workers = num_workers
+        self.num_workers, self.guests = num_workers, guests
         self.workers: list[Workers] = []
         self.parts = Parts.of(
             train,
@@ -123,6 +126,7 @@ class ImageDataModule(pl.LightningDataModule):
             self.batch_size,
             seed=self.seed,
             shuffle=self.shuffle and not overfit,
+            guests=self.guests,
             **self.place,
         )
         return TrainLoader(plan, self.fetch(self.parts.train))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mixlab.data.plan import EvalPlan, Key, TrainPlan
-from mixlab.mixing import Batch
+from mixlab.mixing import Batch, Guests
 
 Fetch = Callable[[Iterable[Key]], Iterable[Batch]]  # `batches` of a data set
 
@@ -46,7 +46,7 @@ class TrainLoader:
         self.position = self._first()
         for batch in self.fetch(self.plan.batches(self.epoch, self.position)):
             self.position += 1
-            yield batch
+            yield with_guests(batch) if self.plan.guests else batch
 
     def _first(self) -> int:
         """The batch to start with: not the first, only when an epoch that was cut off goes on."""
@@ -60,6 +60,14 @@ class TrainLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._resume = dict(state)
         self.epoch, self.position = state["epoch"], state["position"]
+
+
+def with_guests(batch: Batch) -> Batch:
+    """The first half of the rows as the batch, the second half as its guests."""
+    (images, others), (targets, theirs) = batch.images.chunk(2), batch.targets.chunk(2)
+    assert batch.index is not None
+    index, numbers = batch.index.chunk(2)
+    return Batch(images, targets, batch.address, index, Guests(others, theirs, numbers))
 
 
 class EvalLoader:

@@ -14,6 +14,7 @@ import numpy as np
 from mixlab.mixing import Address, Purpose, stream
 
 Key = tuple[Address | None, np.ndarray]  # where a batch stands, and its int64 (B,) rows
+GUESTS = ("second_pass", "dataset")  # where rows beyond the batch may come from
 
 
 def check_positive(name: str, value: int) -> None:
@@ -28,6 +29,10 @@ class TrainPlan:
 
     The last batch is smaller where the batch size does not divide the rows. Where it has fewer
     rows than there are ranks, the ranks left over take rows of it a second time.
+
+    With `guests` as many rows again follow those of each batch: the same batch of a second,
+    independently shuffled pass (`second_pass`), or rows drawn uniformly with replacement from all
+    the training rows (`dataset`). The batch itself stays what it is without them.
     """
 
     rows: np.ndarray  # int64 (N,) of the data set
@@ -36,9 +41,12 @@ class TrainPlan:
     shuffle: bool = True
     rank: int = 0
     world_size: int = 1
+    guests: str | None = None
 
     def __post_init__(self) -> None:
         check_positive("data.batch_size", self.batch_size)
+        if self.guests not in (None, *GUESTS):
+            raise ValueError(f"guests must be one of {', '.join(GUESTS)}, got {self.guests!r}")
         if self.batch_size < self.world_size:
             raise ValueError(
                 f"data.batch_size={self.batch_size} counts the rows of all {self.world_size} "
@@ -56,11 +64,27 @@ class TrainPlan:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Key]:
         """The batches of this rank in an epoch, from number `start` on."""
-        order = self.order(epoch)
+        order, second = self.order(epoch), self.second_pass(epoch)
         for number in range(start, len(self)):
-            rows = order[number * self.batch_size :][: self.batch_size]
-            mine = rows[self.rank % len(rows) :: self.world_size]
-            yield Address(self.seed, self.rank, epoch, number), mine
+            address = Address(self.seed, self.rank, epoch, number)
+            mine = self.dealt(order, number)
+            if second is not None:
+                mine = np.concatenate([mine, self.dealt(second, number)])
+            elif self.guests == "dataset":
+                drawn = stream(address, Purpose.GUESTS).integers(len(self.rows), size=len(mine))
+                mine = np.concatenate([mine, self.rows[drawn]])
+            yield address, mine
+
+    def dealt(self, order: np.ndarray, number: int) -> np.ndarray:
+        """This rank's rows of a global batch."""
+        rows = order[number * self.batch_size :][: self.batch_size]
+        return rows[self.rank % len(rows) :: self.world_size]
+
+    def second_pass(self, epoch: int) -> np.ndarray | None:
+        """int64 (N,) rows in another order of their own, always shuffled."""
+        if self.guests != "second_pass":
+            return None
+        return stream(Address(self.seed, 0, epoch, 0), Purpose.GUESTS).permutation(self.rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,21 @@ from typing import Any
 from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.loggers.logger import DummyExperiment, rank_zero_experiment
+from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
+
+
+class Mute:
+    """In place of a W&B run that could not start: takes everything and does nothing."""
+
+    def __getattr__(self, name: str) -> "Mute":
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> "Mute":
+        return self
 
 
 class WandbRun(WandbLogger):
@@ -36,6 +46,9 @@ class WandbRun(WandbLogger):
         if mode not in MODES:
             raise ValueError(f"logger.wandb.mode must be one of {', '.join(MODES)}, got {mode!r}")
         mode = os.environ.get("WANDB_MODE") or (mode if mode != "auto" else default_mode())
+        if mode == "online" and default_mode() == "offline":  # W&B would ask, and wait
+            log.warning("no W&B key is set (WANDB_API_KEY or `wandb login`): logging offline")
+            mode = "offline"
         arm, seed = Path(folder).parent.name, Path(folder).name
         super().__init__(
             save_dir=folder,
@@ -63,13 +76,13 @@ class WandbRun(WandbLogger):
                 experiment.define_metric("*", step_metric="trainer/global_step")
             except Exception as error:  # whatever it is, it must not cost the training
                 log.warning("W&B could not start (%s); training goes on without it", error)
-                self._experiment = DummyExperiment()  # pyright: ignore
+                self._experiment = Mute()  # pyright: ignore
         return self._experiment
 
     @rank_zero_only
     def close(self, failed: bool) -> None:
         """End the W&B run, so that the next one in this process is another."""
-        if self._experiment is not None and not isinstance(self._experiment, DummyExperiment):
+        if self._experiment is not None:
             try:
                 self._experiment.finish(exit_code=int(failed))
             except Exception as error:

@@ -66,6 +66,14 @@ class Blend:
         """(B,) label weight that each row keeps, through whichever column."""
         return ((self.source == self.source[:, :1]) * self.share).sum(1)
 
+    @property
+    def mixed_rows(self) -> Tensor:
+        """(B,) bool: rows with a share of others above 1e-6, or with a box erased."""
+        mixed = self.own_share < 1 - 1e-6
+        if isinstance(self.mask, Boxes):
+            mixed = mixed | (self.mask.mean().sum(1) < 1 - 1e-6)
+        return mixed
+
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Both operations: the mixed images and the mixed targets."""
         labels = self.targets(targets)  # first, before the images sweep the processor's cache
@@ -136,8 +144,11 @@ def _weighted_rows(rows: Tensor, source: Tensor, weight: Tensor) -> Tensor:
     """Sum over k of weight (B|1, K) times rows[source (B, K)], in one pass over memory."""
     last = rows.ndim == 4 and not rows.is_contiguous()  # keep the layout of channels-last images
     rows = rows.movedim(1, -1) if last else rows
-    source = source.to(rows.device, non_blocking=True)
-    weight = weight.to(rows, non_blocking=True).expand_as(source)
+    if rows.device.type != "cpu" or rows.dtype != weight.dtype:  # even an idle `to` takes its time
+        source = source.to(rows.device, non_blocking=True)
+        weight = weight.to(rows, non_blocking=True)
+    if len(weight) == 1:
+        weight = weight.expand_as(source)
     mixed = F.embedding_bag(source, rows.flatten(1), per_sample_weights=weight, mode="sum")
     mixed = mixed if rows.ndim == 2 else mixed.view(-1, *rows.shape[1:])
     return mixed.movedim(-1, 1) if last else mixed

@@ -6,7 +6,7 @@ would run the whole sweep again and train with a rank of another job.
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -27,12 +27,15 @@ def join(folder: Path, allow: list[str]) -> None:
     """Train as one more rank. What code may be called comes from the parent, not the folder."""
     from omegaconf import OmegaConf
 
+    from mixlab.callbacks import Interrupted
     from mixlab.runs import Run
     from mixlab.training import fit
 
     cfg = OmegaConf.load(folder / "config.yaml")
     cfg.allow = allow
-    fit(Run.join(folder, cfg))  # pyright: ignore[reportArgumentType]
+    # For a rank that ends with an error Lightning kills the others, before they have said why.
+    with suppress(Interrupted):
+        fit(Run.join(folder, cfg))  # pyright: ignore[reportArgumentType]
 
 
 if __name__ == "__main__":

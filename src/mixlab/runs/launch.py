@@ -16,7 +16,7 @@ from mixlab.runs.identity import run_folder
 from mixlab.runs.job import Ticket
 from mixlab.runs.processes import run_all
 from mixlab.runs.provenance import available_cores
-from mixlab.runs.run import now
+from mixlab.runs.run import ANOTHER, is_running, now
 
 
 def launch(configs: Sequence[DictConfig], jobs: int | None, jobs_per_device: int) -> None:
@@ -119,6 +119,8 @@ class Board:
 def settle(folder: Path, exit_code: int) -> dict[str, Any]:
     """The record of a run whose process is gone; a hard death is written down with its reason."""
     record = read_json(folder / "run.json")
+    if exit_code == 2 and is_running(folder):  # the job has found the run in somebody's hands
+        return {**record, "error": f"by {ANOTHER}"}
     if exit_code != 0 and record.get("status") in (None, "planned", "running"):
         record = {**record, "status": "failed", "error": reason(exit_code), "ended": now()}
         write_json(folder / "run.json", record)

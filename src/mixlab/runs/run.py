@@ -19,6 +19,7 @@ from mixlab.runs.identity import arm_hash, arm_slug, run_folder
 from mixlab.runs.provenance import changed_files, code_hashes, git_commit, versions
 
 CODE = ("check", "reuse", "rerun")
+ANOTHER = "another process"
 
 
 class Run:
@@ -40,15 +41,10 @@ class Run:
         """
         folder = run_folder(cfg)
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise RuntimeError(
-                f"{folder} is being trained by another process; wait for it or end it"
-            ) from None
-        return cls(folder, cfg, lock)
+        descriptor = lock(folder)
+        if descriptor is None:
+            raise RuntimeError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
+        return cls(folder, cfg, descriptor)
 
     @classmethod
     def join(cls, folder: Path, cfg: DictConfig) -> "Run":
@@ -95,7 +91,8 @@ class Run:
     def begin(self, **facts: Any) -> None:
         """Write `config.yaml` and a first `run.json`, status running."""
         self._began = time.monotonic()
-        write_text(self.folder / "config.yaml", OmegaConf.to_yaml(self.cfg, resolve=True))
+        if self._lock is not None:
+            write_text(self.folder / "config.yaml", OmegaConf.to_yaml(self.cfg, resolve=True))
         self.write(
             status="running",
             task_name=self.cfg.task_name,
@@ -121,6 +118,27 @@ class Run:
         self.record = {**self.record, **facts}
         if self._lock is not None:
             write_json(self.folder / "run.json", self.record)
+
+
+def lock(folder: Path) -> int | None:
+    """A descriptor that holds the lock on a run folder; None while another process does."""
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process trains the run of this folder now, whatever `run.json` says."""
+    if not (folder / ".lock").exists():
+        return False
+    descriptor = lock(folder)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None
 
 
 def standing(record: dict[str, Any], changed: list[str], code: str) -> str:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.runs.files import read_json, write_json
 from mixlab.runs.identity import arm_hash, file_name, run_folder
 from mixlab.runs.provenance import changed_files, code_hashes
-from mixlab.runs.run import other_code, standing
+from mixlab.runs.run import ANOTHER, is_running, other_code, standing
 
 OURS = ("seeds", "arms", "seed")
 
@@ -143,8 +143,10 @@ def end(jobs: Sequence[Job], config: DictConfig) -> None:
     records = [(job, read_json(job.folder / "run.json")) for job in jobs]
     missing = [(job, record) for job, record in records if record.get("status") != "finished"]
     for job, record in missing:
-        why = " ".join(str(record.get("error") or "it was not begun").split())[:300]
-        print(f"{record.get('status', 'missing')}: {shown(job.folder)}: {why}")
+        status, why = record.get("status", "missing"), record.get("error") or "it was not begun"
+        if status == "running":
+            why = f"by {ANOTHER}" if is_running(job.folder) else "its process is gone"
+        print(f"{status}: {shown(job.folder)}: {' '.join(str(why).split())[:300]}")
     print(f"{len(jobs) - len(missing)} of {len(jobs)} runs finished")
     if missing:
         print("the same command again trains what is missing")

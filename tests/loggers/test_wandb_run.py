@@ -1,0 +1,137 @@
+"""One W&B run for one run folder, which never asks, never blocks and cannot stop a training."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+
+from mixlab.loggers import MetricsFile, WandbRun
+from mixlab.loggers.wandb_run import Mute
+from mixlab.runs import run_folder
+from mixlab.runs.files import read_json
+from mixlab.train import train
+from small import FailAt, small, train_with
+
+
+@pytest.fixture
+def no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without keys, and nothing said in the environment."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def mode(folder: Path, wanted: str = "auto") -> str:
+    return WandbRun(str(folder), mode=wanted)._wandb_init["mode"]
+
+
+@pytest.mark.parametrize("wanted", ["auto", "offline", "online"])
+def test_without_a_key_it_is_offline_and_never_asks(no_account: Path, wanted: str) -> None:
+    assert mode(no_account, wanted) == "offline"
+
+
+@pytest.mark.parametrize("wanted", ["auto", "online"])
+def test_with_a_key_it_is_online(
+    no_account: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert mode(no_account, wanted) == "online"
+    assert mode(no_account, "offline") == "offline"
+
+
+def test_a_login_counts_for_its_own_server(
+    no_account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = no_account / ".netrc"
+    netrc.write_text("machine api.wandb.ai\n  login user\n  password " + "x" * 40 + "\n")
+    netrc.chmod(0o600)
+    assert mode(no_account) == "online"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert mode(no_account) == "offline"
+    netrc.write_text("not a netrc")
+    assert mode(no_account) == "offline"
+
+
+def test_the_environment_goes_first(no_account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert mode(no_account, "online") == "disabled"
+
+
+def test_jobs_of_one_process_are_runs_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    started: list[Any] = []
+    init = wandb.init
+
+    def noted(**options: Any) -> Any:
+        started.append((init(**options), options))
+        return started[-1][0]
+
+    monkeypatch.setattr(wandb, "init", noted)
+    jobs = [
+        small(tmp_path, f"mixing={arm}", "tags=[a,b]", "mixing.probability=0.5", logger="default")
+        for arm in ("mixup", "cutmix")
+    ]
+    for cfg in jobs:
+        train(cfg.copy())
+        folder = run_folder(cfg)
+        assert len(list(folder.glob("wandb/offline-run-*/*.wandb"))) == 1
+        assert (folder / "metrics.csv").exists()
+    (one, _), (two, _) = started
+    assert one.id != two.id
+    for (run, options), cfg in zip(started, jobs, strict=True):
+        arm, seed = run_folder(cfg).parts[-2:]
+        assert (run.group, run.name) == (arm, f"{arm}/{seed}")
+        assert tuple(run.tags) == ("a", "b") and options["mode"] == "offline"
+        assert run.config["mixing"]["method"]["alpha"] == cfg.mixing.method.alpha
+        assert run.config["hash"] == arm.rsplit("-", 1)[1]
+    assert "wandb:" not in "".join(capfd.readouterr()), "silent"
+
+
+def test_a_start_that_fails_does_not_stop_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(**_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(wandb, "init", broken)
+    cfg = small(tmp_path, logger="default")
+    train(cfg.copy())
+    assert read_json(run_folder(cfg) / "run.json")["status"] == "finished"
+    assert "W&B could not start (no space left on device); training goes on" in caplog.text
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_w_and_b_is_told_how_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    ends: list[int] = []
+
+    class Run(Mute):
+        def finish(self, exit_code: int) -> None:
+            ends.append(exit_code)
+
+    monkeypatch.setattr(wandb, "init", lambda **_: Run())
+    cfg = small(tmp_path, logger="wandb")
+    if broken:
+        with pytest.raises(ZeroDivisionError):
+            train_with(cfg, FailAt(1))
+    else:
+        train(cfg)
+    assert ends == [int(broken)]
+
+
+def test_no_logger_at_all(tmp_path: Path) -> None:
+    cfg = small(tmp_path, logger="none")
+    assert train(cfg.copy())["last"]["epoch"] == 1
+    assert not (run_folder(cfg) / "metrics.csv").exists()
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    cfg = small(tmp_path, logger="tensorboard")
+    train(cfg.copy())
+    assert list((run_folder(cfg) / "tensorboard").glob("events.*"))
+    assert (run_folder(cfg) / "metrics.csv").exists()
+    assert MetricsFile(str(tmp_path)).name == "csv"

@@ -1,0 +1,108 @@
+"""Who a run is: what changes the training changes the arm, and nothing else does."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
+
+from mixlab.runs import arm_hash, arm_slug, run_folder
+from mixlab.runs.identity import file_name
+from small import composed
+
+ACTS = [
+    "data.batch_size=32", "data.val_size=0.1", "data.image_size=28", "model=resnet20",
+    "model.network.dropout=0.3", "mixing=none", "mixing=cutmix", "mixing.probability=0.5",
+    "mixing.method.alpha=0.3", "augmentation=standard", "optimizer=sgd", "optimizer.lr=0.01",
+    "scheduler=cosine", "trainer.max_epochs=11", "trainer.max_steps=5", "trainer.devices=2",
+    "trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2",
+    "trainer.gradient_clip_val=1", "trainer.limit_train_batches=20", "callbacks.best.mode=min",
+    "trainer.kwargs={max_time:'00:00:01:00'}", "ckpt_path=somewhere.ckpt",
+]  # fmt: skip
+WATCHES = [
+    "seed=7", "task_name=another", "tags=[x]", "threads=3", "test=false", "code=reuse",
+    "logger=none", "trainer.enable_progress_bar=true", "trainer.profiler=simple",
+    "trainer.log_every_n_steps=1", "data.num_workers=4", "paths.root_dir=/elsewhere",
+    "trainer.accelerator=cpu", "allow=[small]", "callbacks.last.save_on_train_epoch_end=false",
+]  # fmt: skip
+
+
+def test_everything_that_acts_makes_an_arm_of_its_own() -> None:
+    hashes = {word: arm_hash(changed(word)) for word in ACTS}
+    assert len({*hashes.values(), arm_hash(composed())}) == len(ACTS) + 1
+
+
+@pytest.mark.parametrize("word", WATCHES)
+def test_what_only_watches_does_not(word: str) -> None:
+    assert arm_hash(changed(word)) == arm_hash(composed())
+
+
+def changed(word: str) -> DictConfig:
+    """The default configuration with one override; only choices are composed anew."""
+    key, value = word.split("=", 1)
+    if "." not in key and key not in ("seed", "tags", "threads", "task_name", "test", "code"):
+        return composed(word)
+    cfg = composed().copy()
+    OmegaConf.update(cfg, key, OmegaConf.create(f"value: {value}").value, merge=True)
+    return cfg
+
+
+def test_none_is_one_arm_at_any_probability() -> None:
+    one, two = (composed("mixing=none", f"mixing.probability={p}") for p in (0.5, 1))
+    assert arm_hash(one) == arm_hash(two) != arm_hash(composed("mixing=mixup"))
+
+
+def test_one_is_one_point_nought() -> None:
+    whole, real = (composed("mixing=cutmix", f"mixing.method.alpha={a}") for a in ("1", "1.0"))
+    assert arm_hash(whole) == arm_hash(real)
+
+
+def test_true_is_not_one() -> None:
+    cfg = composed()
+    one, true = cfg.copy(), cfg.copy()
+    one.data.shuffle, true.data.shuffle = 1, True
+    assert arm_hash(one) != arm_hash(true)
+
+
+def test_a_moved_checkout_finds_its_runs() -> None:
+    here, there = (composed("data=cifar10").copy() for _ in range(2))
+    there.paths.data_dir = "/mnt/data"
+    there.paths.run_dir = "/mnt/logs/runs/x"
+    assert arm_hash(here) == arm_hash(there)
+
+
+def test_a_callback_that_may_act_counts() -> None:
+    cfg = composed().copy()
+    for name, counts in (("LearningRateMonitor", False), ("EarlyStopping", True)):
+        with_callback = cfg.copy()
+        with_callback.callbacks.more = {"_target_": f"pytorch_lightning.callbacks.{name}"}
+        assert (arm_hash(with_callback) != arm_hash(cfg)) == counts
+
+
+def test_the_folder_is_a_function_of_the_configuration(tmp_path: Path) -> None:
+    cfg = composed("mixing=cutmix", "model=resnet20").copy()
+    cfg.paths.log_dir, cfg.seed = str(tmp_path), 3
+    assert run_folder(cfg) == run_folder(cfg.copy())
+    assert run_folder(cfg).relative_to(tmp_path).as_posix() == (
+        f"runs/train/digits-resnet20-cutmix-{arm_hash(cfg)}/seed-3"
+    )
+    assert arm_slug(composed("mixing=none")) == "digits-cnn-none"
+
+
+def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:
+    cfg = composed().copy()
+    cfg.paths.log_dir = str(tmp_path)
+    cfg.task_name, cfg.data.name, cfg.model.name = "../../etc", "a/b=c d", ".."
+    folder = run_folder(cfg)
+    assert folder.resolve().is_relative_to(tmp_path / "runs")
+    assert len(folder.relative_to(tmp_path).parts) == 4
+    assert "=" not in str(folder) and " " not in str(folder)
+
+
+@settings(max_examples=50)
+@given(st.text())
+def test_any_word_is_a_name(word: str) -> None:
+    name = file_name(word)
+    assert name not in ("", ".", "..") and Path(name).name == name
+    assert file_name(name) == name

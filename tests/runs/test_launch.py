@@ -1,0 +1,160 @@
+"""How many jobs at a time, with what, and what is said of each."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from mixlab.runs import Run, launch, run_folder
+from mixlab.runs.files import read_json, write_json
+from mixlab.runs.launch import (
+    Board,
+    outcome,
+    processes_of,
+    reason,
+    settle,
+    slots,
+    threads_for,
+    ticket,
+)
+from small import small
+
+
+def trained_on(accelerator: str = "cpu", devices: Any = 1) -> DictConfig:
+    return OmegaConf.create({"trainer": {"accelerator": accelerator, "devices": devices}})
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A machine of so many cores and GPUs."""
+
+    def have(cores: int, gpus: int = 0) -> None:
+        monkeypatch.setattr(launch, "available_cores", lambda: cores)
+        monkeypatch.setattr(launch, "visible_gpus", lambda: [str(n) for n in range(gpus)])
+
+    return have
+
+
+@pytest.mark.parametrize(
+    ("cores", "devices", "wanted", "jobs", "threads"),
+    [
+        (8, 1, None, 8, 1),  # a core each
+        (8, 1, 2, 2, 4),
+        (8, 2, None, 4, 1),  # two processes in each
+        (8, 2, 1, 1, 4),
+        (2, 4, None, 1, 1),  # more processes than cores
+        (1, 1, 3, 3, 1),
+    ],
+)
+def test_cores_are_shared_out(
+    machine: Any, cores: int, devices: int, wanted: int | None, jobs: int, threads: int
+) -> None:
+    machine(cores)
+    cfg = trained_on(devices=devices)
+    assert slots(cfg, wanted, 1) == [{}] * jobs
+    assert threads_for(cfg, jobs) == threads
+
+
+@pytest.mark.parametrize(
+    ("devices", "wanted", "each", "expected"),
+    [
+        (1, None, 1, ["0", "1", "2", "3"]),
+        (2, None, 1, ["0,1", "2,3"]),
+        (3, None, 1, ["0,1,2"]),
+        (-1, None, 1, ["0,1,2,3"]),
+        (1, 2, 1, ["0", "1"]),
+        (2, None, 2, ["0,1", "2,3", "0,1", "2,3"]),
+    ],
+)
+def test_gpus_are_handed_out(
+    machine: Any, devices: int, wanted: int | None, each: int, expected: list[str]
+) -> None:
+    machine(cores=16, gpus=4)
+    found = slots(trained_on("auto", devices), wanted, each)
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in found] == expected
+
+
+def test_a_job_on_the_cpu_asks_for_no_gpu(machine: Any) -> None:
+    machine(cores=2, gpus=4)
+    assert slots(trained_on("cpu"), None, 1) == [{}, {}]
+
+
+@pytest.mark.parametrize(("devices", "expected"), [(2, 2), ("2", 2), (-1, -1), ("auto", 1)])
+def test_processes_of_a_job(devices: Any, expected: int) -> None:
+    assert processes_of(trained_on(devices=devices)) == expected
+
+
+def test_a_ticket_has_the_job_in_it(tmp_path: Path) -> None:
+    cfg = small(tmp_path, "threads=auto")
+    found = ticket(cfg, threads=3)
+    inside = OmegaConf.create(found.config)
+    assert (inside.threads, inside.trainer.enable_progress_bar) == (3, False)
+    assert found.folder == run_folder(cfg) == run_folder(inside)
+    assert cfg.threads == "auto", "the one given is left alone"
+    assert OmegaConf.create(ticket(small(tmp_path), threads=3).config).threads == 1
+
+
+@pytest.mark.parametrize(("name", "value"), [("jobs", 0), ("jobs_per_device", -1)])
+def test_numbers_of_jobs(tmp_path: Path, name: str, value: int) -> None:
+    options: Any = {"jobs": None, "jobs_per_device": 1, name: value}
+    with pytest.raises(ValueError, match=f"hydra.launcher.{name} must be above 0, got {value}"):
+        launch.launch([small(tmp_path)], **options)
+
+
+def test_no_jobs_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "run_all", lambda *_: 1 / 0)
+    launch.launch([], None, 1)
+
+
+@pytest.mark.parametrize("status", [None, "planned", "running"])
+def test_a_hard_death_is_written_down(tmp_path: Path, status: str | None) -> None:
+    write_json(tmp_path / "run.json", {"status": status, "seed": 3} if status else {})
+    settle(tmp_path, -signal.SIGKILL)
+    record = read_json(tmp_path / "run.json")
+    assert record["status"] == "failed" and "SIGKILL (out of memory?)" in record["error"]
+    assert record.get("seed") == (3 if status else None) and record["ended"]
+
+
+@pytest.mark.parametrize("status", ["finished", "failed", "interrupted"])
+def test_what_a_job_said_itself_stands(tmp_path: Path, status: str) -> None:
+    write_json(tmp_path / "run.json", {"status": status, "error": "mine"})
+    assert settle(tmp_path, 1) == {"status": status, "error": "mine"}
+
+
+def test_a_run_in_another_process_is_left_to_it(tmp_path: Path) -> None:
+    with Run.open(small(tmp_path)) as run:
+        run.begin()
+        found = settle(run.folder, exit_code=2)
+        assert found["status"] == "running" and found["error"] == "by another process"
+        assert read_json(run.folder / "run.json")["status"] == "running"
+
+
+def test_reasons() -> None:
+    assert reason(3) == "the process ended with status 3; see log.txt"
+    assert reason(-signal.SIGSEGV) == "the process was killed by SIGSEGV"
+
+
+def test_a_line_for_each_job(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    results = {"best": {"test/accuracy": 0.5}, "last": {"test/accuracy": 0.25}}
+    records = {
+        "seed-0": {"status": "finished", "results": results, "seconds": 12.34},
+        "seed-1": {"status": "failed", "error": "a\ndefect"},
+    }
+    board = Board(total=2)
+    with board.shown():
+        for name, record in records.items():
+            folder = tmp_path / "arm" / name
+            folder.mkdir(parents=True)
+            write_json(folder / "run.json", record)
+            board.done(launch.Ticket("", folder), 0)
+    one, two = capsys.readouterr().out.splitlines()
+    assert one.startswith("[1/2] arm/seed-0: test/accuracy 0.5000 at the checkpoint chosen on val")
+    assert one.endswith("test/accuracy 0.2500 at the last (12.3 s)")
+    assert two == "[2/2] arm/seed-1: failed: a defect"
+    assert (board.finished, board.failed) == (1, 1)
+
+
+def test_a_record_that_is_not_there() -> None:
+    assert outcome({}).startswith("failed: ")

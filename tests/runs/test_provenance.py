@@ -1,0 +1,67 @@
+"""What a run was made by."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import mixlab
+from mixlab.runs.provenance import (
+    available_cores,
+    changed_files,
+    code_hashes,
+    cpu_name,
+    git_commit,
+    hardware,
+    versions,
+)
+
+
+def test_code_that_can_matter() -> None:
+    found = code_hashes()
+    assert {"mixlab/training.py", "mixlab/mixing/blend.py", "mixlab/data/loader.py"} <= set(found)
+    assert not [name for name in found if name.startswith(("mixlab/reporting", "mixlab/compare"))]
+    files = sum(1 for _ in Path(mixlab.__file__).parent.rglob("*.py"))
+    assert files / 2 < len(found) < files
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the user's with a package and a module."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    (tmp_path / "mylab").mkdir()
+    (tmp_path / "mylab" / "__init__.py").write_text("")
+    (tmp_path / "mylab" / "skin.py").write_text("x = 1\n")
+    (tmp_path / "mymodule.py").write_text("y = 1\n")
+    return tmp_path
+
+
+def test_the_users_own_packages_count_too(mine: Path) -> None:
+    before = code_hashes(["mylab", "mymodule"])
+    assert {"mylab/__init__.py", "mylab/skin.py", "mymodule.py"} <= set(before)
+    (mine / "mylab" / "skin.py").write_text("x = 2\n")
+    (mine / "mylab" / "new.py").write_text("")
+    now = code_hashes(["mylab", "mymodule"])
+    assert changed_files(before, now) == ["mylab/new.py", "mylab/skin.py"]
+
+
+def test_a_package_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match=r"allow=\[nosuch\]: there is no package of that name"):
+        code_hashes(["nosuch"])
+
+
+def test_changed_files_are_those_that_differ_came_or_went() -> None:
+    assert changed_files({"a": "1", "b": "1"}, {"b": "2", "c": "1"}) == ["a", "b", "c"]
+    assert changed_files({"a": "1"}, {"a": "1"}) == []
+
+
+def test_versions_and_hardware() -> None:
+    assert {"python", "torch", "pytorch-lightning", "numpy"} <= set(versions())
+    assert set(hardware()) == {"cpu", "cores", "gpu"} and hardware()["cores"] == available_cores()
+    assert cpu_name()
+
+
+def test_no_git_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert git_commit() is None or git_commit()
+    monkeypatch.setenv("PATH", "")
+    assert git_commit() is None

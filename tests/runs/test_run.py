@@ -1,0 +1,140 @@
+"""A run folder in the hands of one process."""
+
+import os
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from mixlab.runs import Run, run_folder
+from mixlab.runs.files import read_json, write_json
+from mixlab.runs.provenance import code_hashes
+from mixlab.runs.run import is_running, standing
+from small import small
+
+
+@pytest.fixture
+def cfg(tmp_path: Path) -> DictConfig:
+    return small(tmp_path)
+
+
+def finished(cfg: DictConfig, code: dict[str, str] | None = None) -> Path:
+    """A run that was trained, by the code there is now or by other."""
+    folder = run_folder(cfg)
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "last.ckpt").touch()
+    record = {"status": "finished", "results": {}, "code": code_hashes() if code is None else code}
+    write_json(folder / "run.json", record)
+    return folder
+
+
+def test_one_process_at_a_time(cfg: DictConfig) -> None:
+    assert not is_running(run_folder(cfg))
+    with Run.open(cfg) as run:
+        assert is_running(run.folder)
+        with pytest.raises(RuntimeError, match="is being trained by another process; wait for it"):
+            Run.open(cfg)
+    assert not is_running(run.folder)
+    with Run.open(cfg):
+        pass
+
+
+def test_a_death_lets_go_of_the_lock(cfg: DictConfig) -> None:
+    child = os.fork()
+    if child == 0:
+        Run.open(cfg)
+        os._exit(9)
+    os.waitpid(child, 0)
+    assert not is_running(run_folder(cfg))
+
+
+def test_a_record_from_begin_to_end(cfg: DictConfig) -> None:
+    with Run.open(cfg) as run:
+        run.begin(threads=1)
+        began = read_json(run.folder / "run.json")
+        run.end("failed", error="a defect")
+    with Run.open(cfg) as run:
+        assert run.record["error"] == "a defect"
+        run.begin(threads=1)
+        run.end("finished", results={"last": {}})
+    record = read_json(run.folder / "run.json")
+    assert (began["status"], began["seed"], began["error"]) == ("running", 0, None)
+    assert (record["status"], record["error"], record["threads"]) == ("finished", None, 1)
+    assert record["started"] == began["started"] <= record["ended"]
+    assert OmegaConf.load(run.folder / "config.yaml").data.name == "digits"
+
+
+def test_seconds_add_up_over_processes(cfg: DictConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for clock, total in (([0.0, 10.0, 15.0], 5.0), ([0.0, 20.0, 22.5], 7.5)):
+        ticks = iter(clock)  # opened, begun, ended
+        monkeypatch.setattr("mixlab.runs.run.time.monotonic", lambda ticks=ticks: next(ticks))
+        with Run.open(cfg) as run:
+            run.begin()
+            run.end("interrupted")
+        assert run.record["seconds"] == total
+
+
+def test_another_rank_reads_and_never_writes(cfg: DictConfig) -> None:
+    with Run.open(cfg) as run:
+        run.begin(threads=3)
+        before = {path: path.stat().st_mtime_ns for path in run.folder.iterdir()}
+        joined = Run.join(run.folder, cfg)
+        assert joined.record["threads"] == 3
+        joined.begin(threads=7)
+        joined.end("failed")
+        assert {path: path.stat().st_mtime_ns for path in run.folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("record", "changed", "code", "expected"),
+    [
+        ({}, [], "check", "go on"),
+        ({}, ["a.py"], "check", "go on"),
+        ({"status": "finished"}, [], "check", "done"),
+        ({"status": "finished"}, [], "rerun", "done"),
+        ({"status": "finished"}, ["a.py"], "check", "ask"),
+        ({"status": "finished"}, ["a.py"], "reuse", "done"),
+        ({"status": "finished"}, ["a.py"], "rerun", "afresh"),
+        ({"status": "interrupted"}, [], "check", "go on"),
+        ({"status": "running"}, [], "check", "go on"),
+        ({"status": "failed"}, ["a.py"], "check", "afresh"),
+        ({"status": "interrupted"}, ["a.py"], "reuse", "afresh"),
+    ],
+)
+def test_standing(record: dict, changed: list[str], code: str, expected: str) -> None:
+    assert standing(record, changed, code) == expected
+
+
+def test_a_finished_run_is_settled(cfg: DictConfig) -> None:
+    finished(cfg)
+    with Run.open(cfg) as run:
+        assert run.settled() and run.last_checkpoint
+
+
+def test_other_code_is_named(cfg: DictConfig) -> None:
+    finished(cfg, {**code_hashes(), "mixlab/training.py": "another"})
+    sentence = r"finished by other code \(mixlab/training.py changed\).*code=reuse.*code=rerun"
+    with Run.open(cfg) as run, pytest.raises(ValueError, match=sentence):
+        run.settled()
+    assert run.last_checkpoint, "nothing is touched"
+
+
+@pytest.mark.parametrize(("code", "settled"), [("reuse", True), ("rerun", False)])
+def test_the_user_says_what_becomes_of_it(cfg: DictConfig, code: str, settled: bool) -> None:
+    folder = finished(cfg, code={})
+    cfg.code = code
+    with Run.open(cfg) as run:
+        assert run.settled() == settled
+        left = {path.name for path in folder.iterdir()}
+    assert left == ({".lock", "run.json", "checkpoints"} if settled else {".lock"})
+    assert bool(run.record) == settled
+
+
+def test_clearing_does_not_follow_links(cfg: DictConfig, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    with Run.open(cfg) as run:
+        (run.folder / "link").symlink_to(precious)
+        run.clear()
+    assert (precious / "file").exists() and not (run.folder / "link").exists()
