@@ -64,6 +64,7 @@ def command(
     def run(program: str, *arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", [f"mixlab-{program}", *arguments])
         GlobalHydra.instance().clear()
+        capsys.readouterr()  # what was said before
         status = 0
         try:
             import_module(f"mixlab.{program}").main()

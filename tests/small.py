@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,7 +58,7 @@ def train_with(cfg: DictConfig, *callbacks: pl.Callback) -> dict[str, Any]:
     """Train with callbacks that the configuration, and so the run's identity, knows nothing of."""
     configured = training.build_callbacks
     with patch.object(training, "build_callbacks", lambda *a: [*configured(*a), *callbacks]):
-        return train(cfg.copy())
+        return train(cfg)
 
 
 def checkpoint(cfg: DictConfig, name: str = "last") -> dict[str, Any]:
@@ -199,3 +201,9 @@ def inside(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
+
+
+def console(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a console command in a process of its own, in the working directory."""
+    words = [str(Path(sys.executable).with_name(f"mixlab-{program}")), *arguments]
+    return subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)

@@ -48,7 +48,9 @@ def test_every_choice_of_every_group_composes(number: int) -> None:
 def test_every_experiment_composes_and_debug_too(folder: str) -> None:
     for file in sorted((config_dir() / folder).glob("*.yaml")):
         cfg = composed(f"{folder}={file.stem}")
-        assert cfg.task_name == ("debug" if folder == "debug" else file.stem)
+        debug = folder == "debug"
+        assert cfg.task_name == ("debug" if debug else file.stem)
+        assert cfg.code == ("rerun" if debug else "check")
 
 
 @pytest.mark.parametrize("file", MIXING, ids=lambda path: path.stem)

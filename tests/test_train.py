@@ -1,6 +1,7 @@
 """A training through `train(cfg)`: what differs between arms, and what nothing may touch."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,7 @@ def test_the_last_smaller_batch_is_kept(tmp_path: Path) -> None:
 
 def test_results_come_from_validation_and_test(tmp_path: Path) -> None:
     cfg = small(tmp_path, "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2")
-    found = train(cfg.copy())
+    found = train(cfg)
     assert found["best"]["epoch"] == 1 and found["last"]["epoch"] == 2
     assert {"val/accuracy", "test/accuracy", "test/loss"} <= set(found["best"])
     assert "val/accuracy" not in found["last"], "the last epoch was not validated"
@@ -134,7 +135,7 @@ def test_results_come_from_validation_and_test(tmp_path: Path) -> None:
 
 def test_without_validation_the_last_stands_alone(tmp_path: Path) -> None:
     cfg = small(tmp_path, "data.val_size=0")
-    found = train(cfg.copy())
+    found = train(cfg)
     assert found["best"] is None and "test/accuracy" in found["last"]
     assert not (run_folder(cfg) / "checkpoints" / "best.ckpt").exists()
     assert (run_folder(cfg) / "checkpoints" / "last.ckpt").exists()
@@ -153,14 +154,14 @@ def test_reads_neither_arguments_nor_working_directory(
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     cfg = small(here)
-    train(cfg.copy())
+    train(cfg)
     assert list(elsewhere.iterdir()) == []
     assert (run_folder(cfg) / "run.json").exists()
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     cfg = small(tmp_path)
-    first = train(cfg.copy())
+    first = train(cfg)
     before = (run_folder(cfg) / "run.json").stat().st_mtime_ns
     watch = Watch()
     assert train_with(cfg, watch) == first
@@ -170,7 +171,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path, capsys: pytest.Capt
 
 def test_the_run_folder_says_what_was_trained(tmp_path: Path) -> None:
     cfg = small(tmp_path, "mixing=cutmix", seed=3)
-    train(cfg.copy())
+    train(cfg)
     folder = run_folder(cfg)
     kept = OmegaConf.load(folder / "config.yaml")
     assert kept.mixing.method.alpha == 1.0 and kept.seed == 3
@@ -182,3 +183,12 @@ def test_the_run_folder_says_what_was_trained(tmp_path: Path) -> None:
     assert "mixlab/training.py" in record["code"] and record["accelerator"] == "cpu"
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert "=" not in "".join(map(str, folder.rglob("*")))
+
+
+@pytest.mark.parametrize("debug", ["fdr", "limit", "overfit", "profiler"])
+def test_debugging(here: Path, command: Callable, debug: str) -> None:
+    quick = ["data.image_size=16", "data.batch_size=256", "trainer=cpu", "logger=csv"]
+    epochs = ["trainer.max_epochs=2"] if debug == "overfit" else []
+    said = command("train", f"debug={debug}", *quick, *epochs)
+    assert said.status == 0 and said.err == ""
+    assert ("Profiler Report" in said.out) == (debug == "profiler")

@@ -41,8 +41,9 @@ def keep_memory() -> None:
 
 def quiet() -> None:
     """Silence advice that does not apply here; warnings that may matter stay."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+    for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # asked for
     for message in (
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",
@@ -52,6 +53,7 @@ def quiet() -> None:
         ".*treespec, LeafSpec.*",
         ".*There is a wandb run already in progress.*",
         ".*It is recommended to use .*sync_dist=True.*",
+        ".*You requested to overfit but enabled .* dataloader shuffling.*",
         ".*Total length of `list` across ranks is zero.*",
         ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ):

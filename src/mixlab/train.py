@@ -27,6 +27,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         raise ValueError(
             "seeds= and arms= make several runs: give them with -m, mixlab-train -m ..."
         )
+    cfg = cfg.copy()
     with Run.open(cfg) as run:
         cfg.paths.run_dir = str(run.folder)
         if run.settled():

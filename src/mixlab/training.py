@@ -31,7 +31,7 @@ def fit(run: Run) -> dict[str, Any]:
     threads = set_threads(threads_for(cfg, jobs=1) if threads == "auto" else threads)
     data = build_data(cfg)
     model = build_model(cfg, data)
-    record = RunRecord()
+    record = RunRecord(goes_on=run.last_checkpoint is not None)
     trainer = build_trainer(cfg, data, record)
     facts = {"accelerator": model_device(trainer), "devices": trainer.num_devices}
     run.begin(threads=threads, hardware=hardware(), data=data.record(), **facts)

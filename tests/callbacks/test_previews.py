@@ -56,7 +56,7 @@ def test_tensorboard_gets_it(tmp_path: Path) -> None:
 
 def test_a_run_has_pictures_in_its_folder(tmp_path: Path) -> None:
     cfg = small(tmp_path, "mixing=cutmix", "trainer.limit_train_batches=1")
-    train(cfg.copy())
+    train(cfg)
     figures = sorted((run_folder(cfg) / "figures").iterdir())
     assert [path.name for path in figures] == ["mixed-epoch-0.png", "mixed-epoch-1.png"]
     with Image.open(figures[0]) as picture:
@@ -65,5 +65,5 @@ def test_a_run_has_pictures_in_its_folder(tmp_path: Path) -> None:
 
 def test_no_mixing_no_pictures(tmp_path: Path) -> None:
     cfg = small(tmp_path, "mixing=none", "trainer.limit_train_batches=1")
-    train(cfg.copy())
+    train(cfg)
     assert not (run_folder(cfg) / "figures").exists()

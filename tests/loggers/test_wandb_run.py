@@ -75,7 +75,7 @@ def test_jobs_of_one_process_are_runs_of_their_own(
         for arm in ("mixup", "cutmix")
     ]
     for cfg in jobs:
-        train(cfg.copy())
+        train(cfg)
         folder = run_folder(cfg)
         assert len(list(folder.glob("wandb/offline-run-*/*.wandb"))) == 1
         assert (folder / "metrics.csv").exists()
@@ -98,7 +98,7 @@ def test_a_start_that_fails_does_not_stop_the_training(
 
     monkeypatch.setattr(wandb, "init", broken)
     cfg = small(tmp_path, logger="default")
-    train(cfg.copy())
+    train(cfg)
     assert read_json(run_folder(cfg) / "run.json")["status"] == "finished"
     assert "W&B could not start (no space left on device); training goes on" in caplog.text
 
@@ -125,13 +125,13 @@ def test_w_and_b_is_told_how_it_ended(
 
 def test_no_logger_at_all(tmp_path: Path) -> None:
     cfg = small(tmp_path, logger="none")
-    assert train(cfg.copy())["last"]["epoch"] == 1
+    assert train(cfg)["last"]["epoch"] == 1
     assert not (run_folder(cfg) / "metrics.csv").exists()
 
 
 def test_tensorboard(tmp_path: Path) -> None:
     cfg = small(tmp_path, logger="tensorboard")
-    train(cfg.copy())
+    train(cfg)
     assert list((run_folder(cfg) / "tensorboard").glob("events.*"))
     assert (run_folder(cfg) / "metrics.csv").exists()
     assert MetricsFile(str(tmp_path)).name == "csv"

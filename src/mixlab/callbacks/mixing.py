@@ -59,7 +59,7 @@ class MixingCallback(pl.Callback):
         self.epochs = math.inf  # length of the training; there is no progress without an end
         self.batches = 1
         self.seen: Seen | None = None
-        self._own_shares: list[Tensor] = []
+        self._drawn: list[tuple[Tensor, Tensor]] = []  # of each batch: own shares, mixed rows
         self._before = NOTHING  # of an epoch that was cut off
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -97,7 +97,7 @@ class MixingCallback(pl.Callback):
         """
         images, targets = with_guests(batch)
         blend = self.draw(batch, images, targets)
-        images, targets = blend.images(images), blend.targets(targets)
+        images, targets = blend.mix(images, targets)
         after = replace(batch, images=images, targets=targets, guests=None)
         self.seen = Seen(batch, after, blend)
         return after
@@ -144,13 +144,13 @@ class MixingCallback(pl.Callback):
         batch_idx: int,
     ) -> None:
         if self.seen is not None:
-            self._own_shares.append(self.seen.blend.own_share)
+            self._drawn.append((self.seen.blend.own_share, self.seen.blend.mixed_rows))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.seen is None or self.seen.after.address is None:
             return
         rows, own, mixed = self.totals(trainer, pl_module).tolist()
-        self._own_shares, self._before = [], NOTHING
+        self._drawn, self._before = [], NOTHING
         figures = {
             f"{self.name}/own_share": own / rows,
             f"{self.name}/mixed_rows": mixed / rows,
@@ -165,8 +165,10 @@ class MixingCallback(pl.Callback):
 
     def totals(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Tensor:
         """Rows of this epoch, the sum of their own shares, and how many are mixed, on all ranks."""
-        own = torch.cat([torch.zeros(0), *self._own_shares]).double()
-        totals = self._before + torch.stack([torch.ones_like(own), own, own < 1]).sum(1)
+        totals = self._before
+        if self._drawn:
+            own, mixed = (torch.cat(rows).double() for rows in zip(*self._drawn, strict=True))
+            totals = totals + torch.stack([torch.ones_like(own), own, mixed]).sum(1)
         if trainer.world_size == 1:
             return totals
         return trainer.strategy.reduce(totals.to(pl_module.device), reduce_op="sum").cpu()

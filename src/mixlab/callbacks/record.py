@@ -11,9 +11,15 @@ from mixlab.loggers import MetricsFile
 
 
 class RunRecord(pl.Callback):
-    """Keep every epoch's metrics and duration, through resumes too."""
+    """Keep every epoch's metrics and duration, through resumes too.
 
-    def __init__(self) -> None:
+    Args:
+        goes_on: whether a checkpoint to start from is this run's own. Another's gives its weights
+            and counters; what its callbacks have seen is its own affair.
+    """
+
+    def __init__(self, goes_on: bool = True) -> None:
+        self.goes_on = goes_on
         self.epochs: list[dict[str, float]] = []
         self._began = 0.0
         self._before = 0.0  # seconds of this epoch before it was cut off
@@ -34,6 +40,12 @@ class RunRecord(pl.Callback):
         for logger in trainer.loggers:  # here, for a training that was over is not started again
             if isinstance(logger, MetricsFile):
                 logger.resume(checkpoint["global_step"])
+        if not self.goes_on:
+            checkpoint["callbacks"].clear()
+        for callback in trainer.checkpoint_callbacks:
+            state = checkpoint["callbacks"].get(callback.state_key)
+            if state and isinstance(callback, ModelCheckpoint):
+                checkpoint["callbacks"][callback.state_key] = moved(state, str(callback.dirpath))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began, self._before = time.monotonic(), 0.0
@@ -66,6 +78,15 @@ class RunRecord(pl.Callback):
         """The median; None if no epoch was finished."""
         seconds = [row["seconds"] for row in self.epochs]
         return statistics.median(seconds) if seconds else None
+
+
+def moved(node: Any, folder: str, before: str = "") -> Any:
+    """A `ModelCheckpoint`'s state with its paths in `folder`, where the run lies now."""
+    if isinstance(node, dict):
+        before = before or node["dirpath"]
+        pairs = ((moved(key, folder, before), value) for key, value in node.items())
+        return {key: moved(value, folder, before) for key, value in pairs}
+    return node.replace(before, folder) if isinstance(node, str) else node
 
 
 def best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:

@@ -59,8 +59,24 @@ class Boxes:
     def paste(self, images: Tensor, source: Tensor, mixed: Tensor | None = None) -> Tensor:
         """Copy the boxes into `mixed` (B, ..., H, W), by default into a new copy of the rows.
 
-        On the CPU, box by box. New rows are copied a quarter of a megabyte at a time, so that they
-        are still in the processor's cache when their boxes follow.
+        For the CPU: nothing is painted, and only what lies in the boxes is copied.
+        """
+        if len(self.edges) > 1:
+            return self._paste_each(images, source, mixed)
+        mixed = images[: len(source)].clone() if mixed is None else mixed
+        top, bottom, left, right = self.edges[0].tolist()
+        box = (..., slice(top, bottom), slice(left, right))
+        if source.shape[1] == 2:
+            torch.index_select(images[box], 0, source[:, 1], out=mixed[box])
+        else:
+            mixed[box] = 0
+        return mixed
+
+    def _paste_each(self, images: Tensor, source: Tensor, mixed: Tensor | None) -> Tensor:
+        """A box for each row, by numpy, whose slices cost a fraction of torch's.
+
+        New rows are copied a quarter of a megabyte at a time, so that they are still in the
+        processor's cache when their boxes follow.
         """
         num_rows, edges = len(source), self.edges.tolist()
         result = torch.empty_like(images[:num_rows]) if mixed is None else mixed
@@ -68,11 +84,11 @@ class Boxes:
         partners = source[:, 1].tolist() if source.shape[1] == 2 else None
         step = max(1, 2**18 // (images[0].numel() * images.itemsize))
         for start in range(0, num_rows, step):
-            rows = slice(start, min(start + step, num_rows))
+            rows = range(start, min(start + step, num_rows))
             if mixed is None:
-                target[rows] = origin[rows]
-            pieces = enumerate(edges[rows], start) if len(edges) > 1 else [(rows, edges[0])]
-            for row, (top, bottom, left, right) in pieces:
+                target[start : rows.stop] = origin[start : rows.stop]
+            for row in rows:
+                top, bottom, left, right = edges[row]
                 piece = origin[partners[row], ..., top:bottom, left:right] if partners else 0
                 target[row, ..., top:bottom, left:right] = piece
         return result
@@ -105,24 +121,21 @@ def mean_share(mask: Mask) -> Tensor:
 
 
 def clipped_boxes(
-    sides: np.ndarray,
-    num_boxes: int,
-    height: int,
-    width: int,
-    rng: np.random.Generator,
-    min_side: int = 0,
+    sides: np.ndarray, num_boxes: int, size: np.ndarray, rng: np.random.Generator, min_side: int = 0
 ) -> Tensor:
     """Edges (num_boxes, 4) of boxes around uniform pixels, clipped at the border.
 
     The rule of CutMix's authors: `sides` (num_boxes|1, 2|1), height and width in pixels, are
     rounded down to even numbers before they are clipped. `min_side=1` makes one pixel of none.
+    `size` (2,) is the picture's.
     """
-    lengths = np.array([height, width])
     half = (sides / 2).astype(np.int64)
-    centre = (rng.random((num_boxes, 2)) * lengths).astype(np.int64)
+    centre = (rng.random((num_boxes, 2)) * size).astype(np.int64)
     edges = np.empty((num_boxes, 4), dtype=np.int64)
     edges[:, 0::2] = low = np.maximum(centre - half, 0)
-    edges[:, 1::2] = np.maximum(np.minimum(centre + half, lengths), low + min_side)
+    edges[:, 1::2] = high = np.minimum(centre + half, size)
+    if min_side:
+        edges[:, 1::2] = np.maximum(high, low + min_side)
     return torch.from_numpy(edges)
 
 

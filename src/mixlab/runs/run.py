@@ -80,11 +80,11 @@ class Run:
         return fate == "done"
 
     def clear(self) -> None:
-        """Remove what an earlier training left, all but the lock."""
+        """Remove what an earlier training left, all but the lock and what was printed."""
         for entry in self.folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif entry.name != ".lock":
+            elif entry.name not in (".lock", "log.txt"):
                 entry.unlink()
         self.record = {}
 

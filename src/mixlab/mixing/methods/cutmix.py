@@ -53,6 +53,6 @@ class CutMix:
         partner = partner_columns(partners, images, rng)[:, 0]
         num_boxes = len(partner) if self.per_row else 1
         side_fraction = np.sqrt(1 - own_shares(self.alpha, rng, num_boxes))
-        sides = side_fraction[:, None] * (height, width)
-        edges = clipped_boxes(sides, num_boxes, height, width, rng, self.min_side)
+        size = np.array([height, width])
+        edges = clipped_boxes(side_fraction[:, None] * size, num_boxes, size, rng, self.min_side)
         return Blend.pair(partner, Boxes(edges, OWN_OF_TWO, height, width))

@@ -1,0 +1,51 @@
+"""Any map-style data set of a user's, in the user's folder, through the console command."""
+
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+
+from mixlab.runs import run_folder
+from mixlab.runs.files import read_json
+from small import console
+
+MYLAB = '''
+import numpy as np
+from PIL import Image
+from torch.utils.data import Dataset
+
+class Skin(Dataset):
+    """Coloured pictures of three kinds, of unlike sizes, flipped at random."""
+
+    classes = ["mole", "wart", "scar"]
+
+    def __init__(self, rows: int, shade: int = 0) -> None:
+        self.rows, self.shade = rows, shade
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> tuple[Image.Image, int]:
+        pixels = np.full((20 + row % 3, 24, 3), self.shade + row % 3 * 80, np.uint8)
+        pixels[:, : np.random.randint(1, 24)] = 255
+        return Image.fromarray(pixels), row % 3
+'''
+
+
+def test_a_data_set_of_ones_own(here: Path) -> None:
+    (here / "mylab.py").write_text(MYLAB)
+    done = console(
+        "train", "data=torch", "data.train._target_=mylab.Skin", "data.train.kwargs={rows:50}",
+        "data.test._target_=mylab.Skin", "data.test.kwargs={rows:9,shade:2}", "allow=[mylab]",
+        "data.image_size=16", "data.batch_size=8", "model.network.dropout=0", "mixing=cutmix",
+        "trainer=cpu", "trainer.max_epochs=2", "logger=csv", "threads=1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cfg = OmegaConf.load(next(here.rglob("config.yaml")))
+    record = read_json(run_folder(cfg) / "run.json")
+    assert (record["data"]["train_rows"], record["data"]["test_rows"]) == (45, 9)
+    assert "mylab.py" in record["code"] and record["arm"] == "torch-cnn-cutmix"
+    last = run_folder(cfg) / "checkpoints" / "last.ckpt"
+    weights = torch.load(last, weights_only=True)["state_dict"]
+    assert [x for x in weights.values()][-1].shape == (3,), "a class for each name"
+    assert done.stdout.strip().count("\n") == 0, "a line for the run, and no more"
