@@ -1,0 +1,128 @@
+"""Every command and every program of README and docs runs, epochs and batches cut."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHORT = [
+    "trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "threads=1", "logger=csv",
+]  # fmt: skip
+MYLAB = """
+import torch
+from torch.utils.data import Dataset
+
+class Skin(Dataset):
+    classes = ["mole", "melanoma"]
+    def __init__(self, split):
+        self.split = split
+    def __len__(self):
+        return 100
+    def __getitem__(self, row):
+        return torch.rand(3, 32, 32), row % 2
+"""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.S | re.M)
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of bash blocks that are commands of mixlab."""
+    lines = [line for block in blocks(page, "bash") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("mixlab-")]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder with small data under the names that the pages use."""
+    rng = np.random.default_rng(0)
+    shapes = {"fashion_mnist": (28, 28), "cifar10": (32, 32, 3), "pathmnist": (28, 28, 3)}
+    (tmp_path / "data").mkdir()
+    for name, shape in shapes.items():
+        arrays = {
+            f"{split}_{what}": rng.integers(0, high, (rows, *size), dtype=np.uint8)
+            for split, rows in (("train", 2100), ("test", 100))
+            for what, high, size in (("images", 256, shape), ("labels", 10, ()))
+        }
+        np.savez(tmp_path / "data" / f"{name}.npz", **arrays)
+    (tmp_path / "mylab.py").write_text(MYLAB)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shortened(line: str) -> list[str]:
+    """A command of a page, made to run for a second."""
+    line = re.sub(r"\bseeds=\d+", "seeds=1", line)
+    program, *words = shlex.split(line, comments=True)
+    found = [resolved(word) for word in words]
+    extra = SHORT if program == "mixlab-train" else []
+    return [str(Path(sys.executable).with_name(program)), *found, *extra]
+
+
+def resolved(word: str) -> str:
+    """`<arm>` stands for any arm there is."""
+    if "<arm>" not in word:
+        return word
+    key, _, pattern = word.rpartition("=")
+    return f"{key}={next(Path().glob(pattern.replace('<arm>', '*')))}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_run(page: Path, place: Path) -> None:
+    for line in commands(page):
+        done = subprocess.run(shortened(line), capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+def test_the_pages_have_commands() -> None:
+    assert len([line for page in PAGES for line in commands(page)]) > 10
+
+
+def test_the_method_of_the_readme_tells_the_truth() -> None:
+    source = next(block for block in blocks(PAGES[0], "python") if "class Half" in block)
+    node = yaml.safe_load(blocks(PAGES[0], "yaml")[0])
+    names: dict = {"__name__": node["method"]["_target_"].rpartition(".")[0]}
+    sys.modules[names["__name__"]] = sys.modules[__name__]  # where dataclasses look for the module
+    try:
+        exec(source, names)
+    finally:
+        del sys.modules[names["__name__"]]
+    targets = torch.eye(5)
+    images = targets[:, :, None, None].expand(5, 5, 4, 6)  # each pixel is its label
+    blend = names["Half"]()(images, targets, np.random.default_rng(0))
+    mixed, labels = blend.mix(images, targets)
+    torch.testing.assert_close(mixed.mean((2, 3)), labels)
+    assert labels.max() <= 1 and (labels == 0.5).any()
+
+
+def test_the_bare_loop_of_the_readme_runs() -> None:
+    source = next(block for block in blocks(PAGES[0], "python") if "cross_entropy" in block)
+    losses: list[torch.Tensor] = []
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))
+
+    def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        losses.append(torch.nn.functional.cross_entropy(logits, targets))
+        return losses[-1]
+
+    loader = [(torch.rand(6, 3, 4, 4), torch.eye(3).repeat(2, 1))] * 2
+    names = {"epochs": 2, "seed": 0, "rank": 0, "loader": loader, "network": network}
+    exec(source, {**names, "cross_entropy": cross_entropy})
+    assert len(losses) == 4 and all(torch.isfinite(loss) for loss in losses)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
