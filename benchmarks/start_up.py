@@ -1,6 +1,6 @@
 """How long it takes until something happens: a command's help, and the import of the engine.
 
-    python benchmarks/start_up.py
+python benchmarks/start_up.py
 """
 
 import statistics

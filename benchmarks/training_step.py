@@ -4,8 +4,8 @@
     python benchmarks/training_step.py --threads 2 --rounds 9
 
 All three do the same arithmetic (uint8 to float, one-hot, mixup of each row, forward, backward,
-Adam) in one process, with the same threads and allocator settings, in turn; the ratios are medians
-over rounds of the time from the end of the warm-up to the last step.
+Adam) in one process, with the same threads and allocator settings, in turn; a way's time in a
+round is the median of its steps after the warm-up, and the ratios are medians over the rounds.
 """
 
 import argparse
@@ -23,10 +23,10 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from mixlab.callbacks import RunRecord
 from mixlab.config import absolute_paths, config_dir
 from mixlab.runtime import keep_memory, quiet, set_threads
 from mixlab.training import build_data, build_model, build_trainer
-from mixlab.callbacks import RunRecord
 
 WARM_UP = 30
 CASES = {
@@ -36,15 +36,18 @@ CASES = {
 
 
 class Clock(pl.Callback):
-    """Seconds a step from the end of the warm-up to the last step."""
+    """Seconds from the end of one step to the end of the next."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
 
     def on_train_batch_end(self, *args: Any) -> None:
-        step = args[-1]
-        if step == WARM_UP - 1:
-            self.began = time.perf_counter()
-        self.seconds = (time.perf_counter() - self.began) / (step + 1 - WARM_UP or 1) if (
-            step >= WARM_UP - 1
-        ) else 0.0
+        self.ends.append(time.perf_counter())
+
+    @property
+    def seconds(self) -> float:
+        """The median of the steps after the warm-up: a shared machine stalls now and then."""
+        return statistics.median(np.diff(self.ends[WARM_UP:]).tolist())
 
 
 class Plain(pl.LightningModule):
@@ -125,16 +128,15 @@ def with_plain_trainer(cfg: DictConfig, data: Any, steps: int) -> float:
 
 
 def with_bare_loop(cfg: DictConfig, data: Any, steps: int) -> float:
+    clock = Clock()
     module = Plain(cfg, data).train()
     optimizer = module.configure_optimizers()
-    began = 0.0
     for number, rows in enumerate(IndexBatches(data, steps)):
         optimizer.zero_grad()
         module.training_step(rows, number).backward()
         optimizer.step()
-        if number == WARM_UP - 1:
-            began = time.perf_counter()
-    return (time.perf_counter() - began) / (steps - WARM_UP)
+        clock.on_train_batch_end()
+    return clock.seconds
 
 
 def measure(overrides: list[str], steps: int, rounds: int, folder: Path) -> list[list[float]]:
@@ -162,16 +164,21 @@ def noise(path: Path, side: int, channels: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=130)
+    parser.add_argument("--only", default="", help="a word in the name of the case")
     options = parser.parse_args()
     quiet()
     keep_memory()
     set_threads(options.threads)
     print(f"{'':26} {'mixlab':>9} {'/ Trainer':>10} {'/ bare loop':>12}")
     for name, overrides in CASES.items():
+        if options.only not in name:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             side, channels = (28, 1) if "28 px" in name else (32, 3)
             noise(Path(folder) / "noise.npz", side, channels)

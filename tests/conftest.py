@@ -74,3 +74,4 @@ def command(
 
     yield run
     GlobalHydra.instance().clear()
+    sys.modules.pop("mylab", None)  # what a test calls its user's module

@@ -20,7 +20,6 @@ KEYS = {
     "+mixin=cutmix": "did you mean mixing?",
     "trainer.max_epoch=3": "did you mean trainer.max_epochs?",
     "trainer.kwargs.max_time=1": "write trainer.kwargs={max_time: value}",
-    "trainer.kwargs={max_tim:1}": "did you mean max_time?",
     "optimizer.kwargs={foreeach:true}": "did you mean foreach?",
     "mixing=mixupp": "did you mean mixup? there are cutmix, cutmix_cifar10, cutout, mixup, none",
     "mixing=null": "logger=none, say, instead of logger=null",
@@ -33,20 +32,13 @@ KEYS = {
 VALUES = {
     "mixing.probability=1.5": "probability must be a number in [0, 1], got 1.5",
     "mixing.probability=often": "probability must be a number in [0, 1], got 'often'",
-    "mixing.probability=null": "probability must be a number in [0, 1], got None",
     "mixing.method.alpha=0": "alpha must be a number > 0, got 0; ",
     "mixing.method.alpha=true": "alpha must be a number > 0, got True; ",
-    "mixing.method.alpha=[1]": "alpha must be a number > 0, got [1]; ",
     "mixing.gate={every:0}": "{every: n}",
-    "mixing.schedule=lin": "constant, linear, cosine",
-    "mixing.partners=friends": "permutation, derangement",
-    "mixing=one_of mixing.method.weights=[1]": "weights must be 2 numbers",
     "mixing.schedule=cosine trainer.max_epochs=-1": "set trainer.max_epochs or trainer.max_steps",
     "seed=-1": "seed must be an integer from 0 to 2**32 - 1, got -1",
     "seeds=3": "give them with -m",
     "seed=0,1": "add --multirun",
-    "-m seeds=0": "seeds=5, say",
-    "-m seeds=2 seed=1": "give one of them",
     "-m arms=mixup": "arms={none:{},mixup:{}}",
     "-m mixing.probability=0.5,2": "probability must be a number in [0, 1], got 2",
     "-m seeds=2 hydra.launcher.jobs=0": "hydra.launcher.jobs must be above 0, got 0",
@@ -56,11 +48,9 @@ VALUES = {
     "threads=0": "threads must be auto or a whole number above 0, got 0",
     "trainer.max_epochs=many": "trainer.max_epochs must be a number such as 10, got 'many'",
     "trainer.precision=8": "Precision 8 is invalid",
-    "trainer.accelerator=gpx": "accelerator='gpx'",
     "optimizer.lr=-1": "torch.optim.Adam: Invalid learning rate: -1",
     "model.loss=hinge": "model.loss must be one of cross_entropy",
     "model=timm model.name=resnet19": "did you mean resnet18",
-    "model=timm model.network.kwargs={drop_rat:0.1}": "'drop_rat'",
     "logger=wandb logger.wandb.mode=never": "auto, online, offline, disabled, got 'never'",
 }
 DATA = {
@@ -168,13 +158,7 @@ def test_bad_mixing_is_seen_before_lightning_is_loaded(here: Path) -> None:
         "try: main()\n"
         "finally: print(*(name in sys.modules for name in ('torch', 'pytorch_lightning')))"
     )
-    for argument, loaded in (("mixing.probabilty=1", "False False"), ("seed=-1", "False False")):
-        done = run_python(code, argument)
+    for argument, loaded in (("+mixin=1", "False False"), ("mixing.probability=7", "True False")):
+        words = [sys.executable, "-c", code, argument]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout.strip()) == (2, loaded), done.stderr
-    done = run_python(code, "mixing.probability=7")
-    assert (done.returncode, done.stdout.strip()) == (2, "True False"), done.stderr
-
-
-def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
-    words = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)

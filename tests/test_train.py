@@ -185,7 +185,7 @@ def test_the_run_folder_says_what_was_trained(tmp_path: Path) -> None:
     assert "=" not in "".join(map(str, folder.rglob("*")))
 
 
-@pytest.mark.parametrize("debug", ["fdr", "limit", "overfit", "profiler"])
+@pytest.mark.parametrize("debug", ["fdr", "overfit", "profiler"])
 def test_debugging(here: Path, command: Callable, debug: str) -> None:
     quick = ["data.image_size=16", "data.batch_size=256", "trainer=cpu", "logger=csv"]
     epochs = ["trainer.max_epochs=2"] if debug == "overfit" else []

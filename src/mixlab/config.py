@@ -86,11 +86,11 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
 
 def canonical(cfg: DictConfig) -> DictConfig:
     """A copy in which a mixing node without a method is null: what acts on nothing is nothing."""
-    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
-    method = (cfg.get("mixing") or {}).get("method") or {}
-    if "mixing" in cfg and method.get("_target_") is None:
-        cfg.mixing = None
-    return cfg
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    method = (plain.get("mixing") or {}).get("method") or {}
+    if "mixing" in plain and method.get("_target_") is None:
+        plain["mixing"] = None
+    return DictConfig(plain)
 
 
 def absolute_paths(cfg: DictConfig, folder: str | Path) -> None:

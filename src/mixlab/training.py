@@ -40,7 +40,7 @@ def fit(run: Run) -> dict[str, Any]:
         with ranks_join(run.folder, cfg.get("allow", ())):
             trainer.fit(model, data, ckpt_path=resume_path(run), weights_only=True)
             results = record.results(trainer)
-            if cfg.test and data.has_test and not trainer.fast_dev_run:
+            if cfg.test and data.has_test and not cfg.trainer.fast_dev_run:
                 test(trainer, model, data, results)
         failed = False
     finally:

@@ -63,8 +63,7 @@ class MixingCallback(pl.Callback):
         self._before = NOTHING  # of an epoch that was cut off
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        callbacks = [each for each in trainer.callbacks if isinstance(each, MixingCallback)]
-        self.position = callbacks.index(self)
+        self.position = mixing_callbacks(trainer).index(self)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.last_for(length_in_epochs(trainer), int(trainer.num_training_batches))
@@ -183,6 +182,12 @@ class MixingCallback(pl.Callback):
     ) -> None:
         if trainer.is_global_zero:  # or every rank would count them again
             self._before = checkpoint.get(self.name, NOTHING)
+
+
+def mixing_callbacks(trainer: pl.Trainer) -> list[MixingCallback]:
+    """Those of a trainer, in the order in which they mix."""
+    callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    return [callback for callback in callbacks if isinstance(callback, MixingCallback)]
 
 
 def with_guests(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.utilities import rank_zero_only
 
-from mixlab.callbacks.mixing import MixingCallback, Seen
+from mixlab.callbacks.mixing import Seen, mixing_callbacks
 
 
 class Previews(pl.Callback):
@@ -33,8 +33,8 @@ class Previews(pl.Callback):
     ) -> None:
         if batch_idx != 0 or trainer.current_epoch not in (0, 1, (trainer.max_epochs or 0) - 1):
             return
-        for callback in trainer.callbacks:
-            if isinstance(callback, MixingCallback) and callback.seen is not None:
+        for callback in mixing_callbacks(trainer):
+            if callback.seen is not None:
                 self.draw(trainer, callback.seen, f"mixed{callback.position or ''}")
 
     def draw(self, trainer: pl.Trainer, seen: Seen, name: str) -> None:

@@ -69,7 +69,7 @@ class RunRecord(pl.Callback):
         best = None
         chosen = best_checkpoint(trainer)
         if chosen is not None and chosen.best_model_score is not None:
-            score, monitor = float(chosen.best_model_score), chosen.monitor
+            score, monitor = float(chosen.best_model_score), str(chosen.monitor)
             rows = (row for row in self.epochs if row.get(monitor) == score)
             best = dict(next(rows, {monitor: score}))  # none, if validation came within an epoch
         return {"best": best, "last": dict(self.epochs[-1]) if self.epochs else {}}

@@ -26,20 +26,18 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 
     Paths are replaced by their names, so that a moved checkout finds its runs again.
     """
-    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
-    cfg.seed = "<seed>"
-    for name in cfg.get("paths", {}):
-        cfg.paths[name] = f"<{name}>"
-    plain = {
-        name: OmegaConf.to_container(cfg[name], resolve=True) if cfg.get(name) is not None else None
-        for name in (*HASHED, "trainer", "callbacks")
+    masked: Any = OmegaConf.to_container(cfg, resolve=False)
+    masked["seed"] = "<seed>"
+    masked["paths"] = {name: f"<{name}>" for name in masked.get("paths", {})}
+    plain: Any = OmegaConf.to_container(OmegaConf.create(masked), resolve=True)
+    trainer, data = plain.get("trainer") or {}, plain.get("data") or {}
+    return {
+        **{name: plain.get(name) for name in HASHED},
+        "data": {key: value for key, value in data.items() if key not in NOT_HASHED_OF_DATA},
+        "trainer": {key: trainer[key] for key in HASHED_OF_TRAINER if key in trainer},
+        "callbacks": acting(plain.get("callbacks") or {}),
+        "ckpt_path": plain.get("ckpt_path"),
     }
-    for name in NOT_HASHED_OF_DATA:
-        (plain["data"] or {}).pop(name, None)
-    trainer = plain["trainer"] or {}
-    plain["trainer"] = {key: trainer[key] for key in HASHED_OF_TRAINER if key in trainer}
-    plain["callbacks"] = acting(plain["callbacks"] or {})
-    return {**plain, "ckpt_path": cfg.get("ckpt_path")}
 
 
 def acting(callbacks: dict[str, Any]) -> dict[str, Any]:
