@@ -176,8 +176,9 @@ def test_what_a_library_refuses_is_a_sentence_with_its_name() -> None:
         build({"_target_": "torch.nn.Linear"})
     with pytest.raises(ValueError, match="takes no argument in_feature; did you mean in_features?"):
         build({"_target_": "torch.nn.Linear", "kwargs": {"in_feature": 1}})
-    with pytest.raises(ValueError, match="torch.nn.Liner"):
-        build({"_target_": "torch.nn.Liner"})
+    for extra in ({}, {"kwargs": {"in_features": 1}}):
+        with pytest.raises(ValueError, match="torch.nn.Liner"):
+            build({"_target_": "torch.nn.Liner", **extra})
 
 
 def test_our_own_errors_stay_as_they_are() -> None:

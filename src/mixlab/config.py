@@ -6,6 +6,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -140,9 +141,10 @@ def spread(node: Any) -> Any:
 
 def check_arguments(target: str, arguments: Mapping[str, Any]) -> None:
     """Raise ValueError if `target` takes no argument of one of these names."""
-    from hydra.utils import get_object
-
-    parameters = inspect.signature(get_object(target)).parameters
+    try:
+        parameters = inspect.signature(resolve_name(target)).parameters
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{target} is not there ({error})") from None
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for name in arguments:
