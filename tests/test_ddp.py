@@ -139,7 +139,6 @@ def test_both_ranks_stop_and_go_on(stopped_and_whole: tuple[DictConfig, DictConf
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the checkpoint holds the training tally of rank 0 alone")
 def test_and_log_the_same(stopped_and_whole: tuple[DictConfig, DictConfig]) -> None:
     one, other = ((run_folder(cfg) / "metrics.csv").read_text() for cfg in stopped_and_whole)
     assert one == other

@@ -100,7 +100,7 @@ def test_a_tally_counts_soft_labels_by_their_largest_share():
     assert means["accuracy"].item() == pytest.approx(2 / 4)
     both = tally.means(lambda sums: 2 * sums, torch.device("cpu"))  # as over two equal ranks
     assert both == {name: pytest.approx(value) for name, value in means.items()}
-    again = Tally(**tally.state()).means(lambda sums: sums, torch.device("cpu"))
+    again = Tally.of(tally.sums()).means(lambda sums: sums, torch.device("cpu"))
     assert again == means
 
 

@@ -1,7 +1,7 @@
 """The LightningModule: a network, a loss, an optimizer. It knows nothing of mixing."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -118,10 +118,15 @@ class ImageClassifier(pl.LightningModule):
         return self.trainer.strategy.reduce(values, reduce_op="sum")  # pyright: ignore
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["tally"] = self.tallies["train"].state()  # of an epoch that may be cut off
+        sums = self.tallies["train"].sums()  # of an epoch that may be cut off
+        if self.trainer.world_size > 1:
+            sums = cast(Tensor, self.all_gather(sums.to(self.device))).cpu()
+        checkpoint["tally"] = sums.reshape(-1, 3)  # a row for each rank
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        self.tallies["train"] = Tally(**checkpoint.get("tally", {}))
+        sums = checkpoint.get("tally")
+        if sums is not None and len(sums) == self.trainer.world_size:
+            self.tallies["train"] = Tally.of(sums[self.trainer.global_rank])
 
     def configure_optimizers(self) -> Any:
         groups = parameter_groups(self.network, self.weight_decay_on)

@@ -27,10 +27,15 @@ class Tally:
 
         Accuracy is the share of rows whose largest logit is at the largest target.
         """
-        sums = [torch.as_tensor(value) for value in (self.loss, self.correct, self.rows)]
-        loss, correct, rows = total(torch.stack([s.to(device, torch.float32) for s in sums]))
+        loss, correct, rows = total(self.sums().float().to(device))
         return {"loss": loss / rows, "accuracy": correct / rows}
 
-    def state(self) -> dict[str, float]:
-        """The sums as plain numbers, to make a `Tally` of again."""
-        return {"rows": self.rows, "loss": float(self.loss), "correct": int(self.correct)}
+    def sums(self) -> Tensor:
+        """(3,) float64 on the CPU: loss, correct, rows; `Tally.of` makes a tally of it again."""
+        values = (float(self.loss), float(self.correct), self.rows)
+        return torch.tensor(values, dtype=torch.float64)
+
+    @classmethod
+    def of(cls, sums: Tensor) -> "Tally":
+        loss, correct, rows = sums.tolist()
+        return cls(int(rows), loss, int(correct))
