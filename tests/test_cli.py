@@ -30,15 +30,15 @@ KEYS = {
     "-m seeds=2 arms={mixup:{method.alfa:1}}": "did you mean mixing.method.alpha?",
 }
 VALUES = {
-    "mixing.probability=1.5": "probability must be a number in [0, 1], got 1.5",
+    "mixing.probability=1.5": "mixing.probability must be a number in [0, 1], got 1.5",
     "mixing.probability=often": "probability must be a number in [0, 1], got 'often'",
-    "mixing.method.alpha=0": "alpha must be a number > 0, got 0; ",
+    "mixing.method.alpha=0": "mixing.method.alpha must be a number > 0, got 0; ",
     "mixing.method.alpha=true": "alpha must be a number > 0, got True; ",
     "mixing.gate={every:0}": "{every: n}",
     "mixing.schedule=cosine trainer.max_epochs=-1": "set trainer.max_epochs or trainer.max_steps",
     "seed=-1": "seed must be an integer from 0 to 2**32 - 1, got -1",
     "seeds=3": "give them with -m",
-    "seed=0,1": "add --multirun",
+    "seed=0,1": "add -m",
     "-m arms=mixup": "arms={none:{},mixup:{}}",
     "-m mixing.probability=0.5,2": "probability must be a number in [0, 1], got 2",
     "-m seeds=2 hydra.launcher.jobs=0": "hydra.launcher.jobs must be above 0, got 0",
@@ -51,6 +51,7 @@ VALUES = {
     "optimizer.lr=-1": "torch.optim.Adam: Invalid learning rate: -1",
     "model.loss=hinge": "model.loss must be one of cross_entropy",
     "model=timm model.name=resnet19": "did you mean resnet18",
+    "model.name=resnet18": "for a model of timm's use model=timm model.name=resnet18",
     "logger=wandb logger.wandb.mode=never": "auto, online, offline, disabled, got 'never'",
 }
 DATA = {
@@ -96,7 +97,7 @@ def test_data_that_cannot_be(here: Path, command: Callable, arguments: str) -> N
     write_npz(here / "labels.npz", test_labels=np.arange(40) % 7)
     (here / "mylab.py").write_text("class Skinn: pass\n")
     assert DATA[arguments] in sentence_of(command, arguments)
-    assert not list(here.rglob("*.ckpt"))
+    assert not list(here.rglob("seed-*")), "a slip on the command line leaves no run behind"
 
 
 def test_an_experiment_with_a_misspelt_key(here: Path, command: Callable) -> None:

@@ -65,3 +65,10 @@ def test_nothing_to_test(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("{}")
     with pytest.raises(ValueError, match="has no checkpoints/best.ckpt nor last.ckpt; train it"):
         evaluated(tmp_path)
+
+
+def test_the_folder_of_an_arm_names_the_run_in_it(tmp_path: Path) -> None:
+    cfg = small(tmp_path)
+    train(cfg)
+    with pytest.raises(ValueError, match=r"no config\.yaml; did you mean .*seed-0\?"):
+        evaluated(run_folder(cfg).parent)

@@ -34,3 +34,8 @@ def test_a_picture_in_the_folder_of_the_command(here: Path, command: Callable) -
     with Image.open(here / "sub" / "cutmix.png") as picture:
         assert min(picture.size) > 100
     assert {path.name for path in here.iterdir()} == {"mine.npz", "sub"}
+
+
+def test_a_picture_is_a_png(here: Path, command: Callable) -> None:
+    said = command("preview", "output=cutmix.jpg")
+    assert said.status == 2 and "output=cutmix.jpg must end in .png" in said.sentence

@@ -8,7 +8,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,19 @@ def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     if cfg.get("allow"):
         import_from_here()
     check_mixing(cfg)
+    check_model_name(cfg, plain)
     check_kinds(cfg, plain)
     return cfg
+
+
+def check_model_name(cfg: DictConfig, plain: DictConfig) -> None:
+    """Raise ValueError where another name would not make another network."""
+    given, own = (OmegaConf.select(each, "model.name") for each in (cfg, plain))
+    if given != own and not cfg.model.network._target_.endswith(".Timm"):
+        raise ValueError(
+            f"model.name={given} would only rename {own}; for a model of timm's use model=timm "
+            f"model.name={given}"
+        )
 
 
 def check_missing(cfg: DictConfig) -> None:
@@ -130,7 +142,8 @@ def check_mixing(cfg: DictConfig) -> None:
 
     node = OmegaConf.to_container(cfg.mixing, resolve=True)
     assert isinstance(node, dict)
-    build(node.pop("method"), allow=cfg.get("allow", ()))
+    with named("mixing.method."):
+        build(node.pop("method"), allow=cfg.get("allow", ()))
     devices = OmegaConf.select(cfg, "trainer.devices")
     ranks = devices if isinstance(devices, int) and devices > 1 else 1
     if cfg.data.get("batch_size") in range(ranks, 2 * ranks):
@@ -140,7 +153,18 @@ def check_mixing(cfg: DictConfig) -> None:
         )
     if node.pop("_target_") == "mixlab.callbacks.MixingCallback":
         knobs = Policy.__dataclass_fields__
-        Policy(**{key: value for key, value in node.items() if key in knobs})
+        with named("mixing."):
+            Policy(**{key: value for key, value in node.items() if key in knobs})
+
+
+@contextmanager
+def named(prefix: str) -> Iterator[None]:
+    """Put the place of a knob before its name, where a message begins with that."""
+    try:
+        yield
+    except ValueError as error:
+        knob = re.match(r"[a-z_]+ must ", str(error))
+        raise ValueError(f"{prefix}{error}" if knob else str(error)) from None
 
 
 def explain(error: Exception, config_name: str = "train") -> None:
@@ -180,6 +204,10 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
         return unknown_choice(group, name, error.options)
     if key := re.search(r"Could not override '([^']+)'", text):
         return unknown_key(key[1].split("@")[0], known_keys(config_name))
+    if several := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{several[1]} gives several values, which makes a sweep: add -m"
+    if "No supported gpu backend found" in text:
+        return "trainer.accelerator=gpu, but there is no GPU here; use trainer=cpu"
     if NO_CHOICE in text:
         return (
             "a group takes the name of one of its files: logger=none, say, instead of logger=null"

@@ -70,8 +70,9 @@ def unknown_key(key: str, legal: Iterable[str]) -> str:
         name.rsplit(".", depth)[0] for name in legal for depth in range(1, name.count(".") + 1)
     }
     nearest = nearest_name(key, {*legal, *above})
-    hint = f"did you mean {nearest}? " if nearest else ""
-    return f"{key} is not a key of this configuration; {hint}(--cfg job lists the keys)"
+    helps = nearest is not None and not key.startswith(f"{nearest}.")
+    hint = f"; did you mean {nearest}?" if helps else ""
+    return f"{key} is not a key of this configuration{hint} (--cfg job lists the keys)"
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:

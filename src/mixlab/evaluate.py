@@ -32,7 +32,9 @@ def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
     """The configuration of a run folder, with `allow`, threads and trainer of this command."""
     file = folder / "config.yaml"
     if not file.is_file():
-        raise ValueError(f"{folder} is not a run folder: it has no config.yaml")
+        inside = sorted(entry.parent.name for entry in folder.glob("seed-*/config.yaml"))
+        hint = f"; did you mean {folder / inside[0]}?" if inside else ""
+        raise ValueError(f"{folder} is not a run folder: it has no config.yaml{hint}")
     found = OmegaConf.load(file)
     assert isinstance(found, DictConfig)
     found.allow = cfg.allow

@@ -22,10 +22,12 @@ def preview(cfg: DictConfig) -> Path:
 
     if not cfg.get("mixing"):
         raise ValueError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
+    path = Path(cfg.output)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"output={path} must end in .png")
     data = build_data(cfg)
     before, after, blend = batch_at(cfg, data)
     picture = mixed_batch(before, after, blend, data.spec.class_names)
-    path = Path(cfg.output)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, format="PNG")
     print(f"{path}: {len(before.images)} rows of {cfg.data.name}, before and after mixing")

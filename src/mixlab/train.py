@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from mixlab.cli import is_users
 from mixlab.cli import run as run_from_command_line
 from mixlab.runs.files import write_text
 
@@ -31,7 +32,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     with Run.open(cfg) as run:
         cfg.paths.run_dir = str(run.folder)
         if run.settled():
-            print(f"{name_of(run)}: finished already", flush=True)
+            done = summary(run.record["results"])
+            print(f"{name_of(run)}: finished already: {done}", flush=True)
             return run.record["results"]
         return supervised(run)
 
@@ -47,6 +49,9 @@ def supervised(run: "Run") -> dict[str, Any]:
         run.end("interrupted", error=str(stop) or type(stop).__name__)
         raise
     except BaseException as error:
+        if is_users(error) and run.is_untouched():
+            run.discard()  # a slip on the command line leaves no run behind
+            raise
         run.end("failed", error=f"{type(error).__name__}: {error}")
         write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise

@@ -148,3 +148,8 @@ def test_the_fingerprint_sees_images_and_labels():
     assert fingerprint(0.5) == fingerprint(0.5)
     assert len({fingerprint(0.5), fingerprint(0.6), fingerprint(0.5, label=1)}) == 3
     assert ItemDataset(Noisy()).fingerprint == ItemDataset(Noisy()).fingerprint
+
+
+def test_a_row_that_is_no_pair_is_one_sentence():
+    with pytest.raises(ValueError, match="row 0 of list is a dict; it must be a pair of an image"):
+        ImageDataModule([{"image": torch.zeros(1, 28, 28), "label": 0}], class_names="a")

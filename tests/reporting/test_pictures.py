@@ -132,6 +132,6 @@ def test_labels_in_words(target, text):
 
 def test_labels_in_few_words():
     target = torch.tensor([0.4, 0.3, 0.2, 0.1])
-    assert describe_label(target, most=2) == "0.40 0 + 0.30 1 + ..."
+    assert describe_label(target, most=2) == "0.40 '0' + 0.30 '1' + ..."
     names = ["caterpillar", "b", "c", "d"]
     assert describe_label(target, names, most=1, longest=4) == "0.40 cat. + ..."

@@ -96,7 +96,13 @@ class ItemDataset:
     def item(self, row: int, address: Address) -> tuple[Tensor, int]:
         """One image (C, H, W) and its label; sets the global generators."""
         set_generators(torch_seed(address._replace(rank=0, batch=row), Purpose.TRANSFORM))
-        image, label = self.dataset[row]
+        pair = self.dataset[row]
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise BadItem(
+                f"row {row} of {self.source} is a {type(pair).__name__}; it must be a pair of an "
+                "image and its label"
+            )
+        image, label = pair
         return self.to_tensor(image), self.to_label(label, row)
 
     def __getitem__(self, key: Key) -> Batch:

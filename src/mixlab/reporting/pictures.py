@@ -84,6 +84,7 @@ def describe_label(
     shares, classes = target.sort(descending=True, stable=True)
     kept = [(s, c) for s, c in zip(shares.tolist(), classes.tolist(), strict=True) if s >= 0.005]
     names = [" ".join(str(class_names[c] if class_names else c).split()) for _, c in kept[:most]]
+    names = [f"'{name}'" if name[:1].isdigit() else name for name in names]
     names = [name if len(name) <= longest else f"{name[: longest - 1]}." for name in names]
     words = [f"{share:.2f} {name}" for (share, _), name in zip(kept, names, strict=False)]
     return " + ".join(words + ["..."] * (len(kept) > most)) or "no label"

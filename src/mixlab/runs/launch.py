@@ -31,7 +31,11 @@ def launch(configs: Sequence[DictConfig], jobs: int | None, jobs_per_device: int
     tickets = [ticket(cfg, threads) for cfg in configs]
     board = Board(len(tickets))
     with board.shown():
-        run_all(tickets, places, board.done)
+        try:
+            run_all(tickets, places, board.done)
+        except KeyboardInterrupt:
+            board.say("stopped; the same command goes on where each run was")
+            raise
 
 
 def slots(cfg: DictConfig, jobs: int | None, jobs_per_device: int) -> list[dict[str, str]]:

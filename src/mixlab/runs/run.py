@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,17 @@ class Run:
             elif entry.name not in (".lock", "log.txt"):
                 entry.unlink()
         self.record = {}
+
+    def is_untouched(self) -> bool:
+        """Whether nothing has been written here yet, by any process."""
+        return all(entry.name == ".lock" for entry in self.folder.iterdir())
+
+    def discard(self) -> None:
+        """Remove an untouched folder, and those above it that are empty then."""
+        (self.folder / ".lock").unlink()
+        for folder in (self.folder, *self.folder.parents[:2]):
+            with suppress(OSError):
+                folder.rmdir()
 
     def begin(self, **facts: Any) -> None:
         """Write `config.yaml` and a first `run.json`, status running."""

@@ -150,7 +150,8 @@ def end(jobs: Sequence[Job], config: DictConfig) -> None:
     print(f"{len(jobs) - len(missing)} of {len(jobs)} runs finished")
     if missing:
         print("the same command again trains what is missing")
-    print(f"next: mixlab-compare {shown(sweep_folder(config))}", flush=True)
+    if len(missing) < len(jobs):
+        print(f"next: mixlab-compare {shown(sweep_folder(config))}", flush=True)
     if missing:
         raise SystemExit(1)
 
