@@ -97,7 +97,11 @@ def long_sweep(lab: Path) -> Iterator[subprocess.Popen[str]]:
     words = ["-m", *SMALL, "logger=csv", "trainer.max_epochs=100000", "seeds=2"]
     words += ["hydra.launcher.jobs=2"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "mixlab.train", *words], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "mixlab.train", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell lets what runs in its background ignore Ctrl-C, and that would be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 120
     while len(list(lab.rglob("last.ckpt"))) < 2:

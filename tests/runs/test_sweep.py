@@ -179,10 +179,13 @@ def test_the_end_says_what_is_missing_and_what_is_next(
     assert said.splitlines()[-1] == "next: mixlab-compare logs/sweeps/s"
 
 
-def test_a_whole_sweep_ends_well(tmp_path: Path, config: DictConfig) -> None:
+def test_a_whole_sweep_ends_well(
+    tmp_path: Path, config: DictConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
     jobs = planned(tmp_path, [0], ["mixing=none"])
     finish(jobs[0])
     sweep.end(jobs, config)
+    assert capsys.readouterr().out.startswith("1 of 1 runs finished\nnext: mixlab-compare")
 
 
 def test_other_sweepers_get_a_result(tmp_path: Path) -> None:
