@@ -99,7 +99,10 @@ def write_run(
     write_metrics(folder / "metrics.csv", curves)
     finished = status == "finished"
     best = int(np.argmax(curves["val/accuracy"])) if validation else None
-    at = lambda e: {name: float(values[e]) for name, values in curves.items()}  # noqa: E731
+
+    def at(epoch: int) -> dict[str, float]:
+        return {name: float(values[epoch]) for name, values in curves.items()}
+
     test = {"test/accuracy": accuracy, "test/loss": 0.3 + (1 - accuracy)}
     last_test = {"test/accuracy": accuracy - 0.002, "test/loss": 0.35 + (1 - accuracy)}
     best_results = {"epoch": best, **at(best), **test} if best is not None else None
