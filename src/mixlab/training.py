@@ -15,6 +15,7 @@ from mixlab.data import ImageDataModule
 from mixlab.data.plan import GUESTS
 from mixlab.loggers import WandbRun
 from mixlab.models import ImageClassifier
+from mixlab.profiler import NoProfiler
 from mixlab.runs import Run, arm_hash, arm_slug
 from mixlab.runs.join import ranks_join
 from mixlab.runs.launch import threads_for
@@ -100,6 +101,7 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
         node,
         callbacks=callbacks,
         logger=build_loggers(cfg),
+        profiler=node.pop("profiler", None) or NoProfiler(),
         default_root_dir=cfg.paths.run_dir,
         use_distributed_sampler=False,  # our loaders deal the rows out themselves
         allow=allow,

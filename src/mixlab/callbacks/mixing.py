@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -13,6 +12,7 @@ from mixlab.callbacks.foreign import read_pair, write_pair
 from mixlab.mixing import Address, Batch, Blend, Method, Policy
 
 NOTHING = torch.zeros(3, dtype=torch.float64)
+TOGETHER = 32  # batches counted at once
 
 
 class Seen(NamedTuple):
@@ -59,8 +59,8 @@ class MixingCallback(pl.Callback):
         self.epochs = math.inf  # length of the training; there is no progress without an end
         self.batches = 1
         self.seen: Seen | None = None
-        self._drawn: list[tuple[Tensor, Tensor]] = []  # of each batch: own shares, mixed rows
-        self._before = NOTHING  # of an epoch that was cut off
+        self._drawn: list[Blend] = []  # waiting to be counted, many at once: that is cheaper
+        self._counted = NOTHING  # rows, sum of their own shares, mixed rows
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.position = mixing_callbacks(trainer).index(self)
@@ -97,7 +97,7 @@ class MixingCallback(pl.Callback):
         images, targets = with_guests(batch)
         blend = self.draw(batch, images, targets)
         images, targets = blend.mix(images, targets)
-        after = replace(batch, images=images, targets=targets, guests=None)
+        after = Batch(images, targets, batch.address, batch.index)
         self.seen = Seen(batch, after, blend)
         return after
 
@@ -143,13 +143,15 @@ class MixingCallback(pl.Callback):
         batch_idx: int,
     ) -> None:
         if self.seen is not None:
-            self._drawn.append((self.seen.blend.own_share, self.seen.blend.mixed_rows))
+            self._drawn.append(self.seen.blend.unpainted)
+            if len(self._drawn) == TOGETHER:
+                self._count()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.seen is None or self.seen.after.address is None:
             return
         rows, own, mixed = self.totals(trainer, pl_module).tolist()
-        self._drawn, self._before = [], NOTHING
+        self._counted = NOTHING
         figures = {
             f"{self.name}/own_share": own / rows,
             f"{self.name}/mixed_rows": mixed / rows,
@@ -164,13 +166,18 @@ class MixingCallback(pl.Callback):
 
     def totals(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Tensor:
         """Rows of this epoch, the sum of their own shares, and how many are mixed, on all ranks."""
-        totals = self._before
-        if self._drawn:
-            own, mixed = (torch.cat(rows).double() for rows in zip(*self._drawn, strict=True))
-            totals = totals + torch.stack([torch.ones_like(own), own, mixed]).sum(1)
+        self._count()
         if trainer.world_size == 1:
-            return totals
-        return trainer.strategy.reduce(totals.to(pl_module.device), reduce_op="sum").cpu()
+            return self._counted
+        return trainer.strategy.reduce(self._counted.to(pl_module.device), reduce_op="sum").cpu()
+
+    def _count(self) -> None:
+        for blend in self._drawn:
+            own, mixed = blend.own_share.double(), blend.mixed_rows
+            self._counted = self._counted + torch.stack(
+                [torch.ones_like(own).sum(), own.sum(), mixed.double().sum()]
+            )
+        self._drawn = []
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -181,7 +188,7 @@ class MixingCallback(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if trainer.is_global_zero:  # or every rank would count them again
-            self._before = checkpoint.get(self.name, NOTHING)
+            self._counted = checkpoint.get(self.name, NOTHING)
 
 
 def mixing_callbacks(trainer: pl.Trainer) -> list[MixingCallback]:

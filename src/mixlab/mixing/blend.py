@@ -74,6 +74,13 @@ class Blend:
             mixed = mixed | (self.mask.mean().sum(1) < 1 - 1e-6)
         return mixed
 
+    @property
+    def unpainted(self) -> "Blend":
+        """The same shares and mixed rows without a painted mask, which is large: for logging."""
+        if isinstance(self.mask, Boxes) or is_flat(self.mask):
+            return self
+        return Blend(self.source, self.share, self.share)
+
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Both operations: the mixed images and the mixed targets."""
         labels = self.targets(targets)  # first, before the images sweep the processor's cache
@@ -147,9 +154,11 @@ def _weighted_rows(rows: Tensor, source: Tensor, weight: Tensor) -> Tensor:
     if rows.device.type != "cpu" or rows.dtype != weight.dtype:  # even an idle `to` takes its time
         source = source.to(rows.device, non_blocking=True)
         weight = weight.to(rows, non_blocking=True)
-    if len(weight) == 1:
-        weight = weight.expand_as(source)
-    mixed = F.embedding_bag(source, rows.flatten(1), per_sample_weights=weight, mode="sum")
+    weight = weight.expand_as(source).reshape(-1)
+    starts = torch.arange(0, source.numel(), source.shape[1], device=source.device)
+    mixed, *_ = torch.embedding_bag(
+        rows.flatten(1), source.reshape(-1), starts, per_sample_weights=weight
+    )
     mixed = mixed if rows.ndim == 2 else mixed.view(-1, *rows.shape[1:])
     return mixed.movedim(-1, 1) if last else mixed
 

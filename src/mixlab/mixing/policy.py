@@ -72,17 +72,18 @@ class Policy:
         num_rows = images.shape[0] if num_rows is None else num_rows
         rng = stream(address, Purpose.MIXING + position)
         chosen = self._gate(rng.random(num_rows), self.rate(progress), index)
-        num_chosen = np.count_nonzero(chosen)
-        if num_chosen == 0:
+        if chosen is not None and not chosen.any():
             return Blend.identity(num_rows)
         rule = rule_from(self.partners)
         columns = [rule(images, targets, rng, num_rows) for _ in range(method.num_partners)]
         partners = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
         blend = method(images, targets, rng, partners)
-        return blend if num_chosen == num_rows else blend.where(chosen)
+        return blend if chosen is None else blend.where(chosen)
 
-    def _gate(self, chance: np.ndarray, rate: float, index: Tensor | None) -> np.ndarray:
-        """(B,) bool, the rows to mix, from uniform numbers `chance` (B,)."""
+    def _gate(self, chance: np.ndarray, rate: float, index: Tensor | None) -> np.ndarray | None:
+        """(B,) bool, the rows to mix, from uniform numbers `chance` (B,); None for all of them."""
+        if rate >= 1 and isinstance(self.gate, str):
+            return None
         if self.gate == "batch":
             return np.broadcast_to(chance[0] < rate, chance.shape)
         if isinstance(self.gate, str):

@@ -109,7 +109,7 @@ class ImageClassifier(pl.LightningModule):
     def report(self, stage: str) -> None:
         """Log the means over the rows that a stage has seen."""
         tally = self.tallies[stage]
-        if tally.rows:
+        if tally.rows or tally.waiting:
             means = tally.means(self.total_over_ranks, self.device)
             values = {f"{stage}/{name}": value for name, value in means.items()}
             self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True)

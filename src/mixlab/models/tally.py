@@ -1,26 +1,40 @@
 """Mean loss and accuracy of a stage, exact over batches of unequal size and over ranks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+TOGETHER = 16  # batches counted at once: alone, each would find its code out of the caches
+
 
 @dataclass
 class Tally:
-    """Sums over the rows seen, kept on the device: adding a batch costs a few small operations."""
+    """Sums over the rows seen, kept on the device; batches wait until several can be counted.
+
+    They are added one after the other, so that the sums do not depend on how many waited.
+    """
 
     rows: int = 0
     loss: Tensor | float = 0.0  # summed over the rows
     correct: Tensor | int = 0
+    waiting: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list, repr=False)
 
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Count a batch: its mean loss, logits (B, C), and targets (B,) or (B, C)."""
-        classes = targets.argmax(1) if targets.ndim == 2 else targets
-        self.correct = self.correct + (logits.detach().argmax(1) == classes).sum()
-        self.loss = self.loss + loss.detach() * len(logits)
-        self.rows += len(logits)
+        self.waiting.append((loss.detach(), logits.detach(), targets))
+        if len(self.waiting) == TOGETHER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count the batches that wait."""
+        for loss, logits, targets in self.waiting:
+            classes = targets.argmax(1) if targets.ndim == 2 else targets
+            self.correct = self.correct + (logits.argmax(1) == classes).sum()
+            self.loss = self.loss + loss * len(logits)
+            self.rows += len(logits)
+        self.waiting = []
 
     def means(self, total: Callable[[Tensor], Tensor], device: torch.device) -> dict[str, Tensor]:
         """`loss` and `accuracy` over all ranks, `total` being the sum over them.
@@ -32,6 +46,7 @@ class Tally:
 
     def sums(self) -> Tensor:
         """(3,) float64 on the CPU: loss, correct, rows; `Tally.of` makes a tally of it again."""
+        self.settle()
         values = (float(self.loss), float(self.correct), self.rows)
         return torch.tensor(values, dtype=torch.float64)
 
