@@ -45,11 +45,11 @@ class Blend:
         return cls(torch.arange(num_rows)[:, None], torch.ones(1, 1))
 
     @classmethod
-    def pair(cls, partners: np.ndarray, mask: Mask) -> Self:
-        """Each row with one partner: `partners` (B,) int64, `mask` as above with K = 2."""
+    def pair(cls, partners: np.ndarray, mask: Mask, share: Tensor | None = None) -> Self:
+        """Each row with one partner: `partners` (B,) int64, mask and share as above with K = 2."""
         source = np.empty((len(partners), 2), dtype=np.int64)
         source[:, 0], source[:, 1] = np.arange(len(partners)), partners
-        return cls(torch.from_numpy(source), mask)
+        return cls(torch.from_numpy(source), mask, cast(Tensor, share))
 
     @property
     def num_rows(self) -> int:

@@ -1,5 +1,6 @@
 """The mixing methods: frozen dataclasses, called as `method(images, targets, rng, partners)`."""
 
+from mixlab.mixing.methods.both_classes import BothClasses
 from mixlab.mixing.methods.cutmix import CutMix
 from mixlab.mixing.methods.cutout import Cutout
 from mixlab.mixing.methods.method import Method
@@ -7,4 +8,4 @@ from mixlab.mixing.methods.mixup import Mixup
 from mixlab.mixing.methods.one_of import OneOf
 from mixlab.mixing.methods.sequence import Sequence
 
-__all__ = ["CutMix", "Cutout", "Method", "Mixup", "OneOf", "Sequence"]
+__all__ = ["BothClasses", "CutMix", "Cutout", "Method", "Mixup", "OneOf", "Sequence"]

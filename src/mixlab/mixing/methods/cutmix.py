@@ -9,6 +9,7 @@ weighed by what is left of it, as in the authors' code.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mixlab.mixing import checks
@@ -27,19 +28,29 @@ class CutMix:
             alpha 1 a row keeps 0.70 of itself on average, not 0.50.
         per_row: draw a box for each row, or one for the batch as in the authors' code.
         min_side: 0, or 1: where a side comes out as no pixel it becomes one.
+        clipped_label: False repeats a slip of some libraries (keras-cv up to 0.4.2): the label
+            counts the box as if the border had cut nothing off.
     """
 
     alpha: float
     per_row: bool = True
     min_side: int = 0
+    clipped_label: bool = True
 
     num_partners = 1
-    label_differs = None
 
     def __post_init__(self) -> None:
         checks.positive("alpha", self.alpha, "1.0 is usual; probability=0 mixes nothing")
         checks.flag("per_row", self.per_row)
         checks.choice("min_side", self.min_side, (0, 1))
+        checks.flag("clipped_label", self.clipped_label)
+
+    @property
+    def label_differs(self) -> str | None:
+        """See `Method`."""
+        if self.clipped_label:
+            return None
+        return "the label counts boxes before they are clipped at the border"
 
     def __call__(
         self,
@@ -55,4 +66,8 @@ class CutMix:
         side_fraction = np.sqrt(1 - own_shares(self.alpha, rng, num_boxes))
         size = np.array([height, width])
         edges = clipped_boxes(side_fraction[:, None] * size, num_boxes, size, rng, self.min_side)
-        return Blend.pair(partner, Boxes(edges, OWN_OF_TWO, height, width))
+        share = None
+        if not self.clipped_label:
+            pasted = torch.from_numpy(side_fraction**2).float()
+            share = torch.stack([1 - pasted, pasted], dim=1)
+        return Blend.pair(partner, Boxes(edges, OWN_OF_TWO, height, width), share)

@@ -1,0 +1,45 @@
+"""A published tutorial's slip: mixup whose label has the partner's class at the row's own share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab.mixing.blend import Blend
+from mixlab.mixing.methods.method import Method
+
+
+@dataclass(frozen=True)
+class BothClasses:
+    """Mixes as `method` does, but weighs the partner's class by the row's *own* share.
+
+    So a label sums to twice the own share, or to once where both rows are of one class (the class
+    with the largest target). The slip of a tutorial, kept to repeat its figures.
+
+    Attributes:
+        method: one that mixes two rows, such as `Mixup`.
+    """
+
+    method: Method
+
+    num_partners = 1
+    label_differs = "both classes get the own share, so that a label does not sum to one"
+
+    def __post_init__(self) -> None:
+        if self.method.num_partners != 1:
+            raise ValueError(f"BothClasses needs a method of two sources, got {self.method!r}")
+
+    def __call__(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        rng: np.random.Generator,
+        partners: np.ndarray | None = None,
+    ) -> Blend:
+        """See `Method`; waits for a GPU, for it looks at the targets."""
+        blend = self.method(images, targets, rng, partners)
+        classes = targets.argmax(1).cpu()[blend.source]
+        own = blend.share[:, :1].expand(blend.num_rows, 1)
+        twice = torch.where(classes[:, :1] == classes[:, 1:], 0, own)
+        return Blend(blend.source, blend.mask, torch.cat([own, twice], dim=1), blend.warp)
