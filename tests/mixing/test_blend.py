@@ -118,6 +118,15 @@ def test_mixed_rows_are_those_that_change(name: str) -> None:
     assert not alone.mixed_rows.any()
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_kept_for_logging_is_small_and_says_the_same(name: str) -> None:
+    blend = drawn(METHODS[name], torch.rand(16, 1, 24, 24))
+    kept = blend.unpainted
+    assert torch.equal(kept.own_share, blend.own_share)
+    assert torch.equal(kept.mixed_rows, blend.mixed_rows)
+    assert isinstance(kept.mask, Boxes) or kept.mask.ndim == 2
+
+
 def test_a_blend_of_boxes_refuses_pictures_of_another_size() -> None:
     images = torch.rand(4, 3, 8, 8)
     blend = drawn(CutMix(1.0), images)

@@ -49,3 +49,13 @@ def test_sure_and_wrong_is_finite_for_both():
     sure, wrong = torch.tensor([[200.0, -200.0]]), torch.tensor([[0.0, 1.0]])
     assert cross_entropy(sure, wrong).item() == pytest.approx(400)
     assert math.isfinite(binary_cross_entropy(sure, wrong).item())
+
+
+def test_binary_cross_entropy_is_that_of_the_published_recipe():
+    """Its tutorial takes sigmoids in the network and adds 1e-6 inside both logarithms."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(128, 10, generator=generator)
+    targets = torch.rand(128, 10, generator=generator)
+    share = logits.sigmoid()
+    theirs = -(targets * (share + 1e-6).log() + (1 - targets) * (1 - share + 1e-6).log()).mean()
+    torch.testing.assert_close(binary_cross_entropy(logits, targets), theirs, rtol=0, atol=2e-5)
