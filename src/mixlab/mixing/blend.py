@@ -82,14 +82,17 @@ class Blend:
         return Blend(self.source, self.share, self.share)
 
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Both operations: the mixed images and the mixed targets."""
-        labels = self.targets(targets)  # first, before the images sweep the processor's cache
-        return self.images(images), labels
+        """Both operations: the mixed images and the mixed targets.
+
+        Targets are labels (R, C), or segmentation masks as planes (R, C, H, W) of one class each,
+        which are mixed pixel by pixel as the images are.
+        """
+        labels = self.targets(targets) if targets.ndim <= 2 else self.images(targets)
+        return self.images(images), labels  # last, for images sweep the processor's cache
 
     def images(self, images: Tensor) -> Tensor:
         """A new (B, ...) tensor: the mixture of (R, ...) float `images`, in their dtype and layout.
 
-        Dense targets, say segmentation masks as one-hot planes, are mixed by this operation too.
         Raises ValueError for images that are not float, or of another size than the blend's boxes.
         """
         if not images.is_floating_point():

@@ -48,14 +48,14 @@ def guests(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np
 
 def same_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """Uniform among the other rows of the same class (largest target); waits for a GPU."""
-    classes = _classes(targets)
-    return _uniform(classes[:num_rows, None] == classes, rng)
+    labels = classes(targets)
+    return _uniform(labels[:num_rows, None] == labels, rng)
 
 
 def other_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """Uniform among the rows of the other classes (largest target); waits for a GPU."""
-    classes = _classes(targets)
-    return _uniform(classes[:num_rows, None] != classes, rng)
+    labels = classes(targets)
+    return _uniform(labels[:num_rows, None] != labels, rng)
 
 
 def nearest(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
@@ -109,7 +109,14 @@ def partner_columns(
     return columns[:, :count]
 
 
-def _classes(targets: Tensor) -> np.ndarray:
+def classes(targets: Tensor) -> np.ndarray:
+    """int64 (R,) the class with the largest target of each row.
+
+    Raises ValueError for targets that are not (R, C), such as segmentation masks.
+    """
+    if targets.ndim != 2:
+        shape = tuple(targets.shape)
+        raise ValueError(f"rows need a class each, got targets of shape {shape}; use permutation")
     return targets.argmax(1).cpu().numpy()
 
 

@@ -2,5 +2,6 @@
 
 from mixlab.models.classifier import ImageClassifier
 from mixlab.models.optimizers import TimmOptimizer, TimmScheduler
+from mixlab.models.segmenter import ImageSegmenter
 
-__all__ = ["ImageClassifier", "TimmOptimizer", "TimmScheduler"]
+__all__ = ["ImageClassifier", "ImageSegmenter", "TimmOptimizer", "TimmScheduler"]

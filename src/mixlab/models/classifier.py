@@ -90,8 +90,12 @@ class ImageClassifier(pl.LightningModule):
         images, targets = batch
         logits, targets = widened(self(images), targets)
         loss = self.loss(logits, targets, smoothing)
-        self.tallies[stage].add(loss, logits, targets)
+        self.count(stage, loss, logits, targets)
         return loss
+
+    def count(self, stage: str, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Keep what the stage's figures are made of."""
+        self.tallies[stage].add(loss, logits, targets)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.is_last_batch:

@@ -13,8 +13,8 @@ def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Te
     """Mean over the batch of -sum(target * log_softmax(logits)).
 
     Args:
-        logits: (B, C).
-        targets: (B, C) shares of the classes, or (B,) int64 classes.
+        logits: (B, C), or (B, C, H, W) of the pixels of a segmentation.
+        targets: shares of the classes, shaped as the logits; or int64 classes, (B,) or (B, H, W).
         smoothing: in [0, 1), the share of each label that is spread over all classes.
     """
     return F.cross_entropy(logits, targets, label_smoothing=smoothing)
@@ -26,7 +26,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0
     Arguments as for `cross_entropy`.
     """
     if not targets.is_floating_point():
-        targets = F.one_hot(targets, logits.shape[1]).to(logits.dtype)
+        targets = F.one_hot(targets, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
     if smoothing:
         targets = targets * (1 - smoothing) + smoothing / logits.shape[1]
     return F.binary_cross_entropy_with_logits(logits, targets)

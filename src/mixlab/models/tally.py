@@ -18,20 +18,25 @@ class Tally:
 
     rows: int = 0
     loss: Tensor | float = 0.0  # summed over the rows
-    correct: Tensor | int = 0
+    correct: Tensor | float = 0
     waiting: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list, repr=False)
 
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Count a batch: its mean loss, logits (B, C), and targets (B,) or (B, C)."""
+        """Count a batch: its mean loss, logits (B, C, ...), and targets (B, ...) or (B, C, ...).
+
+        The dots are the pixels of a segmentation, which are too many to wait.
+        """
         self.waiting.append((loss.detach(), logits.detach(), targets))
-        if len(self.waiting) == TOGETHER:
+        if len(self.waiting) == TOGETHER or logits.ndim > 2:
             self.settle()
 
     def settle(self) -> None:
         """Count the batches that wait."""
         for loss, logits, targets in self.waiting:
-            classes = targets.argmax(1) if targets.ndim == 2 else targets
-            self.correct = self.correct + (logits.argmax(1) == classes).sum()
+            classes = targets.argmax(1) if targets.ndim == logits.ndim else targets
+            right = logits.argmax(1) == classes
+            right = right if right.ndim == 1 else right.float().flatten(1).mean(1)
+            self.correct = self.correct + right.sum()
             self.loss = self.loss + loss * len(logits)
             self.rows += len(logits)
         self.waiting = []
@@ -39,7 +44,7 @@ class Tally:
     def means(self, total: Callable[[Tensor], Tensor], device: torch.device) -> dict[str, Tensor]:
         """`loss` and `accuracy` over all ranks, `total` being the sum over them.
 
-        Accuracy is the share of rows whose largest logit is at the largest target.
+        Accuracy is the share of rows (of pixels) whose largest logit is at the largest target.
         """
         loss, correct, rows = total(self.sums().float().to(device))
         return {"loss": loss / rows, "accuracy": correct / rows}
@@ -53,4 +58,4 @@ class Tally:
     @classmethod
     def of(cls, sums: Tensor) -> "Tally":
         loss, correct, rows = sums.tolist()
-        return cls(int(rows), loss, int(correct))
+        return cls(int(rows), loss, correct)

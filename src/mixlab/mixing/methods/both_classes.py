@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import Method
+from mixlab.mixing.partners import classes
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class BothClasses:
     ) -> Blend:
         """See `Method`; waits for a GPU, for it looks at the targets."""
         blend = self.method(images, targets, rng, partners)
-        classes = targets.argmax(1).cpu()[blend.source]
+        label = torch.from_numpy(classes(targets))[blend.source]
         own = blend.share[:, :1].expand(blend.num_rows, 1)
-        twice = torch.where(classes[:, :1] == classes[:, 1:], 0, own)
+        twice = torch.where(label[:, :1] == label[:, 1:], 0, own)
         return Blend(blend.source, blend.mask, torch.cat([own, twice], dim=1), blend.warp)

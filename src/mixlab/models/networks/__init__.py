@@ -2,6 +2,7 @@
 
 from mixlab.models.networks.cnn import CNN, CNN6
 from mixlab.models.networks.resnet import ResNet
+from mixlab.models.networks.segmentation import Segmentation
 from mixlab.models.networks.timm import Timm
 
-__all__ = ["CNN", "CNN6", "ResNet", "Timm"]
+__all__ = ["CNN", "CNN6", "ResNet", "Segmentation", "Timm"]
