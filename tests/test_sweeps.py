@@ -113,8 +113,11 @@ def long_sweep(lab: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_what_runs(lab: Path, long_sweep: subprocess.Popen[str]) -> None:
-    long_sweep.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_save_what_runs(
+    lab: Path, long_sweep: subprocess.Popen[str], signum: int
+) -> None:
+    long_sweep.send_signal(signum)
     said, _ = long_sweep.communicate(timeout=60)
     assert long_sweep.returncode == 130
     assert "stopping: each job saves a checkpoint" in said

@@ -8,11 +8,13 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
+from types import FrameType
 from typing import Any
 
 from mixlab.runs.job import Ticket, work
@@ -32,13 +34,13 @@ def run_all(
         slots: Environments of which each running job has one to itself (a GPU, say).
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C, when all jobs have ended: the first asks them to save and
-            stop, the second ends them at once.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, when all jobs have ended: the first asks them to
+            save and stop, the second ends them at once.
     """
     waiting = list(reversed(list(tickets)))
     running: dict[int, tuple[ForkServerProcess, Ticket, dict[str, str]]] = {}
     free = list(reversed(slots))
-    with fork_server() as context:
+    with terminated_like_ctrl_c(), fork_server() as context:
         try:
             while waiting or running:
                 while waiting and free:
@@ -87,6 +89,23 @@ def stop(processes: list[ForkServerProcess]) -> None:
     for process in processes:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid or 0, signal.SIGKILL)
+
+
+@contextmanager
+def terminated_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM, which a scheduler sends at the end of its patience, interrupts as Ctrl-C does."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
