@@ -1,6 +1,7 @@
 """The data of one experiment: loaders, and what happens to a batch on its way to the model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -10,8 +11,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mixlab.data.arrays import ArrayDataset
-from mixlab.data.augmentation import FlipCrop
-from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
+from mixlab.data.augmentation import Augmentation
+from mixlab.data.augmentation.augmentation import check_kinds
+from mixlab.data.items import ItemDataset
+from mixlab.data.loader import EvalLoader, Fetch, TrainLoader, with_guests
 from mixlab.data.normalize import Normalize
 from mixlab.data.parts import Part, Parts
 from mixlab.data.plan import EvalPlan, TrainPlan, check_positive
@@ -25,6 +28,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     Data sets that lie in memory (`ArrayDataset`: `Digits`, `Npz`, ...) are served from there; any
     other map-style data set of (image, label) pairs is read row by row, by `num_workers` processes.
+    So are training images that a library's transform has to change one by one.
 
     Args:
         train: the data set to train on.
@@ -41,10 +45,10 @@ class ImageDataModule(pl.LightningDataModule):
         shuffle: whether the order changes from epoch to epoch.
         image_size: side in pixels to which all images are resized; None leaves them.
         normalize: `{mean: [...], std: [...]}`, one for each channel, of images in [0, 1].
-        num_workers: processes that read a data set which is not in memory.
+        num_workers: processes that read and change images one by one.
         class_names: names of the classes, where the data do not bring them.
-        label_preserving: of `flip` and `crop`, those that cannot change a label here.
-        augmentation: what a training batch goes through before it is mixed.
+        label_preserving: which kinds of augmentation (`KINDS`) cannot change a label here.
+        augmentation: what a training image goes through before it is mixed.
         guests: of what the training loader brings as many rows again, as partners for the batch:
             `second_pass`, `dataset` (see `TrainPlan`), or None.
     """
@@ -68,7 +72,7 @@ class ImageDataModule(pl.LightningDataModule):
         num_workers: int = 0,
         class_names: Sequence[str] | None = None,
         label_preserving: Sequence[str] = (),
-        augmentation: FlipCrop | None = None,
+        augmentation: Augmentation | None = None,
         guests: str | None = None,
     ) -> None:
         super().__init__()
@@ -88,7 +92,10 @@ class ImageDataModule(pl.LightningDataModule):
             val_split=val_split,
         )
         self.spec: ImageSpec = self.parts.spec
+        check_kinds(label_preserving)
         self.augmentation = augmentation and augmentation.allowed(label_preserving, name)
+        if augmentation:
+            augmentation.check_spec(self.spec, name)
         self.normalize = Normalize.of(normalize, self.spec.channels)
 
     @cached_property
@@ -120,8 +127,12 @@ class ImageDataModule(pl.LightningDataModule):
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
     def train_dataloader(self) -> TrainLoader:
+        return TrainLoader(self.train_plan(), self.fetch(self.augmented_part()))
+
+    def train_plan(self) -> TrainPlan:
+        """Which rows stand in which training batch."""
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # pyright: ignore
-        plan = TrainPlan(
+        return TrainPlan(
             self.parts.train.rows,
             self.batch_size,
             seed=self.seed,
@@ -129,7 +140,31 @@ class ImageDataModule(pl.LightningDataModule):
             guests=self.guests,
             **self.place,
         )
-        return TrainLoader(plan, self.fetch(self.parts.train))
+
+    def augmented_part(self) -> Part:
+        """The training part, read image by image where the augmentation takes them so."""
+        part = self.parts.train
+        if self.augmentation is None or not self.augmentation.per_image:
+            return part
+        items = ItemDataset(part.data) if isinstance(part.data, ArrayDataset) else part.data
+        return replace(part, data=replace(items, augmentation=self.augmentation))
+
+    def before_and_after(self, epoch: int = 0, batch: int = 0) -> tuple[Batch, Batch]:
+        """A training batch as it was read, and augmented: the same rows, neither in float yet.
+
+        Read in this process. Raises ValueError if the epoch has no such batch.
+        """
+        plan = self.train_plan()
+        key = next(plan.batches(epoch, batch), None)
+        if key is None:
+            raise ValueError(f"batch={batch} is beyond the epoch's {len(plan)} batches")
+        parts = (self.parts.train, self.augmented_part())
+        before, after = (next(iter(part.data.batches([key]))) for part in parts)
+        if self.guests:
+            before, after = with_guests(before), with_guests(after)
+        assert after.address is not None
+        self.augment(after, after.address)
+        return before, after
 
     def val_dataloader(self) -> EvalLoader | list[EvalLoader]:
         return self.eval_loader(self.parts.val)
@@ -197,15 +232,21 @@ class ImageDataModule(pl.LightningDataModule):
 
     def prepared(self, batch: Batch, address: Address) -> Batch:
         """A training batch and its guests, augmented, in float, with one-hot targets."""
-        rng = self.augmentation and stream(address, Purpose.AUGMENT)
+        self.augment(batch, address)
         for rows in (batch, batch.guests):
             if rows is not None:
-                images = rows.images
-                if self.augmentation and rng:
-                    images = self.augmentation(images, rng)
-                rows.images = self.floated(images)
+                rows.images = self.floated(rows.images)
                 rows.targets = one_hot(rows.targets, self.spec.num_classes)
         return batch
+
+    def augment(self, batch: Batch, address: Address) -> None:
+        """Augment a batch and its guests at once, unless that was done as they were read."""
+        if self.augmentation is None or self.augmentation.per_image:
+            return
+        rng = stream(address, Purpose.AUGMENT)
+        for rows in (batch, batch.guests):
+            if rows is not None:
+                rows.images = self.augmentation(rows.images, rng)
 
     def floated(self, images: Tensor) -> Tensor:
         """float32 (B, C, H, W): uint8 divided by 255, then normalised if so configured."""

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from mixlab.data.arrays import resize
+from mixlab.data.augmentation import Augmentation
 from mixlab.data.generators import private_generators, set_generators
 from mixlab.data.plan import Key
-from mixlab.mixing import Address, Batch, Purpose, torch_seed
+from mixlab.mixing import Address, Batch, Purpose, stream, torch_seed
 
 FINGERPRINT_IMAGES = 64  # looked at, evenly spaced: reading all would take as long as an epoch
 EVALUATION = Address(0, 0, 0, 0)  # what is drawn there is the same in every run
@@ -37,11 +38,13 @@ class ItemDataset:
             or an array with channels last; uint8, or float in [0, 1]) and its class, a number.
         image_size: side in pixels to resize to; None leaves the images, which must be of one size.
         num_classes: labels must be below it; None where it is not known yet.
+        augmentation: what each image goes through, after it was resized; None for evaluation.
     """
 
     dataset: Any
     image_size: int | None = None
     num_classes: int | None = None
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         if not hasattr(self.dataset, "__getitem__") or not hasattr(self.dataset, "__len__"):
@@ -95,7 +98,8 @@ class ItemDataset:
 
     def item(self, row: int, address: Address) -> tuple[Tensor, int]:
         """One image (C, H, W) and its label; sets the global generators."""
-        set_generators(torch_seed(address._replace(rank=0, batch=row), Purpose.TRANSFORM))
+        place = address._replace(rank=0, batch=row)
+        set_generators(torch_seed(place, Purpose.TRANSFORM))
         pair = self.dataset[row]
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise BadItem(
@@ -103,7 +107,18 @@ class ItemDataset:
                 "image and its label"
             )
         image, label = pair
-        return self.to_tensor(image), self.to_label(label, row)
+        return self.augmented(self.to_tensor(image), place), self.to_label(label, row)
+
+    def augmented(self, image: Tensor, place: Address) -> Tensor:
+        """The image (C, H, W) as it is trained on at `place`, whose `batch` is the row."""
+        if self.augmentation is None:
+            return image
+        if image.dtype != torch.uint8:
+            raise BadItem(
+                f"images of {self.source} are {image.dtype}, but {type(self.augmentation).__name__}"
+                " needs uint8; let the data set give PIL images or uint8 tensors"
+            )
+        return self.augmentation(image[None], stream(place, Purpose.TRANSFORM))[0]
 
     def __getitem__(self, key: Key) -> Batch:
         """The batch that a key names."""

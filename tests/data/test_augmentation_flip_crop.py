@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mixlab.data import FlipCrop
-from mixlab.data.augmentation import crop, flip_rows
+from mixlab.data.augmentation.flip_crop import crop, flip_rows
 
 
 def one_by_one(images, mirrored, top, left, padding):
@@ -63,9 +63,9 @@ def test_auto_does_what_the_data_allow():
 
 
 def test_what_may_change_a_label_is_refused_unless_forced():
-    with pytest.raises(ValueError, match="a flip can change the label of an image of digits"):
+    with pytest.raises(ValueError, match="flip, which may change the label .* of digits"):
         FlipCrop(True, 0).allowed(["crop"], "digits")
-    with pytest.raises(ValueError, match="a crop can change .*augmentation.force=true"):
+    with pytest.raises(ValueError, match="crop, which may change .*augmentation.force=true"):
         FlipCrop(False, 1).allowed(["flip"], "digits")
     assert FlipCrop(True, 4, force=True).allowed([], "digits") == FlipCrop(True, 4, force=True)
 

@@ -2,64 +2,57 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixlab.data.augmentation import checks
+from mixlab.data.augmentation.augmentation import Augmentation
+
 AUTO = "auto"
 AUTO_PADDING = 4  # pixels, as CIFAR-10 is usually cropped
+MAX_PADDING = 4096
 
 
 @dataclass(frozen=True)
-class FlipCrop:
+class FlipCrop(Augmentation):
     """Mirror each image left to right with chance 1/2, and move it by up to `crop_padding` pixels.
 
     Attributes:
         flip: whether to mirror; `auto` mirrors where that keeps the label.
         crop_padding: pixels >= 0 of black border from which a window of the original size is cut;
             `auto` is 4 where cropping keeps the label, else 0.
-        force: do as asked even where the data say that a label does not survive it.
     """
 
     flip: bool | str = True
     crop_padding: int | str = AUTO_PADDING
-    force: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.flip not in (True, False, AUTO):
             raise ValueError(f"augmentation.flip must be true, false or auto, got {self.flip!r}")
-        pixels = self.crop_padding
-        if pixels != AUTO and (isinstance(pixels, bool) or not isinstance(pixels, int)):
-            raise ValueError(f"augmentation.crop_padding must be pixels or auto, got {pixels!r}")
-        if isinstance(pixels, int) and pixels < 0:
-            raise ValueError(f"augmentation.crop_padding must be >= 0 pixels, got {pixels}")
+        if self.crop_padding != AUTO:
+            checks.whole("crop_padding", self.crop_padding, 0, MAX_PADDING)
 
-    def allowed(self, label_preserving: Collection[str], name: str) -> "FlipCrop":
-        """The same with `auto` settled by what keeps the labels of a data set.
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What it does for certain; `auto` asks for nothing."""
+        flip, crop = self.flip not in (False, AUTO), self.crop_padding not in (0, AUTO)
+        return ("flip",) * flip + ("crop",) * crop
 
-        Args:
-            label_preserving: which of `flip` and `crop` do.
-            name: of the data set, for the error.
-
-        Raises:
-            ValueError: if something else is asked for without `force`.
-        """
-        flip = "flip" in label_preserving if self.flip == AUTO else bool(self.flip)
+    def allowed(self, label_preserving: Collection[str], name: str) -> Self:
+        """The same with `auto` settled by what keeps the labels of a data set."""
+        flip = "flip" in label_preserving if self.flip == AUTO else self.flip
         pixels = AUTO_PADDING * ("crop" in label_preserving)
-        pixels = pixels if self.crop_padding == AUTO else int(self.crop_padding)
-        for kind, wanted in (("flip", flip), ("crop", pixels > 0)):
-            if wanted and kind not in label_preserving and not self.force:
-                raise ValueError(
-                    f"a {kind} can change the label of an image of {name}; choose "
-                    "augmentation=standard, which does only what the data allow, or insist with "
-                    "augmentation.force=true"
-                )
-        return replace(self, flip=flip, crop_padding=pixels)
+        pixels = pixels if self.crop_padding == AUTO else self.crop_padding
+        settled = replace(self, flip=flip, crop_padding=pixels)
+        return super(FlipCrop, settled).allowed(label_preserving, name)
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
-        """Change (B, C, H, W) images of any dtype, black being 0; `images` is left as it is."""
+        """See `Augmentation`; any dtype will do, black being 0."""
         count = len(images)
         mirrored = rng.random(count) < 0.5 if self.flip else np.zeros(count, bool)
         if not self.crop_padding:

@@ -1,0 +1,120 @@
+"""What all augmentations have in common: whom they may serve, and how often they act."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab.data.augmentation import checks
+from mixlab.data.spec import ImageSpec
+
+# What a data set's `label_preserving` may list: mirrored left to right; moved or cut at the border;
+# turned or sheared by any angle; other colours, brightness or contrast; blurred; noise added; a
+# part hidden.
+KINDS = ("flip", "crop", "rotate", "colour", "blur", "noise", "erase")
+
+
+@dataclass(frozen=True)
+class Augmentation(ABC):
+    """Changes images and leaves their labels. A pure function of the images and of `rng`.
+
+    Attributes:
+        force: act even where the data say that a label does not survive it.
+    """
+
+    force: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checks.flag("force", self.force)
+
+    @property
+    @abstractmethod
+    def kinds(self) -> tuple[str, ...]:
+        """Those of `KINDS` that must keep the labels of the data."""
+
+    @property
+    def per_image(self) -> bool:
+        """Whether it takes images one by one, so that workers had better do it as they read them;
+        otherwise whole batches at once, on the device they lie on."""
+        return False
+
+    def allowed(self, label_preserving: Collection[str], name: str) -> Self:
+        """The augmentation as it serves a data set.
+
+        Args:
+            label_preserving: which of `KINDS` keep its labels.
+            name: of the data set, for the error.
+
+        Raises:
+            ValueError: if it needs another kind, without `force`.
+        """
+        for kind in () if self.force else self.kinds:
+            if kind not in label_preserving:
+                raise ValueError(
+                    f"{type(self).__name__} needs the kind {kind}, which may change the label of "
+                    f"an image of {name}: data.label_preserving does not list it; choose another, "
+                    "as augmentation=standard, or insist with augmentation.force=true"
+                )
+        return self
+
+    def check_spec(self, spec: ImageSpec, name: str) -> None:  # noqa: B027  # most serve any
+        """Raise ValueError if images of this shape, those of `name`, cannot be served."""
+
+    @abstractmethod
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """Changed copies of (B, C, H, W) images, uint8 or float in [0, 1]; dtype and shape stay.
+
+        One by one where `per_image` (then uint8 only); `images` is left as it is.
+        """
+
+
+@dataclass(frozen=True)
+class Occasional(Augmentation):
+    """Changes each image with a chance of its own.
+
+    Attributes:
+        probability: in [0, 1], that an image is changed.
+    """
+
+    probability: float = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.number("probability", self.probability, 0, 1)
+
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """See `Augmentation`."""
+        chosen = rng.random(len(images)) < self.probability
+        if chosen.all():
+            return self.changed(images, rng)
+        rows = torch.from_numpy(np.flatnonzero(chosen)).to(images.device)
+        if len(rows) == 0:
+            return images
+        return images.index_copy(0, rows, self.changed(images.index_select(0, rows), rng))
+
+    @abstractmethod
+    def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """All of one or more images, changed."""
+
+
+def check_kinds(label_preserving: Collection[str]) -> None:
+    """Raise ValueError if a data set lists what is no kind."""
+    for kind in label_preserving:
+        if kind not in KINDS:
+            raise ValueError(
+                f"data.label_preserving may list {', '.join(KINDS)}, but it has {kind!r}"
+            )
+
+
+def white(images: Tensor) -> int:
+    """The value of a white pixel: 255 in uint8, 1 in float."""
+    return 255 if images.dtype == torch.uint8 else 1
+
+
+def grey(images: Tensor) -> float:
+    """The value of a pixel half as bright."""
+    return 128 if images.dtype == torch.uint8 else 0.5

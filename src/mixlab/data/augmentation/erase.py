@@ -1,0 +1,105 @@
+"""Cutout and random erasing: a box of each image is hidden under black, grey or noise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab.data.augmentation import checks
+from mixlab.data.augmentation.augmentation import Occasional, grey, white
+from mixlab.data.augmentation.noise import as_pixels, normal_like
+from mixlab.mixing.masks import Boxes, clipped_boxes
+
+FILLS = ("black", "grey", "noise")
+ATTEMPTS = 10  # at a box that fits, as in torchvision
+
+
+@dataclass(frozen=True)
+class Erasing(Occasional):
+    """Hides part of each image.
+
+    Attributes:
+        fill: `black`, `grey` (half of white), or `noise`: normal around grey, with a standard
+            deviation of a quarter of white, for each pixel of each channel.
+    """
+
+    fill: str = "black"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.word("fill", self.fill, FILLS)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("erase",)
+
+    def filled(self, images: Tensor, hidden: Tensor, rng: np.random.Generator) -> Tensor:
+        """A copy in which the pixels of bool (B, 1, H, W) `hidden` are filled."""
+        if self.fill == "black":
+            return images.masked_fill(hidden, 0)
+        if self.fill == "grey":
+            return images.masked_fill(hidden, grey(images))
+        noise = normal_like(images, rng).mul_(white(images) / 4).add_(grey(images))
+        return torch.where(hidden, as_pixels(noise, images), images)
+
+
+@dataclass(frozen=True)
+class Cutout(Erasing):
+    """A square around a uniform pixel, clipped at the border (arXiv:1708.04552).
+
+    Attributes:
+        side_fraction: in [0, 1], side of the square as a fraction of the image's shorter side,
+            rounded down to an even number of pixels; the paper's 16 of CIFAR-10's 32 are 0.5.
+    """
+
+    side_fraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.number("side_fraction", self.side_fraction, 0, 1)
+
+    def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        height, width = images.shape[-2:]
+        side = np.full((1, 1), self.side_fraction * min(height, width))
+        edges = clipped_boxes(side, len(images), np.array([height, width]), rng)
+        return self.filled(images, inside(edges, images), rng)
+
+
+@dataclass(frozen=True)
+class RandomErasing(Erasing):
+    """A rectangle of random size, shape and place, wholly inside (arXiv:1708.04896, algorithm 1).
+
+    Attributes:
+        area: [lowest, highest] in [0, 1], as a fraction of the image; drawn uniformly.
+        aspect: [lowest, highest] in [0.01, 100], height / width; drawn uniformly in its logarithm.
+    """
+
+    area: Sequence[float] = (0.02, 0.33)
+    aspect: Sequence[float] = (0.3, 3.3)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.span("area", self.area, 0, 1)
+        checks.span("aspect", self.aspect, 0.01, 100)
+
+    def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        edges = self.edges(len(images), np.array(images.shape[-2:]), rng)
+        return self.filled(images, inside(torch.from_numpy(edges), images), rng)
+
+    def edges(self, count: int, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """int64 (count, 4): top, bottom, left, right; empty where no attempt fits into `size`."""
+        area = rng.uniform(*self.area, size=(ATTEMPTS, count)) * size.prod()
+        aspect = np.exp(rng.uniform(*np.log(self.aspect), size=(ATTEMPTS, count)))
+        sides = np.rint(np.sqrt([area * aspect, area / aspect])).astype(np.int64)
+        fits = (sides < size[:, None, None]).all(axis=0)
+        sides = sides[:, fits.argmax(axis=0), np.arange(count)] * fits.any(axis=0)
+        start = (rng.random((2, count)) * (size[:, None] - sides + 1)).astype(np.int64)
+        return np.stack([start, start + sides], axis=1).reshape(4, count).T.copy()
+
+
+def inside(edges: Tensor, images: Tensor) -> Tensor:
+    """bool (B, 1, H, W): the pixels within boxes (B, 4) of top, bottom, left and right."""
+    height, width = images.shape[-2:]
+    return Boxes(edges, torch.ones(1, 1), height, width).paint(images.device) == 0

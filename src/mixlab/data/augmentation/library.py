@@ -1,0 +1,76 @@
+"""Transforms of libraries, which take one image and draw from the global generators."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mixlab.data.augmentation.augmentation import Occasional
+from mixlab.data.generators import set_generators
+from mixlab.data.spec import ImageSpec
+
+FILLS = {"black": 0, "grey": 128}  # what comes into view at the border, in uint8
+
+
+@dataclass(frozen=True)
+class Library(Occasional):
+    """A library's transform, made once, of uint8 tensors (C, H, W) of 1 or 3 channels.
+
+    Before each image the global generators are set from `rng`; they are not set back, which is for
+    whoever calls it for thousands of images in a row.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check()
+        _ = self.transform  # made here, not once in each worker
+
+    @property
+    def per_image(self) -> bool:
+        return True
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ValueError for a knob out of range."""
+
+    @cached_property
+    @abstractmethod
+    def transform(self) -> Callable[[Any], Any]:
+        """The library's transform."""
+
+    def check_spec(self, spec: ImageSpec, name: str) -> None:
+        if spec.channels not in (1, 3):
+            raise ValueError(
+                f"{type(self).__name__} needs images of 1 or 3 channels, those of {name} have "
+                f"{spec.channels}; choose an augmentation that takes any, such as cutout"
+            )
+
+    def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        rows = []
+        for image in images:
+            set_generators(int(rng.integers(2**63)))
+            rows.append(self.one(image))
+        return torch.stack(rows)
+
+    def one(self, image: Tensor) -> Tensor:
+        """One image, changed."""
+        return self.transform(image)
+
+
+@dataclass(frozen=True)
+class PilLibrary(Library):
+    """A transform of PIL images: the only ones timm takes, and turned several times faster.
+
+    Grey images go through it as three equal channels, since some transforms need them.
+    """
+
+    def one(self, image: Tensor) -> Tensor:
+        colour = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+        changed = np.array(self.transform(Image.fromarray(colour)))
+        return torch.from_numpy(changed).permute(2, 0, 1)[: len(image)].contiguous()

@@ -1,0 +1,60 @@
+"""OneOf: one of several augmentations, chosen for each image."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab.data.augmentation import checks
+from mixlab.data.augmentation.augmentation import Augmentation
+from mixlab.data.spec import ImageSpec
+
+
+@dataclass(frozen=True)
+class OneOf(Augmentation):
+    """Chooses among augmentations; itself one. It goes image by image if one of them does.
+
+    Attributes:
+        augmentations: at least one; `force` here forces all of them.
+        weights: one number >= 0 for each, not all 0, not necessarily summing to one; None weighs
+            all the same.
+    """
+
+    augmentations: Sequence[Augmentation]
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.augmentations(self.augmentations)
+        checks.weights(self.weights, len(self.augmentations))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(kind for each in self.augmentations for kind in each.kinds))
+
+    @property
+    def per_image(self) -> bool:
+        return any(each.per_image for each in self.augmentations)
+
+    def allowed(self, label_preserving: Collection[str], name: str) -> Self:
+        """See `Augmentation`; each is asked for itself."""
+        each = [replace(one, force=one.force or self.force) for one in self.augmentations]
+        return replace(self, augmentations=[one.allowed(label_preserving, name) for one in each])
+
+    def check_spec(self, spec: ImageSpec, name: str) -> None:
+        for each in self.augmentations:
+            each.check_spec(spec, name)
+
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """See `Augmentation`."""
+        weights = np.array(self.weights or [1.0] * len(self.augmentations))
+        choice = rng.choice(len(weights), size=len(images), p=weights / weights.sum())
+        result = images.clone()
+        for number in np.unique(choice).tolist():
+            rows = torch.from_numpy(np.flatnonzero(choice == number)).to(images.device)
+            changed = self.augmentations[number](images.index_select(0, rows), rng)
+            result.index_copy_(0, rows, changed)
+        return result

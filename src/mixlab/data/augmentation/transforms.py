@@ -1,0 +1,109 @@
+"""Rotation, colour jitter and blur, by torchvision."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mixlab.data.augmentation import checks
+from mixlab.data.augmentation.library import FILLS, Library, PilLibrary
+from mixlab.data.spec import ImageSpec
+
+
+@dataclass(frozen=True)
+class Rotation(PilLibrary):
+    """Turns each image around its centre (bilinear), by an angle drawn uniformly.
+
+    Attributes:
+        degrees: in [0, 180], the most, either way.
+        fill: of the corners that come into view, `black` or `grey`.
+    """
+
+    degrees: float = 15.0
+    fill: str = "black"
+
+    def check(self) -> None:
+        checks.number("degrees", self.degrees, 0, 180)
+        checks.word("fill", self.fill, tuple(FILLS))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("rotate",)
+
+    @cached_property
+    def transform(self) -> Callable[[Any], Any]:
+        from torchvision.transforms import v2
+
+        bilinear = v2.InterpolationMode.BILINEAR
+        sides = (-self.degrees, self.degrees)
+        return v2.RandomRotation(sides, interpolation=bilinear, fill=FILLS[self.fill])
+
+
+@dataclass(frozen=True)
+class ColorJitter(Library):
+    """Brightness, contrast, saturation and hue, each by a factor of its own, in random order.
+
+    Grey images have neither saturation nor hue: there these two change nothing.
+
+    Attributes:
+        brightness, contrast, saturation: in [0, 1]; x is a factor from 1 - x to 1 + x.
+        hue: in [0, 0.5], the most that it is turned either way, in full turns.
+    """
+
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+
+    def check(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            checks.number(name, getattr(self, name), 0, 1)
+        checks.number("hue", self.hue, 0, 0.5)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("colour",)
+
+    @cached_property
+    def transform(self) -> Callable[[Any], Any]:
+        from torchvision.transforms import v2
+
+        return v2.ColorJitter(self.brightness, self.contrast, self.saturation, self.hue)
+
+
+@dataclass(frozen=True)
+class Blur(Library):
+    """Gaussian blur.
+
+    Attributes:
+        sigma: [lowest, highest] in [0.01, 100] pixels, standard deviation; drawn uniformly.
+        kernel_size: odd, from 3 to 99: pixels that the bell is cut off at, across.
+    """
+
+    sigma: Sequence[float] = (0.1, 2.0)
+    kernel_size: int = 5
+
+    def check(self) -> None:
+        checks.span("sigma", self.sigma, 0.01, 100)
+        checks.whole("kernel_size", self.kernel_size, 3, 99)
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"augmentation.kernel_size must be odd, got {self.kernel_size}")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("blur",)
+
+    def check_spec(self, spec: ImageSpec, name: str) -> None:
+        super().check_spec(spec, name)
+        shorter = min(spec.height, spec.width)
+        if self.kernel_size // 2 >= shorter:
+            raise ValueError(
+                f"augmentation.kernel_size must be below {2 * shorter} for images of {name}, whose "
+                f"shorter side has {shorter} pixels, got {self.kernel_size}"
+            )
+
+    @cached_property
+    def transform(self) -> Callable[[Any], Any]:
+        from torchvision.transforms import v2
+
+        return v2.GaussianBlur(self.kernel_size, tuple(self.sigma))
