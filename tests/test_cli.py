@@ -13,7 +13,10 @@ from small import SMALL, write_npz
 
 QUICK = (*SMALL, "logger=csv", "trainer.max_epochs=1", "trainer.limit_train_batches=1")
 
+PACKAGE, ONE_OF = "mixlab.data.augmentation", "augmentation=one_of augmentation.augmentations"
 KEYS = {
+    "augmentation=noise augmentation.sdt=1": "did you mean augmentation.std?",
+    "augmentation=randaument": "did you mean randaugment?",
     "mixing.probabilty=0.5": "did you mean mixing.probability?",
     "+mixing.probabilty=0.5": "did you mean mixing.probability?",
     "++mixing.probabilty=0.5": "did you mean mixing.probability?",
@@ -52,6 +55,11 @@ VALUES = {
     "model.loss=hinge": "model.loss must be one of cross_entropy",
     "model=timm model.name=resnet19": "did you mean resnet18",
     "model.name=resnet18": "for a model of timm's use model=timm model.name=resnet18",
+    "augmentation=noise augmentation.std=[0.2,0.1]": "std must be [lowest, highest], both",
+    "augmentation=randaugment augmentation.pool=[Equalise]": "did you mean Equalize?",
+    f"{ONE_OF}=[{{_target_:{PACKAGE}.Noise,sdt:1}}]": "unexpected keyword argument 'sdt'",
+    f"{ONE_OF}=[{{_target_:{PACKAGE}.Noise,std:1}}]": "augmentation.std must be [lowest, highest]",
+    f"{ONE_OF}=[{{_target_:os.system}}]": "add allow=[os]",
     "logger=wandb logger.wandb.mode=never": "auto, online, offline, disabled, got 'never'",
 }
 DATA = {
@@ -63,6 +71,10 @@ DATA = {
     "data.batch_size=3 trainer=ddp_sim": "use 4 or more",
     "data.image_size=8": "CNN needs images of at least 16 x 16 pixels, got 8 x 8",
     "augmentation=flip_crop": "augmentation.force=true",
+    "augmentation=rotation": "Rotation needs the kind rotate, which may change the label",
+    "augmentation=grayscale": "Grayscale needs images of 3 channels, those of digits have 1",
+    "augmentation=blur augmentation.kernel_size=65": "kernel_size must be below 32 for images of",
+    "data.label_preserving=[color]": "data.label_preserving may list flip, crop, rotate, colour",
     "data=torch data.train._target_=mylab.Skin": "if you trust mylab, add allow=[mylab]",
     "data=torch data.train._target_=mylab.Skin allow=[mylab]": "mylab.Skin",
 }
