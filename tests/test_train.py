@@ -24,18 +24,21 @@ def watched(folder: Path, *overrides: str, seed: int = 0) -> Watch:
     return watch
 
 
+@pytest.mark.parametrize(
+    ("augmentation", "arms"), [("standard", ARMS[1:]), ("colour_jitter", ["mixup"])]
+)
 def test_arms_share_weights_order_and_augmentation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, augmentation: str, arms: list[str]
 ) -> None:
     unmixed: list[torch.Tensor] = []
     mix = MixingCallback.mix
     monkeypatch.setattr(
         MixingCallback, "mix", lambda self, batch: unmixed.append(batch.images) or mix(self, batch)
     )
-    none = watched(tmp_path, "mixing=none", "augmentation=standard")
-    for arm in ARMS[1:]:
+    none = watched(tmp_path, "mixing=none", f"augmentation={augmentation}")
+    for arm in arms:
         unmixed.clear()
-        other = watched(tmp_path, f"mixing={arm}", "augmentation=standard")
+        other = watched(tmp_path, f"mixing={arm}", f"augmentation={augmentation}")
         assert not list(differences(none.weights, other.weights))
         assert not list(differences([s.index for s in none.steps], [s.index for s in other.steps]))
         assert not list(differences([step.images for step in none.steps], unmixed))

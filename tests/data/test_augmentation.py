@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from mixlab.config import build
 from mixlab.data import ImageSpec
-from mixlab.data.augmentation import KINDS, Augmentation, FlipCrop, Grayscale, OneOf
+from mixlab.data.augmentation import KINDS, Augmentation, FlipCrop, Grayscale, OneOf, Sequence
 from mixlab.data.augmentation.augmentation import Occasional
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "augmentation"
@@ -169,6 +169,13 @@ def test_one_of_settles_what_is_automatic() -> None:
     assert not mixed.per_image and OneOf([ALL["noise"], ALL["rotation"]]).per_image
 
 
+def test_a_sequence_does_one_after_another() -> None:
+    images, rng = noise(), np.random.default_rng(1)
+    expected = ALL["cutout"](ALL["flip_crop"](images, rng), rng)
+    both = Sequence([ALL["flip_crop"], ALL["cutout"]])
+    assert torch.equal(both(images, np.random.default_rng(1)), expected)
+
+
 BAD = {
     "rotation": {"degrees": [-1, 181, "15", None], "fill": ["noise", 0]},
     "colour_jitter": {"brightness": [-0.1, 1.5], "contrast": ["x"], "saturation": [2], "hue": [1]},
@@ -191,6 +198,7 @@ BAD = {
     "one_of": {
         "augmentations": [[], None, [1]], "weights": [[1], [0, 0], [-1, 2], "ab", [1, None]],
     },
+    "sequence": {"augmentations": ["noise", {}]},
     "flip_crop": {"flip": ["yes", None], "crop_padding": [-1, 1.5, "4", None, True]},
 }  # fmt: skip
 

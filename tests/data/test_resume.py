@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Callback
 
 from mixlab.callbacks import MixingCallback, Seeding
 from mixlab.data import FlipCrop, ImageDataModule, ImageSpec
+from mixlab.data.augmentation import Blur
 from mixlab.mixing import Mixup
 from mixlab.models import ImageClassifier
 from mixlab.models.networks import CNN
@@ -20,6 +21,9 @@ BATCHES = 5  # an epoch
 
 
 def build_data(kind: str) -> ImageDataModule:
+    if kind == "image by image":
+        blur = {"augmentation": Blur(), "label_preserving": ["blur"]}
+        return module(60, batch_size=11, val_size=10, seed=3, **blur)
     if kind == "memory":
         crop = {"augmentation": FlipCrop(False, 2), "label_preserving": ["crop"]}
         return module(60, batch_size=11, val_size=10, seed=3, **crop)
@@ -80,7 +84,7 @@ def train(kind: str, *callbacks: Callback, resume: Path | None = None):
     return weights, metrics.epochs
 
 
-@pytest.mark.parametrize("kind", ["memory", "0", "2"])
+@pytest.mark.parametrize("kind", ["memory", "image by image", "0", "2"])
 def test_a_resumed_run_equals_one_that_never_stopped(kind, tmp_path):
     expected, epochs = train(kind)
     assert epochs.keys() == {0, 1, 2}

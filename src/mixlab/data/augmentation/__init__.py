@@ -6,8 +6,8 @@ from mixlab.data.augmentation.flip_crop import FlipCrop
 from mixlab.data.augmentation.grayscale import Grayscale
 from mixlab.data.augmentation.grid_mask import GridMask
 from mixlab.data.augmentation.noise import Noise
-from mixlab.data.augmentation.one_of import OneOf
 from mixlab.data.augmentation.policies import AugMix, AutoAugment, RandAugment, TrivialAugment
+from mixlab.data.augmentation.several import OneOf, Sequence
 from mixlab.data.augmentation.transforms import Blur, ColorJitter, Rotation
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "RandAugment",
     "RandomErasing",
     "Rotation",
+    "Sequence",
     "TrivialAugment",
 ]

@@ -1,7 +1,9 @@
-"""OneOf: one of several augmentations, chosen for each image."""
+"""OneOf and Sequence: several augmentations, one for each image, or all in turn."""
 
-from collections.abc import Collection, Sequence
+from collections import abc
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Self
 
 import numpy as np
@@ -14,22 +16,18 @@ from mixlab.data.spec import ImageSpec
 
 
 @dataclass(frozen=True)
-class OneOf(Augmentation):
-    """Chooses among augmentations; itself one. It goes image by image if one of them does.
+class Several(Augmentation):
+    """Made of augmentations; itself one. It goes image by image if one of them does.
 
     Attributes:
         augmentations: at least one; `force` here forces all of them.
-        weights: one number >= 0 for each, not all 0, not necessarily summing to one; None weighs
-            all the same.
     """
 
-    augmentations: Sequence[Augmentation]
-    weights: Sequence[float] | None = None
+    augmentations: abc.Sequence[Augmentation]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.augmentations(self.augmentations)
-        checks.weights(self.weights, len(self.augmentations))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -48,6 +46,22 @@ class OneOf(Augmentation):
         for each in self.augmentations:
             each.check_spec(spec, name)
 
+
+@dataclass(frozen=True)
+class OneOf(Several):
+    """Chooses one for each image.
+
+    Attributes:
+        weights: one number >= 0 for each, not all 0, not necessarily summing to one; None weighs
+            all the same.
+    """
+
+    weights: abc.Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.weights(self.weights, len(self.augmentations))
+
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """See `Augmentation`."""
         weights = np.array(self.weights or [1.0] * len(self.augmentations))
@@ -58,3 +72,12 @@ class OneOf(Augmentation):
             changed = self.augmentations[number](images.index_select(0, rows), rng)
             result.index_copy_(0, rows, changed)
         return result
+
+
+@dataclass(frozen=True)
+class Sequence(Several):
+    """Does all of them to each image, in order."""
+
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """See `Augmentation`."""
+        return reduce(lambda changed, each: each(changed, rng), self.augmentations, images)
