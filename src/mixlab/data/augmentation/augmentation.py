@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -101,9 +101,9 @@ class Occasional(Augmentation):
         """All of one or more images, changed."""
 
 
-def check_kinds(label_preserving: Collection[str]) -> None:
-    """Raise ValueError if a data set lists what is no kind."""
-    for kind in label_preserving:
+def check_kinds(label_preserving: Any) -> None:
+    """Raise ValueError unless it is a list of kinds."""
+    for kind in label_preserving if checks.is_list(label_preserving) else [label_preserving]:
         if kind not in KINDS:
             raise ValueError(
                 f"data.label_preserving may list {', '.join(KINDS)}, but it has {kind!r}"
