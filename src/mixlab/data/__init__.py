@@ -3,14 +3,18 @@
 from mixlab.data.arrays import ArrayDataset
 from mixlab.data.augmentation import FlipCrop
 from mixlab.data.datamodule import ImageDataModule
+from mixlab.data.folder import Folder
 from mixlab.data.sources import Digits, Downloaded, Npz
 from mixlab.data.spec import ImageSpec
+from mixlab.data.table import Csv
 
 __all__ = [
     "ArrayDataset",
+    "Csv",
     "Digits",
     "Downloaded",
     "FlipCrop",
+    "Folder",
     "ImageDataModule",
     "ImageSpec",
     "Npz",

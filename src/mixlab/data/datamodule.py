@@ -22,6 +22,16 @@ from mixlab.data.spec import ImageSpec
 from mixlab.data.workers import Workers
 from mixlab.mixing import Address, Batch, Purpose, stream
 
+SOURCE_KEYS = (
+    "channels",
+    "dataset",
+    "image_column",
+    "label_column",
+    "on_error",
+    "split_column",
+    "test_size",
+)
+
 
 class ImageDataModule(pl.LightningDataModule):
     """Images with one class each, from memory or through workers.
@@ -51,6 +61,8 @@ class ImageDataModule(pl.LightningDataModule):
         augmentation: what a training image goes through before it is mixed.
         guests: of what the training loader brings as many rows again, as partners for the batch:
             `second_pass`, `dataset` (see `TrainPlan`), or None.
+        of_sources: keys that stand beside these in a configuration, for its data sets to refer to
+            (`SOURCE_KEYS`); the module itself has no use for them.
     """
 
     def __init__(
@@ -74,8 +86,10 @@ class ImageDataModule(pl.LightningDataModule):
         label_preserving: Sequence[str] = (),
         augmentation: Augmentation | None = None,
         guests: str | None = None,
+        **of_sources: Any,
     ) -> None:
         super().__init__()
+        check_source_keys(of_sources)
         for key, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             check_positive(f"data.{key}", value)
         self.name, self.path, self.seed, self.shuffle = name, path, seed, shuffle
@@ -109,6 +123,7 @@ class ImageDataModule(pl.LightningDataModule):
             "sha256": self.fingerprint,
             **{f"{name}_rows": len(part) for name, part in self.parts.named().items()},
             "val_split": self.parts.note,
+            **self.parts.facts(),
         }
 
     @property
@@ -264,6 +279,12 @@ class ImageDataModule(pl.LightningDataModule):
             if isinstance(callback, MixingCallback):
                 batch = callback.mix(batch)
         return batch
+
+
+def check_source_keys(given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in SOURCE_KEYS:
+            raise TypeError(f"ImageDataModule got an unexpected argument {name!r}")
 
 
 def one_hot(targets: Tensor, num_classes: int) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from mixlab.data.arrays import ArrayDataset
+from mixlab.data.files import ImageFiles
 from mixlab.data.items import ItemDataset
 from mixlab.data.plan import check_positive
 from mixlab.data.spec import ImageSpec
@@ -75,6 +76,17 @@ class Parts:
     def named(self) -> dict[str, Part]:
         return {"train": self.train, "val": self.val, "test": self.test}
 
+    def facts(self) -> dict[str, Any]:
+        """What image files have to say for the record, `train_skipped` say; a data set once."""
+        found: dict[str, Any] = {}
+        told: list[Images] = []
+        for name, part in self.named().items():
+            files = part.data.dataset if isinstance(part.data, ItemDataset) else None
+            if isinstance(files, ImageFiles) and not any(part.data is each for each in told):
+                told.append(part.data)
+                found |= {f"{name}_{key}": value for key, value in files.record().items()}
+        return found
+
     def fingerprint(self) -> str:
         """SHA-256 of the data and of which rows are in which part."""
         digest = hashlib.sha256()
@@ -85,8 +97,8 @@ class Parts:
 
 
 def as_images(dataset: Any, image_size: int | None) -> Images | None:
-    """A data set as a source of batches; None where there is none, or an empty one in memory."""
-    if dataset is None:
+    """A data set as a source of batches; None where there is none, or an empty one of ours."""
+    if dataset is None or (isinstance(dataset, ImageFiles) and len(dataset) == 0):
         return None
     if image_size is not None:
         check_positive("data.image_size", image_size)

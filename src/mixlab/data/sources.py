@@ -11,10 +11,11 @@ from mixlab.data.npz import LAYOUT, read_npz
 from mixlab.data.split import hold_out
 
 DIGITS_TEST_FRACTION = 0.2
+SPLITS = ("train", "val", "test")
 
 
 def check_split(name: str) -> None:
-    if name not in ("train", "val", "test"):
+    if name not in SPLITS:
         raise ValueError(f"split must be train, val or test, got {name!r}")
 
 

@@ -7,7 +7,7 @@ from mixlab.mixing import Address, Purpose, stream
 RULES = ("stratified", "first", "last")
 
 
-def num_held_out(num_rows: int, size: float) -> int:
+def num_held_out(num_rows: int, size: float, key: str = "data.val_size") -> int:
     """`size` as a number of rows: a fraction in (0, 1), or a whole number of rows; 0 is none.
 
     Raises:
@@ -18,14 +18,19 @@ def num_held_out(num_rows: int, size: float) -> int:
         return min(max(1, round(size * num_rows)), num_rows - 1)
     if not number or not 0 <= size < num_rows or size % 1:
         raise ValueError(
-            f"data.val_size must be 0, a fraction in (0, 1) or a number of rows below {num_rows}, "
+            f"{key} must be 0, a fraction in (0, 1) or a number of rows below {num_rows}, "
             f"got {size!r}"
         )
     return int(size)
 
 
 def hold_out(
-    targets: np.ndarray | None, num_rows: int, size: float, *, rule: str = "stratified"
+    targets: np.ndarray | None,
+    num_rows: int,
+    size: float,
+    *,
+    rule: str = "stratified",
+    key: str = "data.val_size",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Deal rows out to training and held-out part.
 
@@ -35,13 +40,14 @@ def hold_out(
         size: of the held-out part, as `num_held_out` takes it.
         rule: `stratified` takes each class's share of it, at random but the same in every run;
             `first` and `last` take the rows at that end.
+        key: what `size` is called in the configuration, for the error.
 
     Returns:
         Two sorted int64 arrays of row numbers, which together hold every row once.
     """
     if rule not in RULES:
         raise ValueError(f"data.val_split must be one of {', '.join(RULES)}, got {rule!r}")
-    count = num_held_out(num_rows, size)
+    count = num_held_out(num_rows, size, key)
     rows = np.arange(num_rows)
     if rule == "stratified":
         groups = np.zeros(num_rows, np.int64) if targets is None else targets
