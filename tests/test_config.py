@@ -29,6 +29,9 @@ MIXING = sorted((config_dir() / "mixing").glob("*.yaml"))
 NEEDS = {
     "data=torch": "data.train._target_=torchvision.datasets.FakeData",
     "data=npz": "data.path=my.npz",
+    "data=folder": "data.path=photos",
+    "data=csv": "data.path=labels.csv",
+    "data=medmnist": "data.dataset=pathmnist",
 }
 
 

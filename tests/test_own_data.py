@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import OmegaConf
+from PIL import Image
 
 from mixlab.runs import run_folder
 from mixlab.runs.files import read_json
@@ -48,3 +49,26 @@ def test_a_data_set_of_ones_own(here: Path, command: Callable) -> None:
     *_, bias = checkpoint(cfg)["state_dict"].values()
     assert bias.shape == (3,), "a class for each name"
     assert said.out.count("\n") == 1, "a line for the run, and no more"
+
+
+def test_a_folder_of_ones_own(here: Path, command: Callable) -> None:
+    for number in range(30):
+        path = here / "photos" / ("mole", "wart")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20 + number, 24), (8 * number, 0, 0)).save(path)
+    path.write_text("no image")
+    words = (
+        "data=folder", "data.path=photos", "data.test_size=0.2", "data.image_size=16",
+        "data.num_workers=0", "data.batch_size=8", "trainer=cpu", "trainer.max_epochs=1",
+        "logger=csv", "threads=1",
+    )  # fmt: skip
+    said = command("train", *words)
+    assert said.status == 2 and "photos/wart/29.png is not a JPEG or PNG image" in said.sentence
+    assert not [*here.rglob("run.json")]
+    said = command("train", *words, "data.on_error=skip")
+    assert said.status == 0 and said.err == "", said.err
+    assert said.out.count("\n") == 2 and "1 of 24 images left out" in said.out
+    data = read_json(next(here.rglob("run.json")))["data"]
+    assert [data[f"{part}_rows"] for part in ("train", "val", "test")] == [21, 2, 6]
+    assert (data["train_skipped"], data["test_skipped"]) == (1, 0)
+    assert data["test_split"].startswith("stratified rows of the data")

@@ -3,6 +3,7 @@
 from mixlab.data.arrays import ArrayDataset
 from mixlab.data.augmentation import FlipCrop
 from mixlab.data.datamodule import ImageDataModule
+from mixlab.data.downloads import Flowers102, MedMnist
 from mixlab.data.folder import Folder
 from mixlab.data.sources import Digits, Downloaded, Npz
 from mixlab.data.spec import ImageSpec
@@ -14,8 +15,10 @@ __all__ = [
     "Digits",
     "Downloaded",
     "FlipCrop",
+    "Flowers102",
     "Folder",
     "ImageDataModule",
     "ImageSpec",
+    "MedMnist",
     "Npz",
 ]
