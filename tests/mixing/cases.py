@@ -7,7 +7,18 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from mixlab.mixing import Address, Blend, CutMix, Cutout, Method, Mixup, OneOf, Policy, Sequence
+from mixlab.mixing import (
+    Address,
+    Blend,
+    CutMix,
+    Cutout,
+    Method,
+    Mixup,
+    MixupMany,
+    OneOf,
+    Policy,
+    Sequence,
+)
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "mixing"
 
@@ -29,6 +40,7 @@ CONFIG_NAMES = [
 ]
 METHODS: dict[str, Method] = {name: built(method_node(name)) for name in CONFIG_NAMES} | {
     "mixup of the batch": Mixup(1.0, per_row=False),
+    "mixup of four, of the batch": MixupMany(1.0, sources=4, per_row=False),
     "cutmix of the batch": CutMix(1.0, per_row=False),
     "cutout of the batch": Cutout(0.5, per_row=False),
     "one of the batch": OneOf([Mixup(0.5), CutMix(1.0)], weights=[1, 2], per_row=False),
@@ -38,6 +50,7 @@ METHODS: dict[str, Method] = {name: built(method_node(name)) for name in CONFIG_
     "one of one and four sources": OneOf(
         [Cutout(0.5), CutMix(1.0), Sequence([CutMix(1.0), Mixup(0.2)])], weights=[1, 1, 2]
     ),
+    "mixup of three, then of two": Sequence([MixupMany(0.5), Mixup(0.2)]),
     "cutmix or cutout, then cutmix": Sequence([OneOf([CutMix(1.0), Cutout(0.5)]), CutMix(1.0)]),
 }
 

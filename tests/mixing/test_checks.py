@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mixlab.mixing import CutMix, Cutout, Mixup, OneOf, Policy, Sequence
+from mixlab.mixing import CutMix, Cutout, Mixup, MixupMany, OneOf, Policy, Sequence
 
 NAN, INFINITE = float("nan"), float("inf")
 NOT_POSITIVE = [0, -1, "0.2", None, True, NAN, INFINITE, [1.0], {"a": 1}]
@@ -17,6 +17,9 @@ PAIR = [Mixup(1.0), CutMix(1.0)]
 WRONG: list[tuple[Callable[..., Any], str, list[Any]]] = [
     (Mixup, "alpha", NOT_POSITIVE),
     (partial(Mixup, 1.0), "per_row", NOT_A_FLAG),
+    (MixupMany, "alpha", NOT_POSITIVE),
+    (partial(MixupMany, 1.0), "sources", [1, 0, -1, 2.0, "3", None, True, [3]]),
+    (partial(MixupMany, 1.0), "per_row", NOT_A_FLAG),
     (CutMix, "alpha", NOT_POSITIVE),
     (partial(CutMix, 1.0), "per_row", NOT_A_FLAG),
     (partial(CutMix, 1.0), "min_side", [-1, 2, "0", None, True, 1.0]),

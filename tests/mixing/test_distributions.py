@@ -6,20 +6,21 @@ import torch
 from scipy import stats
 from torchvision.transforms import v2
 
-from mixlab.mixing import Address, Boxes, CutMix, Cutout, Mixup, OneOf, Policy
+from mixlab.mixing import Address, Boxes, CutMix, Cutout, Method, Mixup, MixupMany, OneOf, Policy
 
 TARGETS = torch.eye(2)
 
 
-def _shares(method: Mixup, num_batches: int) -> np.ndarray:
+def _shares(method: Method, num_batches: int) -> np.ndarray:
     images = torch.zeros(64, 1)
     policy = Policy()
     blends = [
         policy.draw(method, images, TARGETS, Address(0, 0, 0, batch))
         for batch in range(num_batches)
     ]
-    own, partner = torch.cat([blend.share for blend in blends]).double().numpy().T
-    return np.where(own < 0.5, own, 1 - partner)  # float32 has no numbers between 1 - 6e-8 and 1
+    own, *others = torch.cat([blend.share for blend in blends]).double().numpy().T
+    # float32 has no numbers between 1 - 6e-8 and 1
+    return np.where(own < 0.5, own, 1 - sum(others))
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
@@ -28,6 +29,16 @@ def test_mixups_own_share_is_beta(alpha: float, per_row: bool) -> None:
     shares = _shares(Mixup(alpha, per_row), 300 if per_row else 3000)
     assert len(shares) == (300 * 64 if per_row else 3000)
     assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+@pytest.mark.parametrize("sources", [2, 3, 5])
+@pytest.mark.parametrize("per_row", [True, False])
+def test_the_own_share_of_many_is_beta(alpha: float, sources: int, per_row: bool) -> None:
+    shares = _shares(MixupMany(alpha, sources, per_row), 200 if per_row else 2000)
+    expected = stats.beta(alpha, (sources - 1) * alpha)
+    assert stats.kstest(shares, expected.cdf).pvalue > 0.01
+    assert abs(shares.mean() - 1 / sources) < 4 * expected.std() / np.sqrt(len(shares))
 
 
 def _boxes(method: CutMix | Cutout, height: int, width: int, num_boxes: int) -> np.ndarray:

@@ -168,6 +168,7 @@ def test_every_knob_acts(name: str, knob: str) -> None:
     changed: DictConfig = copy.deepcopy(node)
     value = OmegaConf.select(node, knob)
     other = not value if isinstance(value, bool) else 1 - value if value in (0, 1) else value / 4
+    other = value + 1 if isinstance(value, int) and value > 1 else other
     other = 4.0 if knob.endswith("alpha") else other
     OmegaConf.update(changed, knob, other)
     before, after = drawn(built(node), images), drawn(built(changed), images)

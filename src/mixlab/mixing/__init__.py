@@ -9,7 +9,7 @@ from mixlab.mixing.batch import Batch, Guests
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.combine import compose, select
 from mixlab.mixing.masks import Boxes
-from mixlab.mixing.methods import CutMix, Cutout, Method, Mixup, OneOf, Sequence
+from mixlab.mixing.methods import CutMix, Cutout, Method, Mixup, MixupMany, OneOf, Sequence
 from mixlab.mixing.policy import Policy
 from mixlab.mixing.stream import Address, Purpose, stream, torch_seed
 
@@ -23,6 +23,7 @@ __all__ = [
     "Guests",
     "Method",
     "Mixup",
+    "MixupMany",
     "OneOf",
     "Policy",
     "Purpose",

@@ -24,6 +24,12 @@ def flag(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be true or false, got {value!r}; write it without quotes")
 
 
+def whole(name: str, value: Any, least: int, remedy: str) -> None:
+    """Raise ValueError unless `value` is a whole number >= `least`."""
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}; {remedy}")
+
+
 def choice(name: str, value: Any, allowed: tuple[int, ...]) -> None:
     """Raise ValueError unless `value` is one of the whole numbers `allowed`."""
     if type(value) is not int or value not in allowed:
