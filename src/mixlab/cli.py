@@ -42,6 +42,7 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
     def checked(cfg: DictConfig) -> Any:
         try:
+            check_sweep(HydraConfig.get())
             return task(prepare(cfg, HydraConfig.get()))
         except Exception as error:
             explain(error, config_name)
@@ -87,6 +88,13 @@ def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     return cfg
 
 
+def check_sweep(hydra_cfg: Any) -> None:
+    """Raise ValueError if a sweep is chosen for a single run, which would ignore it."""
+    name = hydra_cfg.runtime.choices.get("sweep")
+    if name is not None and hydra_cfg.mode == RunMode.RUN:
+        raise ValueError(f"sweep={name} makes several runs: give it with -m, mixlab-train -m ...")
+
+
 def check_model_name(cfg: DictConfig, plain: DictConfig) -> None:
     """Raise ValueError where another name would not make another network."""
     given, own = (OmegaConf.select(each, "model.name") for each in (cfg, plain))
@@ -120,7 +128,7 @@ def reference(loader: ConfigLoader, hydra_cfg: Any) -> DictConfig:
     choices = [
         f"{group}={'null' if choice is None else choice}"
         for group, choice in hydra_cfg.runtime.choices.items()
-        if not group.startswith("hydra/") and group not in ("experiment", "debug")
+        if not group.startswith("hydra/") and group not in ("experiment", "sweep", "debug")
     ]
     return load(loader, hydra_cfg.job.config_name, choices)
 

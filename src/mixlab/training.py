@@ -40,15 +40,16 @@ def fit(run: Run) -> dict[str, Any]:
     try:
         with ranks_join(run.folder, cfg.get("allow", ())):
             trainer.fit(model, data, ckpt_path=resume_path(run), weights_only=True)
-            results = record.results(trainer)
+            results, by_class = record.results(trainer), {}
             if cfg.test and data.has_test and not cfg.trainer.fast_dev_run:
-                test(trainer, model, data, results)
+                by_class = test(trainer, model, data, results)
         failed = False
     finally:
         close_loggers(trainer, failed)
     run.end(
         "finished",
         results=results,
+        class_accuracy={"classes": list(data.spec.class_names), **by_class},
         epochs=trainer.current_epoch,
         seconds_per_epoch=record.seconds_per_epoch(),
         monitor=monitored(trainer),
@@ -126,16 +127,24 @@ def build_loggers(cfg: DictConfig) -> list[Any]:
     return loggers
 
 
-def test(trainer: pl.Trainer, model: Any, data: ImageDataModule, results: dict[str, Any]) -> None:
-    """Judge on the test set: the last weights, then the checkpoint chosen on validation."""
+def test(
+    trainer: pl.Trainer, model: Any, data: ImageDataModule, results: dict[str, Any]
+) -> dict[str, list[float | None]]:
+    """Judge on the test set: the last weights, then the checkpoint chosen on validation.
+
+    Writes the figures into `results`, and returns the accuracy of each class by checkpoint.
+    """
     results["last"] |= tested(trainer, model, data)
+    by_class = {"last": model.class_accuracy}
     chosen = best_checkpoint(trainer)
     if results["best"] is not None and chosen is not None:
         results["best"] |= tested(trainer, model, data, chosen.best_model_path)
+        by_class["best"] = model.class_accuracy
     for when, row in results.items():
         figures = {f"{key}/{when}": row[key] for key in row or () if key.startswith("test/")}
         for logger in trainer.loggers if figures else ():
             logger.log_metrics(figures, trainer.global_step)
+    return by_class
 
 
 def tested(

@@ -32,7 +32,8 @@ class MixlabSweeper(BasicSweeper):
         assert self.config is not None and self.hydra_context is not None and self.launcher
         params = [f"{key}={value}" for key, value in (self.params or {}).items()]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*params, *arguments])
+        of_config, given = map(parser.parse_overrides, (params, arguments))
+        overrides = sweep.merged(of_config, given)
         arms = sweep.arms(overrides, self.split_arguments)
         compose = partial(sweep.compose, self.hydra_context, self.config)
         jobs = sweep.plan(arms, sweep.seeds(overrides), compose)

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from mixlab.models.losses import LOSSES, widened
 from mixlab.models.optimizers import check_decay, parameter_groups
-from mixlab.models.tally import Tally
+from mixlab.models.tally import ClassTally, Tally
 
 STAGES = ("train", "val", "test")
 
@@ -65,6 +65,8 @@ class ImageClassifier(pl.LightningModule):
         self.label_smoothing = float(label_smoothing)
         self.weight_decay_on = weight_decay_on
         self.tallies = {stage: Tally() for stage in STAGES}
+        self.by_class = ClassTally()
+        self.class_accuracy: list[float | None] = []  # of the last test
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, num_classes) of float images (B, C, H, W)."""
@@ -86,7 +88,7 @@ class ImageClassifier(pl.LightningModule):
     def step(self, batch: Any, batch_idx: int, stage: str, *, smoothing: float = 0.0) -> Tensor:
         """The mean loss of a batch, which is counted in the stage's tally."""
         if batch_idx == 0:
-            self.tallies[stage] = Tally()
+            self.tallies[stage], self.by_class = Tally(), ClassTally()
         images, targets = batch
         logits, targets = widened(self(images), targets)
         loss = self.loss(logits, targets, smoothing)
@@ -96,6 +98,8 @@ class ImageClassifier(pl.LightningModule):
     def count(self, stage: str, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Keep what the stage's figures are made of."""
         self.tallies[stage].add(loss, logits, targets)
+        if stage == "test":
+            self.by_class.add(logits.argmax(1), targets, logits.shape[1])
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.is_last_batch:
@@ -109,6 +113,7 @@ class ImageClassifier(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self.report("test")
+        self.class_accuracy = self.by_class.accuracy(self.total_over_ranks)
 
     def report(self, stage: str) -> None:
         """Log the means over the rows that a stage has seen."""

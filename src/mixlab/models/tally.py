@@ -1,4 +1,4 @@
-"""Mean loss and accuracy of a stage, exact over batches of unequal size and over ranks."""
+"""Loss and accuracy of a stage, and accuracy by class, exact over unequal batches and ranks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -59,3 +59,24 @@ class Tally:
     def of(cls, sums: Tensor) -> "Tally":
         loss, correct, rows = sums.tolist()
         return cls(int(rows), loss, correct)
+
+
+@dataclass
+class ClassTally:
+    """Rows and right answers of each class, kept on the device."""
+
+    counts: Tensor | None = None  # (2, C) int64
+
+    def add(self, predicted: Tensor, targets: Tensor, num_classes: int) -> None:
+        """Count a batch of int64 classes (B, ...), as predicted and as they are."""
+        predicted, targets = predicted.flatten(), targets.flatten()
+        right = targets[predicted == targets]
+        counts = [torch.bincount(rows, minlength=num_classes) for rows in (targets, right)]
+        self.counts = torch.stack(counts) + (0 if self.counts is None else self.counts)
+
+    def accuracy(self, total: Callable[[Tensor], Tensor]) -> list[float | None]:
+        """Of each class, over all ranks, `total` being the sum; None where it has no rows."""
+        if self.counts is None:
+            return []
+        rows, right = total(self.counts).tolist()
+        return [part / whole if whole else None for part, whole in zip(right, rows, strict=True)]

@@ -29,6 +29,16 @@ class Job:
         return run_folder(self.config)
 
 
+def merged(of_config: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """Overrides of a sweep's configuration, then the command line's, which replace those."""
+
+    def axis(override: Any) -> str:
+        return "seed" if override.key_or_group == "seeds" else override.key_or_group
+
+    replaced = {axis(override) for override in given}
+    return [*(each for each in of_config if axis(each) not in replaced), *given]
+
+
 def seeds(overrides: Sequence[Any]) -> list[int] | None:
     """The seeds of a sweep from `seeds=5` or `seed=0,1,2`; None where neither is given."""
     found = {override.key_or_group: override for override in overrides}
@@ -67,14 +77,24 @@ def arms(overrides: Sequence[Any], split: Callable[..., list[Any]]) -> list[list
 
 
 def expand(grid: dict[str, Any]) -> Iterator[list[str]]:
-    """`{cutmix: {method.alpha: 1, probability: [0.5, 1]}}` becomes two lists of overrides."""
-    for method, knobs in grid.items():
-        if not isinstance(knobs, dict):
-            raise ValueError(f"arms: {method} needs its knobs in braces, as {method}:{{}}")
-        values = [value if isinstance(value, list) else [value] for value in knobs.values()]
-        for combination in itertools.product(*values):
-            pairs = zip(knobs, combination, strict=True)
-            yield [f"mixing={method}", *(f"mixing.{knob}={word(value)}" for knob, value in pairs)]
+    """`{cutmix: {method.alpha: 1, probability: [0.5, 1]}}` becomes two lists of overrides.
+
+    A method may have several sets of knobs, in a list; `/optimizer.lr` is a knob outside of mixing.
+    """
+    for method, found in grid.items():
+        for knobs in found if isinstance(found, list) else [found]:
+            if not isinstance(knobs, dict):
+                raise ValueError(f"arms: {method} needs its knobs in braces, as {method}:{{}}")
+            values = [value if isinstance(value, list) else [value] for value in knobs.values()]
+            for combination in itertools.product(*values):
+                pairs = zip(knobs, combination, strict=True)
+                words = (f"{place(knob)}={word(value)}" for knob, value in pairs)
+                yield [f"mixing={method}", *words]
+
+
+def place(knob: str) -> str:
+    """Where a knob of `arms=` stands in the configuration."""
+    return knob[1:] if knob.startswith("/") else f"mixing.{knob}"
 
 
 def word(value: Any) -> str:
