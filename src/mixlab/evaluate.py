@@ -1,31 +1,95 @@
 """Test a finished run's checkpoints again: `mixlab-evaluate run=FOLDER`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.cli import run as run_from_command_line
+from mixlab.config import build
+from mixlab.runs.files import write_json
+
+if TYPE_CHECKING:
+    from mixlab.evaluation import Views
 
 
-def evaluate(cfg: DictConfig) -> dict[str, dict[str, float]]:
+def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     """Test `best.ckpt` and `last.ckpt` of a run folder and print what is found.
 
     The folder's configuration says what is built; what code it may call is `cfg.allow`'s to say,
     for replaying a stranger's run must not run a stranger's code.
 
     Returns:
-        For `best` (where there is one) and `last`: `test/accuracy`, `test/loss`.
+        For `best` (where there is one) and `last`: `test/accuracy`, `test/loss`; with views,
+        `tta/accuracy` and how many images they `tta/gained` and `tta/lost`; with `per_class`,
+        `test/class_accuracy` and `tta/class_accuracy`, lists.
     """
     folder = Path(cfg.run)
     run_cfg = read_config(folder, cfg)
+    views = build_views(cfg)
     paths = {when: folder / "checkpoints" / f"{when}.ckpt" for when in ("best", "last")}
     paths = {when: path for when, path in paths.items() if path.is_file()}
     if not paths:
         raise ValueError(f"{folder} has no checkpoints/best.ckpt nor last.ckpt; train it first")
-    found = test_checkpoints(run_cfg, paths)
+    if views is not None:
+        views.check(run_cfg.data.get("label_preserving") or (), run_cfg.data.name)
+    found, classes = test_checkpoints(run_cfg, paths, views)
+    if not cfg.per_class:
+        found = {when: without_classes(figures) for when, figures in found.items()}
     for when, figures in found.items():
-        print(f"{when}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+        say(when, figures)
+        if cfg.per_class:
+            print(class_table(figures, classes))
+    if cfg.output is not None:
+        write_json(Path(cfg.output), found)
     return found
+
+
+def build_views(cfg: DictConfig) -> "Views | None":
+    """The test-time augmentation; None without one."""
+    views = build(cfg.tta, allow=cfg.allow)
+    for key, nothing in (("views", 1), ("vote", "mean")):
+        if views is None and cfg.tta[key] != nothing:
+            raise ValueError(
+                f"tta.{key}={cfg.tta[key]} does nothing without views; choose tta=flip, crops or "
+                "randaugment"
+            )
+    return views
+
+
+def without_classes(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures of all classes together."""
+    return {key: value for key, value in figures.items() if not key.endswith("class_accuracy")}
+
+
+def say(when: str, figures: dict[str, Any]) -> None:
+    """One line on a checkpoint, and one on the vote of the views."""
+    plain = {name: figures[name] for name in figures if name in ("test/loss", "test/accuracy")}
+    print(f"{when}: " + ", ".join(f"{name} {value:.4f}" for name, value in plain.items()))
+    if "tta/accuracy" in figures:
+        vote, gained, lost = (figures[f"tta/{name}"] for name in ("accuracy", "gained", "lost"))
+        change = f"{vote - plain['test/accuracy']:+.4f}: {gained} images gained, {lost} lost"
+        print(f"{when}, views voting: test/accuracy {vote:.4f} ({change})")
+
+
+def class_table(figures: dict[str, Any], classes: tuple[str, ...]) -> str:
+    """Accuracy of each class in percent, without and with the views, and who gains."""
+    alone = figures["test/class_accuracy"]
+    voted = figures.get("tta/class_accuracy")
+    width = max(map(len, (*classes, "class")))
+    lines = [f"  {'class':{width}}  accuracy" + ("    voting  difference" if voted else "")]
+    for number, name in enumerate(classes):
+        line = f"  {name:{width}}  {percent(alone[number]):>8}"
+        if voted:
+            change = None if alone[number] is None else voted[number] - alone[number]
+            line += f"  {percent(voted[number]):>8}  {percent(change, '+'):>10}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def percent(value: float | None, sign: str = "") -> str:
+    """A share, or a difference of shares, in percent; `-` where there is none."""
+    return "-" if value is None else f"{100 * value:{sign}.2f}"
 
 
 def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
@@ -46,8 +110,10 @@ def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
     return found
 
 
-def test_checkpoints(cfg: DictConfig, paths: dict[str, Path]) -> dict[str, dict[str, float]]:
-    """Test each checkpoint on the run's own test set, in one process."""
+def test_checkpoints(
+    cfg: DictConfig, paths: dict[str, Path], views: "Views | None"
+) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+    """Test each checkpoint on the run's own test set, in one process; figures and class names."""
     import pytorch_lightning as pl
 
     from mixlab.runtime import keep_memory, quiet, set_threads
@@ -69,7 +135,29 @@ def test_checkpoints(cfg: DictConfig, paths: dict[str, Path]) -> dict[str, dict[
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    return {when: tested(trainer, model, data, path) for when, path in paths.items()}
+    found: dict[str, dict[str, Any]] = {}
+    for when, path in paths.items():
+        found[when] = {**tested(trainer, model, data, path)}
+        found[when]["test/class_accuracy"] = model.class_accuracy
+        if views is not None:
+            found[when] |= voted(trainer, model, data, views)
+    return found, data.spec.class_names
+
+
+def voted(trainer: Any, model: Any, data: Any, views: "Views") -> dict[str, Any]:
+    """Figures of the test set by the vote of the views, with the weights that the model has."""
+    from mixlab.evaluation import Voting
+
+    voting = Voting(model, data, views)
+    trainer.test(voting, data.test_dataloader(), verbose=False)
+    data.teardown("test")
+    ballot = voting.ballot
+    return {
+        "tta/accuracy": ballot.accuracy,
+        "tta/gained": ballot.gained,
+        "tta/lost": ballot.lost,
+        "tta/class_accuracy": ballot.voted.accuracy(lambda counts: counts),
+    }
 
 
 def main() -> None:

@@ -74,6 +74,23 @@ def test_arms_with_knobs_of_their_own() -> None:
     assert len(arms("model=cnn,resnet20", grid)) == 8
 
 
+def test_arms_with_several_sets_of_knobs_and_knobs_outside_of_mixing() -> None:
+    grid = "arms={none:[{},{/augmentation:cutout,/augmentation.fill:[black,grey]}],cutmix:{}}"
+    assert arms(grid) == [
+        ["mixing=none"],
+        ["mixing=none", "augmentation=cutout", "augmentation.fill=black"],
+        ["mixing=none", "augmentation=cutout", "augmentation.fill=grey"],
+        ["mixing=cutmix"],
+    ]
+
+
+def test_the_command_line_replaces_what_a_sweeps_configuration_says() -> None:
+    of_config = parsed("mixing=none,mixup", "seeds=6", "mixing.probability=0.5,1")
+    merged = sweep.merged(of_config, parsed("data=digits", "seed=3", "mixing=cutmix"))
+    words = [override.input_line for override in merged]
+    assert words == ["mixing.probability=0.5,1", "data=digits", "seed=3", "mixing=cutmix"]
+
+
 @pytest.mark.parametrize(("value", "word"), [(None, "null"), (True, "true"), (0.5, "0.5")])
 def test_values_as_words(value: Any, word: str) -> None:
     assert sweep.word(value) == word

@@ -1,0 +1,151 @@
+"""Test-time augmentation: several views of every test image, the image itself always the first."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from math import cos, pi, sin
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mixlab.data.augmentation import AUTO_PADDING
+from mixlab.data.generators import private_generators, set_generators
+from mixlab.mixing import Address, Purpose, torch_seed
+
+VOTES = ("mean", "majority")
+
+
+@dataclass(frozen=True)
+class Views:
+    """What every kind of view has; one of the classes below says what the views are.
+
+    Attributes:
+        views: >= 1, of each image, itself among them.
+        vote: `mean` of the views' softmax probabilities, or `majority` of their classes.
+        force: do it even where the data say that a label does not survive it.
+    """
+
+    views: int
+    vote: str = "mean"
+    force: bool = False
+
+    changes: ClassVar[str | None] = None  # which of `flip` and `crop` it is
+
+    def __post_init__(self) -> None:
+        if type(self.views) is not int or self.views < 1:
+            raise ValueError(
+                f"tta.views must be a whole number >= 1, got {self.views!r}; 1 is the image alone"
+            )
+        if self.vote not in VOTES:
+            raise ValueError(f"tta.vote must be {' or '.join(VOTES)}, got {self.vote!r}")
+        if not isinstance(self.force, bool):
+            raise ValueError(f"tta.force must be true or false, got {self.force!r}")
+
+    def check(self, label_preserving: Collection[str], name: str) -> None:
+        """Raise ValueError if a view may change a label of the data set called `name`."""
+        if self.changes and self.changes not in label_preserving and not self.force:
+            raise ValueError(
+                f"a {self.changes} can change the label of an image of {name}; choose another tta, "
+                "or insist with tta.force=true"
+            )
+
+    def of(self, images: Tensor, index: Tensor) -> Iterator[Tensor]:
+        """One view of the whole batch after the other, each as (B, C, H, W) as `images`.
+
+        `images` are uint8, or float in [0, 1], before they are normalised; `index` (B,) are their
+        rows in the data set, so that what is drawn does not depend on the batches.
+        """
+        yield images
+        for number in range(1, self.views):
+            yield self.view(images, index, number)
+
+    def view(self, images: Tensor, index: Tensor, number: int) -> Tensor:
+        """View `number` of each image, from 1 on."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Flip(Views):
+    """The image and its mirror image."""
+
+    changes: ClassVar[str | None] = "flip"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.views != 2:
+            raise ValueError(
+                f"tta.views must be 2 with tta=flip, the image and its mirror, got {self.views}"
+            )
+
+    def view(self, images: Tensor, index: Tensor, number: int) -> Tensor:
+        return images.flip(-1)
+
+
+@dataclass(frozen=True)
+class Crops(Views):
+    """The image, and crops of it with a black border: shifts by `padding` pixels, evenly around.
+
+    Attributes:
+        padding: pixels > 0.
+    """
+
+    padding: int = AUTO_PADDING
+
+    changes: ClassVar[str | None] = "crop"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if type(self.padding) is not int or self.padding < 1:
+            raise ValueError(f"tta.padding must be a number of pixels > 0, got {self.padding!r}")
+        if len({self.shift(number) for number in range(1, self.views)}) < self.views - 1:
+            raise ValueError(
+                f"tta.views={self.views} is more than there are shifts by {self.padding} pixels; "
+                "take fewer views or a larger tta.padding"
+            )
+
+    def shift(self, number: int) -> tuple[int, int]:
+        """Pixels down and right of a view: of `views - 1` directions, the first to the right."""
+        angle = 2 * pi * (number - 1) / (self.views - 1)
+        return round(self.padding * sin(angle)), round(self.padding * cos(angle))
+
+    def view(self, images: Tensor, index: Tensor, number: int) -> Tensor:
+        down, right = self.shift(number)
+        return F.pad(images, [right, -right, down, -down])
+
+
+@dataclass(frozen=True)
+class RandAugment(Views):
+    """The image, and what torchvision's RandAugment makes of it (https://arxiv.org/abs/1909.13719).
+
+    Each image is changed alone, on the device it lies on, by numbers drawn for its row and view:
+    0.2 ms an image and view on a CPU. Images that their data set has normalised suit it badly.
+
+    Attributes:
+        num_ops: >= 1, operations on each image.
+        magnitude: in [0, 30], their strength.
+    """
+
+    num_ops: int = 2
+    magnitude: int = 9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if type(self.num_ops) is not int or self.num_ops < 1:
+            raise ValueError(f"tta.num_ops must be a whole number >= 1, got {self.num_ops!r}")
+        if type(self.magnitude) is not int or not 0 <= self.magnitude <= 30:
+            raise ValueError(f"tta.magnitude must be a number in [0, 30], got {self.magnitude!r}")
+
+    def view(self, images: Tensor, index: Tensor, number: int) -> Tensor:
+        from torchvision.transforms import v2
+
+        augment = v2.RandAugment(self.num_ops, self.magnitude)
+        with private_generators():
+            rows = zip(images, index.tolist(), strict=True)
+            return torch.stack([_at(augment, image, row, number) for image, row in rows])
+
+
+def _at(augment: torch.nn.Module, image: Tensor, row: int, number: int) -> Tensor:
+    """`augment` with numbers drawn for this row and view."""
+    set_generators(torch_seed(Address(0, 0, number, row), Purpose.TRANSFORM))
+    return augment(image)
