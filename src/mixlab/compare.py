@@ -19,6 +19,7 @@ examples:
   mixlab-compare logs/sweeps/quickstart              table, and report.html in that folder
   mixlab-compare logs/runs/train --by optimizer.lr   arms that differ in the learning rate
   mixlab-compare 'logs/runs/*/*cutmix*' logs/runs/train/*none* --format markdown
+  mixlab-compare logs/sweeps/quickstart --per-class  which classes gain, which lose
   mixlab-compare logs --baseline "mixup alpha=0.2" --output my_report
 """
 WIDTH = 120  # columns, where the output is no terminal
@@ -51,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     add("--baseline", metavar="LABEL", help="arm to compare with (default: the one without mixing)")
     add("--margin", type=_margin, help="differences within +-MARGIN are equivalent, in the "
         "metric's own unit: 0.005 is half a point of accuracy")  # fmt: skip
+    add("--per-class", action="store_true", help="print a second table: which classes gain, which "
+        "lose, in accuracy")  # fmt: skip
     add("--format", choices=("table", "markdown", "csv", "html"), default="table",
         help="what goes to standard output (default: %(default)s)")  # fmt: skip
     add("--output", type=Path, metavar="DIR", help="write report.html, .md, .csv and .png there "
@@ -64,6 +67,8 @@ def run(args: argparse.Namespace) -> None:
     from mixlab.reporting.pairing import Question
     from mixlab.reporting.records import find
 
+    if args.per_class and args.format not in ("table", "markdown"):
+        raise ValueError(f"--per-class prints a table or markdown, not {args.format}")
     question = Question(args.metric, tuple(args.by or ["mixing"]), args.baseline, args.margin)
     comparison = compare_runs(find(args.paths), question)
     _print(comparison, args)
@@ -84,6 +89,8 @@ def _print(comparison: "Comparison", args: argparse.Namespace) -> None:
         console = Console()
         console = console if console.is_terminal else Console(width=WIDTH)
         console.print(terminal.render(comparison), highlight=False)
+        if args.per_class:
+            console.print(terminal.render_classes(comparison), highlight=False)
     elif args.format == "html":
         from mixlab.reporting import page
 
@@ -93,6 +100,8 @@ def _print(comparison: "Comparison", args: argparse.Namespace) -> None:
 
         write = {"markdown": export.markdown, "csv": export.csv_text}[args.format]
         print(write(comparison), end="")
+        if args.per_class:
+            print("", export.markdown_classes(comparison), sep="\n", end="")
 
 
 def _sweep_alone(paths: Sequence[str]) -> Path | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mixlab.reporting import tables, text
+from mixlab.reporting import by_class, tables, text
 from mixlab.reporting.comparison import Arm, Block, Comparison
 
 CSV_COLUMNS: tuple[str, ...] = (
@@ -41,10 +41,23 @@ def _markdown_summary(overall: tables.Summary | None) -> Iterator[str]:
 
 
 def _markdown_table(block: Block, comparison: Comparison) -> Iterator[str]:
-    headings = tables.columns(block, comparison)
+    yield from _markdown_cells(tables.columns(block, comparison), tables.rows(block, comparison))
+
+
+def markdown_classes(comparison: Comparison) -> str:
+    """The accuracy of each class, block by block, as Markdown."""
+    lines = []
+    for block in comparison.blocks:
+        if found := by_class.rows(block):
+            lines += [f"## {_plain(block.title)}, class by class ({block.headline})", ""]
+            lines += [*_markdown_cells(by_class.HEADINGS, found), ""]
+    return "\n".join([*lines, _plain(by_class.READING), ""])
+
+
+def _markdown_cells(headings: dict[str, str], rows: list[dict[str, str]]) -> Iterator[str]:
     yield f"| {' | '.join(headings.values())} |"
     yield f"| {' | '.join('---:' if key in tables.NUMERIC else '---' for key in headings)} |"
-    for row in tables.rows(block, comparison):
+    for row in rows:
         yield f"| {' | '.join(_plain(row.get(key, '')) for key in headings)} |"
 
 

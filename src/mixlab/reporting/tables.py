@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mixlab.reporting import text
 from mixlab.reporting.comparison import Arm, Block, Comparison
 
-NUMERIC = ("runs", "mean", "difference", "pairs", "p", "r", "cost")
+NUMERIC = ("runs", "baseline", "mean", "difference", "pairs", "p", "r", "cost")
 
 
 def rows(block: Block, comparison: Comparison) -> list[dict[str, str]]:

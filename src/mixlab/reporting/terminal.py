@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mixlab.reporting import tables, text
+from mixlab.reporting import by_class, tables, text
 from mixlab.reporting.comparison import Block, Comparison
 
 STYLES = {
@@ -29,12 +29,26 @@ def render(comparison: Comparison) -> RenderableType:
 def _rich_table(block: Block, comparison: Comparison) -> Table:
     metric = text.metric_words(comparison.question)
     title = Text.assemble((block.title, "bold"), f"  {metric}")
+    return _cells(title, tables.columns(block, comparison), tables.rows(block, comparison))
+
+
+def render_classes(comparison: Comparison) -> RenderableType:
+    """A table of classes for each block, and how to read it."""
+    parts: list[RenderableType] = []
+    for block in comparison.blocks:
+        title = Text.assemble((block.title, "bold"), f"  class by class, {block.headline}")
+        if found := by_class.rows(block):
+            parts.append(_cells(title, by_class.HEADINGS, found))
+    return Group(*parts, Text(by_class.READING, style="dim"))
+
+
+def _cells(title: Text, headings: dict[str, str], rows: list[dict[str, str]]) -> Table:
+    """A table with a heading for each key of its rows."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    headings = tables.columns(block, comparison)
     for key, heading in headings.items():
         justify = "right" if key in tables.NUMERIC else "left"
         table.add_column(heading, justify=justify, no_wrap=key not in ("arm", "verdict"))
-    for row in tables.rows(block, comparison):
+    for row in rows:
         style = STYLES.get(row.get("verdict", ""), "")
         table.add_row(*(Text(row.get(key, ""), style=style if key == "verdict" else "")
                         for key in headings))  # fmt: skip
