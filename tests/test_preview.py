@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mixlab.preview import batch_at
+from mixlab.previews.rows import batch_at
 from mixlab.training import build_data
 from small import Watch, composed, small, train_with, write_npz
 

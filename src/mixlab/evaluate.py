@@ -93,7 +93,7 @@ def percent(value: float | None, sign: str = "") -> str:
 
 
 def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
-    """The configuration of a run folder, with `allow`, threads and trainer of this command."""
+    """The configuration of a run folder, with `allow` and threads of this command."""
     file = folder / "config.yaml"
     if not file.is_file():
         inside = sorted(entry.parent.name for entry in folder.glob("seed-*/config.yaml"))
@@ -102,7 +102,7 @@ def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
     found = OmegaConf.load(file)
     assert isinstance(found, DictConfig)
     found.allow = cfg.allow
-    found.threads = cfg.threads
+    found.threads = cfg.get("threads", found.get("threads"))
     if cfg.data_path is not None:
         for node in (found.data, *(found.data[part] for part in ("train", "val", "test"))):
             if node.get("path"):  # resolved when the run was made, each for itself

@@ -1,58 +1,106 @@
-"""A training batch before and after mixing, as a picture: `mixlab-preview`."""
+"""Pictures of mixing and augmentation: `mixlab-preview show=...`."""
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mixlab.cli import run as run_from_command_line
+from mixlab.config import nearest_name
 
-if TYPE_CHECKING:
-    from mixlab.callbacks.mixing import Seen
+ALWAYS = {"show", "output", "logger", "allow", "paths", "tags", "hydra"}
+OF_SOURCE = {  # what says where images come from, and the keys that then mean something
+    "images": {"images", "labels", "seed", "epoch", "batch"},
+    "run": {"run", "epoch", "batch", "rank", "data_path"},
+    "data": {"data", "augmentation", "seed", "epoch", "batch"},
+}
+OF_SHOW = {
+    "batch": {"mixing", "count"},
+    "gallery": {"partners", "count"},
+    "augmentation": {"count"},
+    "blend": set(),
+    "cutmix": {"partners", "box", "published", "count"},
+    "side_by_side": {"box"},
+}
 
 
-def preview(cfg: DictConfig) -> Path:
-    """Draw the batch at (seed, epoch, batch) as a training with this configuration would see it.
+def preview(cfg: DictConfig, given: Collection[str] = ()) -> Path:
+    """Draw what `cfg.show` names.
+
+    Args:
+        given: keys of the command line; one that means nothing to the picture is refused.
 
     Returns:
         The PNG that was written.
     """
-    from mixlab.reporting.pictures import mixed_batch
-    from mixlab.training import build_data
-
-    if not cfg.get("mixing"):
-        raise ValueError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
+    check_show(cfg)
+    check_given(cfg, given)
     path = Path(cfg.output)
     if path.suffix.lower() != ".png":
         raise ValueError(f"output={path} must end in .png")
-    data = build_data(cfg)
-    before, after, blend = batch_at(cfg, data)
-    picture = mixed_batch(before, after, blend, data.spec.class_names)
+    from mixlab.previews.shows import SHOWS
+
+    picture, said = SHOWS[cfg.show](cfg)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, format="PNG")
-    print(f"{path}: {len(before.images)} rows of {cfg.data.name}, before and after mixing")
+    log(cfg, picture, path.stem)
+    print(f"{path}: {said}")
     return path
 
 
-def batch_at(cfg: DictConfig, data: Any) -> "Seen":
-    """One training batch before and after mixing, and the blend between."""
-    from itertools import islice
+def check_show(cfg: DictConfig) -> None:
+    """Raise ValueError for a picture that there is not, or a number below 1 of rows."""
+    if cfg.show not in OF_SHOW:
+        nearest = nearest_name(str(cfg.show), OF_SHOW)
+        hint = f"; did you mean {nearest}?" if nearest else ""
+        raise ValueError(f"show must be one of {', '.join(OF_SHOW)}, got {cfg.show!r}{hint}")
+    if cfg.count is not None and (type(cfg.count) is not int or cfg.count < 1):
+        raise ValueError(f"count must be a whole number of images above 0, got {cfg.count!r}")
+    for key in ("epoch", "batch", "rank"):
+        if type(cfg[key]) is not int or cfg[key] < 0:
+            raise ValueError(f"{key} must be a whole number from 0, got {cfg[key]!r}")
 
+
+def check_given(cfg: DictConfig, given: Collection[str]) -> None:
+    """Raise ValueError for a key that the picture would not heed."""
+    source = next((name for name in ("images", "run") if cfg[name] is not None), "data")
+    heeded = ALWAYS | OF_SOURCE[source] | OF_SHOW[cfg.show]
+    if source == "run":
+        heeded = heeded - {"mixing"}  # the run's own
+    for key in sorted(set(given) - heeded):
+        raise ValueError(f"{key}= means nothing to show={cfg.show} with {source}=...; leave it out")
+
+
+def log(cfg: DictConfig, picture: Any, name: str) -> None:
+    """Give the picture to the loggers that were asked for, in a folder of its own."""
+    nodes = [node for key, node in (cfg.get("logger") or {}).items() if node and key != "csv"]
+    if not nodes:
+        return
     from mixlab.config import build
+    from mixlab.loggers import WandbRun
+    from mixlab.loggers.pictures import log_picture
 
-    callback = build(cfg.mixing, allow=cfg.get("allow", ()))
-    loader = data.train_dataloader()
-    loader.set_epoch(cfg.epoch)
-    raw = next(islice(iter(loader), cfg.batch, None), None)
-    if raw is None:
-        raise ValueError(f"batch={cfg.batch} is beyond the epoch's {len(loader)} batches")
-    callback.mix(data.on_after_batch_transfer(raw, 0))
-    return callback.seen
+    cfg.paths.run_dir = str(Path(cfg.paths.log_dir) / "previews" / name)
+    loggers = [build(node, allow=cfg.allow) for node in nodes]
+    log_picture(loggers, name, picture)
+    for logger in loggers:
+        if isinstance(logger, WandbRun):
+            logger.close(failed=False)
+        else:
+            logger.finalize("success")
+
+
+def keys_given() -> set[str]:
+    """The keys of this command line, as `mixing` of `mixing.method.alpha=1`."""
+    words = HydraConfig.get().overrides.task
+    return {word.lstrip("+~").split("=")[0].split(".")[0].split("@")[0] for word in words}
 
 
 def main() -> None:
     """The command `mixlab-preview`."""
-    run_from_command_line(preview, "preview")
+    run_from_command_line(lambda cfg: preview(cfg, keys_given()), "preview")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from mixlab.callbacks.mixing import Seen, mixing_callbacks
+from mixlab.loggers.pictures import log_picture
 
 
 class Previews(pl.Callback):
@@ -46,16 +46,4 @@ class Previews(pl.Callback):
         picture = mixed_batch(seen.before, seen.after, seen.blend, self.class_names)
         self.folder.mkdir(parents=True, exist_ok=True)
         picture.save(self.folder / f"{name}-epoch-{trainer.current_epoch}.png")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image(f"pictures/{name}", [picture])
-            elif isinstance(logger, TensorBoardLogger):
-                pixels = pixels_of(picture)
-                logger.experiment.add_image(f"pictures/{name}", pixels, trainer.global_step)
-
-
-def pixels_of(picture: Any) -> Any:
-    """A picture as uint8 (3, H, W)."""
-    import numpy as np
-
-    return np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
+        log_picture(trainer.loggers, name, picture, trainer.global_step)

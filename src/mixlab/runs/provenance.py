@@ -16,7 +16,9 @@ PACKAGES = (
     "wandb",
 )  # fmt: skip
 # What reads finished runs cannot have changed how they were trained.
-NOT_TRAINING = ("reporting", "compare.py", "sweep.py", "preview.py", "evaluate.py", "evaluation")
+NOT_TRAINING = (
+    "reporting", "compare.py", "sweep.py", "preview.py", "previews", "evaluate.py", "evaluation",
+)  # fmt: skip
 
 
 def code_hashes(allow: Iterable[str] = ()) -> dict[str, str]:

@@ -1,0 +1,166 @@
+"""Any training batch of any run again, rebuilt from its address, bit for bit on the same device."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from mixlab.callbacks import MixingCallback
+from mixlab.callbacks.mixing import Seen, length_in_epochs, mixing_callbacks
+from mixlab.config import build
+from mixlab.data import ImageDataModule
+from mixlab.evaluate import read_config
+from mixlab.mixing import Address, Batch, Blend
+from mixlab.runs.files import read_json
+from mixlab.runs.provenance import code_hashes
+from mixlab.runtime import quiet
+from mixlab.training import build_callbacks, build_data, plain
+
+# Of the code that a run was made by, what cannot change the batches it was given. All else may.
+NO_MATTER = (
+    "mixlab/__init__.py", "mixlab/cli.py", "mixlab/train.py", "mixlab/runtime.py",
+    "mixlab/profiler.py", "mixlab/models/", "mixlab/loggers/", "mixlab/runs/",
+    "mixlab/callbacks/__init__.py", "mixlab/callbacks/previews.py", "mixlab/callbacks/record.py",
+    "mixlab/callbacks/seeding.py", "mixlab/callbacks/stopping.py",
+)  # fmt: skip
+ONE_PROCESS = {
+    "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "profiler": None,
+    "deterministic": False, "detect_anomaly": False, "enable_progress_bar": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A batch as it was trained on: `seen` once for each mixing callback, in their order."""
+
+    data: ImageDataModule
+    cfg: DictConfig
+    address: Address
+    batch: Batch
+    seen: list[Seen]
+    processes: int
+    accelerator: str
+
+
+def replay(cfg: DictConfig) -> Replay:
+    """Rebuild batch `cfg.batch` of epoch `cfg.epoch` of process `cfg.rank` of the run `cfg.run`.
+
+    Raises:
+        ValueError: there is no such batch in the run, or the code that makes the batches, or the
+            data, are not what they were.
+    """
+    folder = Path(cfg.run)
+    run_cfg = read_config(folder, cfg)
+    record = read_json(folder / "run.json")
+    check_code(record, cfg.allow)
+    run_cfg.data.num_workers = 0  # their number changes nothing but the time
+    data = build_data(run_cfg)
+    check_data(record, data)
+    trainer = stand_in(run_cfg, data)
+    address = Address(run_cfg.seed, cfg.rank, cfg.epoch, cfg.batch)
+    processes = (record.get("devices") or 1) * run_cfg.trainer.num_nodes
+    check_address(address, processes, trainer, record)
+    after = data.on_after_batch_transfer(batch_from(data, address, processes), 0)
+    seen = [callback.seen for callback in mixing_callbacks(trainer) if callback.seen is not None]
+    seen = seen or [Seen(after, after, Blend.identity(len(after.images)))]
+    return Replay(
+        data, run_cfg, address, after, seen, processes, record.get("accelerator") or "cpu"
+    )
+
+
+def check_code(record: dict[str, Any], allow: Iterable[str] = ()) -> None:
+    """Raise ValueError if code that may change a batch is not what the run was made by."""
+    now = code_hashes(allow)
+    changed = [
+        name
+        for name, digest in sorted(record.get("code", {}).items())
+        if now.get(name) != digest and not name.startswith(NO_MATTER) and named(name, allow)
+    ]
+    if changed:
+        files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
+        commit = record.get("git") or "the run's own"
+        raise ValueError(
+            f"{files} changed since the run was trained, so its batches cannot be made again; "
+            f"go back to the code of commit {commit}"
+        )
+
+
+def named(file: str, allow: Iterable[str]) -> bool:
+    """Whether a recorded file is of mixlab or of a package that this command may call."""
+    return file.split("/")[0].removesuffix(".py") in ("mixlab", *allow)
+
+
+def check_data(record: dict[str, Any], data: ImageDataModule) -> None:
+    """Raise ValueError if the data are not those of the run."""
+    before = record.get("data", {}).get("sha256")
+    if before != data.fingerprint:
+        where = data.path or data.name
+        raise ValueError(
+            f"the data ({where}) changed since the run was trained, so its batches cannot be made "
+            "again; name the file it was trained on with data_path=..."
+        )
+
+
+def stand_in(cfg: DictConfig, data: ImageDataModule) -> pl.Trainer:
+    """A trainer of the run's length, precision and mixing, in one process, that trains nothing."""
+    quiet()
+    allow = cfg.get("allow", ())
+    mixing = [build(cfg.mixing, allow=allow)] if cfg.get("mixing") else []
+    callbacks = [*build_callbacks(cfg, data), *mixing]
+    node = {**plain(cfg.trainer), **ONE_PROCESS}
+    trainer = build(
+        node,
+        callbacks=[each for each in callbacks if isinstance(each, MixingCallback)],
+        logger=False,
+        enable_checkpointing=False,
+        allow=allow,
+    )
+    data.trainer = trainer
+    trainer.fit_loop.max_batches = batches_an_epoch(trainer, data)
+    for position, callback in enumerate(mixing_callbacks(trainer)):
+        callback.position = position
+        callback.last_for(length_in_epochs(trainer), trainer.fit_loop.max_batches)
+    return trainer
+
+
+def batches_an_epoch(trainer: pl.Trainer, data: ImageDataModule) -> int:
+    """Training batches of an epoch, as `trainer.limit_train_batches` leaves them."""
+    limit, whole = trainer.limit_train_batches, len(data.train_dataloader())
+    return min(limit, whole) if isinstance(limit, int) else int(whole * limit)
+
+
+def check_address(
+    address: Address, processes: int, trainer: pl.Trainer, record: dict[str, Any]
+) -> None:
+    """Raise ValueError if the run has no such batch."""
+    batches, length = int(trainer.num_training_batches), length_in_epochs(trainer)
+    epochs = record.get("epochs") if record.get("status") == "finished" else None
+    epochs = length if epochs is None else min(epochs, length)
+    for name, number, end, what in (
+        ("rank", address.rank, processes, "processes"),
+        ("batch", address.batch, batches, "batches of an epoch"),
+        ("epoch", address.epoch + address.batch / batches, epochs, "epochs"),
+    ):
+        if number < 0 or number >= end:
+            given = getattr(address, name)
+            raise ValueError(
+                f"{name}={given} is beyond the run's {end:g} {what}; they count from 0"
+            )
+
+
+def batch_from(data: ImageDataModule, address: Address, processes: int = 1) -> Batch:
+    """The rows at an address as the loader brings them."""
+    loader = data.train_dataloader()
+    loader.plan = replace(loader.plan, rank=address.rank, world_size=processes)
+    loader.load_state_dict({"epoch": address.epoch, "position": address.batch})
+    return next(iter(loader))
+
+
+def without_augmentation(cfg: DictConfig) -> DictConfig:
+    """The same configuration, its images left as they are."""
+    bare = cfg.copy()
+    bare.augmentation = None
+    return bare

@@ -1,0 +1,147 @@
+"""The images a picture is made of: from a data configuration, a run, or picture files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from mixlab.callbacks.mixing import Seen
+from mixlab.config import build
+from mixlab.data import ImageDataModule
+from mixlab.data.datamodule import one_hot
+from mixlab.mixing import Address, Batch
+from mixlab.previews.files import names_of, read_pictures
+from mixlab.previews.replay import Replay, batch_from, replay
+from mixlab.training import build_data
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One batch, augmented but not mixed, and how to show it.
+
+    Attributes:
+        batch: float images (B, C, H, W), targets (B, num_classes), and an address.
+        class_names: of the targets' columns.
+        what: the batch in words.
+        scale: `mean` and `std` of the normalisation, empty where there is none.
+        replayed: the run it comes from, if it does.
+    """
+
+    batch: Batch
+    class_names: Sequence[str] | None
+    what: str
+    scale: dict[str, Any]
+    replayed: Replay | None = None
+
+    @property
+    def address(self) -> Address:
+        assert self.batch.address is not None
+        return self.batch.address
+
+
+def rows_from(cfg: DictConfig) -> Rows:
+    """Those that `images`, `run` or else `data` name."""
+    if cfg.images is not None:
+        return rows_of_files(cfg)
+    if cfg.run is not None:
+        found = replay(cfg)
+        rows = rows_of_data(found.data, found.seen[0].before, words_of(cfg, found))
+        return Rows(rows.batch, rows.class_names, rows.what, rows.scale, found)
+    data = build_data(cfg)
+    return rows_of_data(
+        data, batch_of(cfg, data), f"batch {cfg.batch} of epoch {cfg.epoch} of {data.name}"
+    )
+
+
+def rows_of_data(data: ImageDataModule, batch: Batch, what: str) -> Rows:
+    normal = data.normalize
+    scale = {"mean": normal.mean, "std": normal.std} if normal else {}
+    if batch.images.ndim != 4:
+        shape = tuple(batch.images.shape)
+        raise ValueError(f"{data.name} has rows of shape {shape[1:]}; only images have a picture")
+    return Rows(batch, data.spec.class_names, what, scale)
+
+
+def batch_of(cfg: DictConfig, data: ImageDataModule) -> Batch:
+    """A training batch of a configuration, augmented, not mixed.
+
+    Raises:
+        ValueError: the epoch has no such batch.
+    """
+    number = len(data.train_dataloader())
+    if not 0 <= cfg.batch < number:
+        raise ValueError(f"batch={cfg.batch} is beyond the epoch's {number} batches")
+    address = Address(cfg.seed, 0, cfg.epoch, cfg.batch)
+    return data.on_after_batch_transfer(batch_from(data, address), 0)
+
+
+def batch_at(cfg: DictConfig, data: ImageDataModule) -> Seen:
+    """One training batch before and after mixing, and the blend between."""
+    return mixed(cfg, batch_of(cfg, data))
+
+
+def mixed(cfg: DictConfig, batch: Batch) -> Seen:
+    """A batch before and after mixing with `cfg.mixing`."""
+    if not cfg.get("mixing"):
+        raise ValueError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
+    callback = build(cfg.mixing, allow=cfg.get("allow", ()))
+    callback.mix(batch)
+    return callback.seen
+
+
+def words_of(cfg: DictConfig, found: Replay) -> str:
+    """A replayed batch in words, with what may keep it from being the same to the last bit."""
+    what = f"batch {cfg.batch} of epoch {cfg.epoch} of {cfg.run}"
+    what += f", process {cfg.rank}" * (cfg.rank > 0)
+    if found.accelerator != "cpu":
+        what += f" (to rounding: it was mixed on {found.accelerator}, here on cpu)"
+    return what
+
+
+def rows_of_files(cfg: DictConfig) -> Rows:
+    """Picture files, each of the class that `labels` says, by default of its own.
+
+    Raises:
+        ValueError: a file cannot be read, or there are not as many labels as pictures.
+    """
+    files = many(cfg.images)
+    labels = many(cfg.labels) if cfg.labels is not None else names_of(files)
+    if len(labels) != len(files):
+        raise ValueError(
+            f"labels names {len(labels)} and images {len(files)}; give each picture a label"
+        )
+    names = list(dict.fromkeys(labels))
+    images = read_pictures(files)
+    targets = one_hot(torch.tensor([names.index(label) for label in labels]), len(names))
+    address = Address(cfg.seed, 0, cfg.epoch, cfg.batch)
+    batch = Batch(images, targets, address, torch.arange(len(files)))
+    height, width = images.shape[-2:]
+    words = "a picture" if len(files) == 1 else f"{len(files)} pictures"
+    return Rows(batch, names, f"{words} of {height} x {width} pixels", {})
+
+
+def many(value: Any) -> list[str]:
+    """One or several words of the command line as a list of strings.
+
+    Raises:
+        ValueError: it is an empty list.
+    """
+    found = [str(each) for each in ([value] if isinstance(value, str | int | float) else value)]
+    if not found:
+        raise ValueError("images=[] names no picture; give files, as in images=[a.jpg,b.jpg]")
+    return found
+
+
+def first_two(rows: Rows, show: str) -> tuple[Tensor, Tensor]:
+    """Images and targets of the first two rows.
+
+    Raises:
+        ValueError: there are fewer, or picture files were given beyond two.
+    """
+    images, targets = rows.batch
+    if len(images) < 2:
+        raise ValueError(f"show={show} needs two pictures, got {len(images)}; give images=[a,b]")
+    return images[:2], targets[:2]

@@ -1,0 +1,97 @@
+"""Captions: soft labels in words, and texts cut to the width there is."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from PIL import ImageFont
+from torch import Tensor
+
+INK, FAINT, ACCENT = "#1c1e21", "#6f7680", "#c2410c"
+LEAST = 0.005  # a smaller share is 0.00 in two digits, and not named
+
+
+class Line(NamedTuple):
+    """One line of a caption: the first of `texts` that fits is shown, else the last, cut off."""
+
+    texts: Sequence[str]
+    colour: str = INK
+    size: int = 12
+
+    def fitted(self, width: int) -> str:
+        """What is shown in `width` pixels."""
+        whole = (text for text in self.texts if text_width(text, self.size) <= width)
+        return next(whole, None) or cut(self.texts[-1], width, self.size)
+
+
+def describe_label(
+    target: Tensor,
+    class_names: Sequence[str] | None = None,
+    *,
+    most: int = 3,
+    longest: int = 40,
+    digits: int = 2,
+) -> str:
+    """Say a soft label (num_classes,) in words, largest share first: "0.70 cat + 0.30 dog".
+
+    At most `most` classes are named, each by at most `longest` letters; shares have `digits`.
+    """
+    named = shares_by_name(target, class_names, most=most, longest=longest, digits=digits)
+    return " + ".join(named) or "no label"
+
+
+def shares_by_name(
+    target: Tensor,
+    class_names: Sequence[str] | None = None,
+    *,
+    most: int = 3,
+    longest: int = 40,
+    digits: int = 2,
+) -> list[str]:
+    """The parts of a soft label: ["0.70 cat", "0.30 dog"], and "..." for more than `most`."""
+    shares, classes = target.sort(descending=True, stable=True)
+    kept = [(s, c) for s, c in zip(shares.tolist(), classes.tolist(), strict=True) if s >= LEAST]
+    words = [f"{s:.{digits}f} {class_name(c, class_names, longest)}" for s, c in kept[:most]]
+    return words + ["..."] * (len(kept) > most)
+
+
+def class_name(number: int, class_names: Sequence[str] | None, longest: int = 40) -> str:
+    """A class on one line; in quotes where it would be taken for a number."""
+    name = one_line(class_names[number] if class_names else number)
+    name = f"'{name}'" if name[:1].isdigit() else name
+    return name if len(name) <= longest else f"{name[: longest - 1]}."
+
+
+def label_line(target: Tensor, class_names: Sequence[str] | None = None) -> Line:
+    """A soft label on one line, with shorter names where the whole ones do not fit."""
+    return Line([describe_label(target, class_names, longest=n) for n in (40, 16, 10, 5)])
+
+
+def label_lines(target: Tensor, class_names: Sequence[str] | None = None) -> list[Line]:
+    """A soft label with a line for each class, for narrow tiles."""
+    return [Line([part]) for part in shares_by_name(target, class_names) or ["no label"]]
+
+
+def one_line(text: object) -> str:
+    """Anything as text without line breaks."""
+    return " ".join(str(text).split())
+
+
+def text_width(text: str, size: int) -> float:
+    """Pixels that a text takes."""
+    return font(size).getlength(text)
+
+
+def cut(text: str, width: int, size: int) -> str:
+    """As much of a text as fits, then "..."."""
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(f"{text}...", size) > width:
+        text = text[:-1]
+    return f"{text.rstrip()}..."
+
+
+@lru_cache
+def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """Pillow's own, so that a picture looks the same on every machine."""
+    return ImageFont.load_default(size)
