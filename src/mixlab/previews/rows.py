@@ -135,13 +135,15 @@ def many(value: Any) -> list[str]:
     return found
 
 
-def first_two(rows: Rows, show: str) -> tuple[Tensor, Tensor]:
+def first_two(cfg: DictConfig, rows: Rows) -> tuple[Tensor, Tensor]:
     """Images and targets of the first two rows.
 
     Raises:
-        ValueError: there are fewer, or picture files were given beyond two.
+        ValueError: there are fewer, or more than two picture files were given.
     """
     images, targets = rows.batch
-    if len(images) < 2:
-        raise ValueError(f"show={show} needs two pictures, got {len(images)}; give images=[a,b]")
+    if len(images) < 2 or (cfg.images is not None and len(images) > 2):
+        raise ValueError(
+            f"show={cfg.show} takes two pictures, got {len(images)}; give images=[a.jpg,b.jpg]"
+        )
     return images[:2], targets[:2]

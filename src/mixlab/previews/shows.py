@@ -114,7 +114,7 @@ def show_augmentation(cfg: DictConfig) -> Shown:
 def show_blend(cfg: DictConfig) -> Shown:
     """One picture blended with another at nine shares."""
     rows = rows_from(cfg)
-    images, targets = first_two(rows, "blend")
+    images, targets = first_two(cfg, rows)
     return blends(images, targets, rows.class_names, **rows.scale), f"two of {rows.what}, blended"
 
 
@@ -184,7 +184,7 @@ def box_for(cfg: DictConfig, images: Tensor, address: Address) -> list[int]:
 def show_side_by_side(cfg: DictConfig) -> Shown:
     """One picture as it is, under mixup, cutout and CutMix."""
     rows = rows_from(cfg)
-    images, targets = first_two(rows, "side_by_side")
+    images, targets = first_two(cfg, rows)
     box = box_for(cfg, images, rows.address)
     picture = methods_side_by_side(images, targets, box, rows.class_names, **rows.scale)
     return picture, f"the first of {rows.what} as it is, under mixup, cutout and CutMix"
