@@ -1,13 +1,17 @@
-"""A batch before and after mixing, as the training sees it."""
+"""What the command draws: batches as the training sees them, galleries, a user's own pictures."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from mixlab.previews.rows import batch_at
+from mixlab.runs import run_folder
+from mixlab.train import train
 from mixlab.training import build_data
 from small import Watch, composed, small, train_with, write_npz
 
@@ -27,15 +31,173 @@ def test_any_batch_of_a_training_can_be_looked_at(tmp_path: Path, mixing: str) -
     assert not torch.equal(seen.before.images, seen.after.images)
 
 
+@pytest.fixture
+def pictures(here: Path) -> list[str]:
+    """red.png, green.png and blue.png of 40 rows and 60 columns; the last is a little larger."""
+    for number, name in enumerate(("red", "green", "blue")):
+        colour = tuple(255 * (number == channel) for channel in range(3))
+        size = (60, 40) if number < 2 else (90, 60)
+        Image.new("RGB", size, colour).save(here / f"{name}.png")
+    return ["red.png", "green.png", "blue.png"]
+
+
+def drawn(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        assert picture.format == "PNG" and 100 < picture.width <= 1300
+        return np.asarray(picture.convert("RGB"))
+
+
+def has_colour(page: np.ndarray, *colour: float) -> bool:
+    """Whether a patch of the page has a colour, in [0, 1]."""
+    close = np.abs(page / 255 - np.array(colour)).max(2) < 0.01
+    return int(close.sum()) > 500
+
+
 def test_a_picture_in_the_folder_of_the_command(here: Path, command: Callable) -> None:
     write_npz(here / "mine.npz")
     said = command("preview", "data=npz", "data.path=mine.npz", "output=sub/cutmix.png")
-    assert said.status == 0 and "sub/cutmix.png: 40 rows of npz, before and after" in said.out
-    with Image.open(here / "sub" / "cutmix.png") as picture:
-        assert min(picture.size) > 100
+    assert said.status == 0 and "batch 0 of epoch 0 of npz, before and after mixing" in said.out
+    drawn(here / "sub" / "cutmix.png")
     assert {path.name for path in here.iterdir()} == {"mine.npz", "sub"}
 
 
-def test_a_picture_is_a_png(here: Path, command: Callable) -> None:
-    said = command("preview", "output=cutmix.jpg")
-    assert said.status == 2 and "output=cutmix.jpg must end in .png" in said.sentence
+def test_a_gallery_of_all_methods_and_of_the_users_own(here: Path, command: Callable) -> None:
+    mine = here / "conf" / "mixing" / "zz_mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text(
+        "_target_: mixlab.callbacks.MixingCallback\nprobability: 1.0\nmethod:\n"
+        "  _target_: mixlab.mixing.methods.Mixup\n  alpha: 7.0\n"
+    )
+    said = command("preview", "show=gallery", "count=3", "--config-dir=conf")
+    assert said.status == 0, said.err
+    listed = re.search(r"under (.*)", said.out)
+    assert listed is not None
+    names = listed[1].split(", ")
+    assert names[-1] == "zz_mine" and {"cutmix", "mixup", "cutout"} < set(names)
+    assert "none" not in names
+    drawn(here / "preview.png")
+
+
+def test_a_gallery_of_pictures(pictures: list[str], here: Path, command: Callable) -> None:
+    words = ["images=[red.png,green.png]", "partners=[1,0]", "output=a.png"]
+    assert command("preview", "show=gallery", *words).status == 0
+    page = drawn(here / "a.png")
+    assert has_colour(page, 1, 0, 0) and has_colour(page, 0, 1, 0)
+
+
+def test_a_batch_before_and_after_augmentation(here: Path, command: Callable) -> None:
+    arrays = {"train_images": np.full((40, 16, 16), 255, np.uint8)}
+    write_npz(here / "mine.npz", **arrays)
+    words = ["data=npz", "data.path=mine.npz", "augmentation=flip_crop", "augmentation.force=true"]
+    assert command("preview", "show=augmentation", *words).status == 0
+    page = drawn(here / "preview.png")
+    assert has_colour(page, 0, 0, 0), "the border that a crop brings in"
+
+
+def test_two_pictures_blended(pictures: list[str], here: Path, command: Callable) -> None:
+    said = command("preview", "show=blend", "images=[red.png,green.png]", "output=b.png")
+    assert said.status == 0 and "two of 2 pictures of 40 x 60 pixels, blended" in said.out
+    page = drawn(here / "b.png")
+    for tenth in range(1, 10):
+        assert has_colour(page, tenth / 10, 1 - tenth / 10, 0)
+    assert not has_colour(page, 1, 0, 0) and not has_colour(page, 0.45, 0.55, 0)
+
+
+def test_pictures_with_a_given_box(pictures: list[str], here: Path, command: Callable) -> None:
+    said = command(
+        "preview", "show=cutmix", f"images=[{','.join(pictures)}]", "partners=[1,2,0]",
+        "box=[0,10,0,30]", "labels=[cat,dog,dog]", "published=[1,0.875,1]", "output=c.png",
+    )  # fmt: skip
+    lines = [re.split(r"  +", line) for line in said.out.splitlines()[2:]]
+    partners = ["1 dog", "2 dog", "0 cat"]
+    labels = ["0.8750 cat + 0.1250 dog", "1.0000 dog", "0.8750 dog + 0.1250 cat"]
+    assert [line[2] for line in lines] == partners and [line[5] for line in lines] == labels
+    assert all(line[3:5] == ["0.8750", "0.1250"] for line in lines)
+    assert [line[6] for line in lines] == ["1.0000, 0.1250 too much", "0.8750"] + [lines[0][6]]
+    page = drawn(here / "c.png")
+    assert has_colour(page, 1, 0, 0) and has_colour(page, 0, 0, 1)
+
+
+def test_methods_beside_each_other(pictures: list[str], here: Path, command: Callable) -> None:
+    words = ["images=[red.png,green.png]", "box=[0,20,0,60]", "output=d.png"]
+    assert command("preview", "show=side_by_side", *words).status == 0
+    page = drawn(here / "d.png")
+    for colour in ((1, 0, 0), (0.5, 0.5, 0), (0, 0, 0), (0, 1, 0)):
+        assert has_colour(page, *colour)
+
+
+def test_pictures_of_a_run(here: Path, command: Callable) -> None:
+    cfg = small(here, "mixing=cutmix", "augmentation=standard", "data.image_size=16")
+    train(cfg)
+    run = f"run={run_folder(cfg)}"
+    said = command("preview", run, "epoch=1", "batch=3")
+    assert said.status == 0 and f"batch 3 of epoch 1 of {run_folder(cfg)}" in said.out
+    figure = run_folder(cfg) / "figures" / "mixed-epoch-1.png"
+    assert command("preview", run, "epoch=1").status == 0
+    assert np.array_equal(drawn(here / "preview.png"), drawn(figure)), "as drawn in training"
+    for show in ("gallery", "augmentation"):
+        assert command("preview", run, f"show={show}").status == 0
+    assert "the run's 2 epochs" in command("preview", run, "epoch=2").sentence
+    for word in ("mixing=mixup", "seed=1", "data=cifar10"):
+        said = command("preview", run, word)
+        assert f"{word.split('=')[0]}= means nothing to show=batch with run=" in said.sentence
+
+
+@pytest.mark.parametrize("logger", ["wandb", "tensorboard"])
+def test_loggers_get_it_too(here: Path, command: Callable, logger: str) -> None:
+    said = command("preview", "output=seen.png", f"logger={logger}")
+    assert said.status == 0, said.err
+    folder = here / "logs" / "previews" / "seen"
+    if logger == "wandb":
+        (picture,) = folder.rglob("media/images/pictures/*.png")
+        assert np.array_equal(drawn(picture), drawn(here / "seen.png"))
+    else:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(folder / "tensorboard")).Reload()
+        assert events.Tags()["images"] == ["pictures/seen"]
+    assert not list(here.rglob("metrics.csv"))
+
+
+REFUSED = {
+    "output=cutmix.jpg": "output=cutmix.jpg must end in .png",
+    "show=galery": "show must be one of batch, gallery, augmentation, blend, cutmix, side_by_side, "
+    "got 'galery'; did you mean gallery?",
+    "count=0": "count must be a whole number of images above 0, got 0",
+    "epoch=-1": "epoch must be a whole number from 0, got -1",
+    "batch=18": "batch=18 is beyond the epoch's 18 batches",
+    "show=gallery mixing=mixup": "mixing= means nothing to show=gallery with data=...; leave it",
+    "rank=1": "rank= means nothing to show=batch with data=...; leave it out",
+    "show=augmentation": "augmentation=none leaves images as they are",
+    "show=augmentation images=[red.png]": "takes a batch of data=... or run=..., not images=",
+    "images=[]": "images=[] names no picture",
+    "images=[red.png,gone.png]": "there is no file gone.png",
+    "images=[red.png,green.png] labels=[a]": "labels names 1 and images 2; give each picture",
+    "show=blend images=red.png": "show=blend takes two pictures, got 1",
+    "show=blend images=[red.png,green.png,blue.png]": "show=blend takes two pictures, got 3",
+    "show=cutmix images=red.png": "show=cutmix takes two pictures or more, got 1",
+    "show=cutmix images=[red.png,green.png] partners=[1,2]": "by its number from 0 to 1",
+    "show=cutmix images=[red.png,green.png] partners=[1]": "for each of the 2 pictures another",
+    "show=cutmix images=[red.png,green.png] box=[0,41,0,9]": "within the pictures' 40 rows and 60",
+    "show=cutmix images=[red.png,green.png] box=[9,9,0,9]": "each first below its second",
+    "show=cutmix images=[red.png,green.png] box=[0,9]": "box=[0, 9] must be top,bottom,left,right",
+    "show=cutmix images=[red.png,green.png] published=[1]": "published=[1] must give for each",
+    "run=gone": "gone is not a run folder",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_one_sentence(pictures: list[str], here: Path, command: Callable, arguments: str) -> None:
+    said = command("preview", *arguments.split())
+    assert said.status == 2 and REFUSED[arguments] in said.sentence
+    assert not list(here.glob("preview.*"))
+
+
+def test_help_has_an_example_of_each_picture(command: Callable) -> None:
+    from mixlab.preview import OF_SHOW
+
+    text = command("preview", "--help").out
+    examples = re.findall(r"^  +(mixlab-preview .*)", text, re.M)
+    for show in OF_SHOW:
+        assert any(f"show={show}" in line for line in examples) or show == "batch"
+    assert any("run=" in line for line in examples) and max(map(len, text.splitlines())) < 110

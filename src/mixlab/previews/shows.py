@@ -122,6 +122,8 @@ def show_cutmix(cfg: DictConfig) -> Shown:
     """CutMix with a box and partners that are given, and the labels in a table, printed too."""
     rows = rows_from(cfg)
     images, targets = (part[: cfg.count or (None if cfg.images else 4)] for part in rows.batch)
+    if len(images) < 2:
+        raise ValueError("show=cutmix takes two pictures or more, got 1; give images=[a.jpg,b.jpg]")
     partners = given_partners(cfg, len(images)).tolist()
     box = box_for(cfg, images, rows.address)
     published = published_shares(cfg, len(images))

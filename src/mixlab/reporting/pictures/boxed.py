@@ -18,11 +18,11 @@ from mixlab.reporting.pictures.captions import (
 from mixlab.reporting.pictures.examples import LARGE, Box, Names, pasted
 from mixlab.reporting.pictures.sheet import (
     Cell,
+    cell_width,
     columns_that_fit,
     frame,
     heading,
     sheet,
-    size,
     stacked,
     table,
 )
@@ -88,7 +88,7 @@ def captioned(
 
 def two_lines(pairs: Sequence[tuple[Cell, Cell]]) -> Image.Image:
     """All first cells above all second ones, in as many double lines as it takes."""
-    fitting = columns_that_fit(max(size(cell)[0] for pair in pairs for cell in pair))
+    fitting = columns_that_fit(max(cell_width(cell) for pair in pairs for cell in pair))
     chunks = [pairs[start : start + fitting] for start in range(0, len(pairs), fitting)]
     return sheet([[pair[k] for pair in chunk] for chunk in chunks for k in (0, 1)])
 

@@ -10,6 +10,7 @@ from mixlab.reporting.pictures.captions import ACCENT, FAINT, INK, Line, label_l
 from mixlab.reporting.pictures.sheet import (
     EMPTY,
     Cell,
+    cell_width,
     columns_that_fit,
     frame,
     sheet,
@@ -87,7 +88,7 @@ def bands(first: list[list[Cell]], others: list[list[Cell]]) -> list[list[list[C
 
 
 def widest(columns: list[list[Cell]]) -> int:
-    return max(size(cell)[0] for column in columns for cell in column)
+    return max(cell_width(cell) for column in columns for cell in column)
 
 
 def transposed(columns: list[list[Cell]]) -> list[list[Cell]]:

@@ -10,7 +10,7 @@ from mixlab.reporting.pictures.captions import ACCENT, FAINT, INK, Line, cut, fo
 
 PAPER, EMPTY, RULE = "#ffffff", "#eef0f2", "#d5d9de"
 GAP, MARGIN, LINE = 4, 14, 15  # pixels: between tiles, around cells, from one text line to the next
-PAGE_WIDTH = 1300  # pixels
+PAGE_WIDTH, NARROWEST = 1300, 90  # pixels: of a page, of a column, where words must fit too
 
 
 class Cell(NamedTuple):
@@ -23,7 +23,7 @@ class Cell(NamedTuple):
 def sheet(rows: Sequence[Sequence[Cell]]) -> Image.Image:
     """Cells in rows and columns; a column is as wide as its widest tile."""
     columns = zip_longest(*rows, fillvalue=Cell(None))
-    widths = [max(size(cell)[0] for cell in column) for column in columns]
+    widths = [max(cell_width(cell) for cell in column) for column in columns]
     heights = [
         max(size(cell)[1] for cell in row) + LINE * max(len(cell.lines) for cell in row) + 6
         for row in rows
@@ -42,7 +42,7 @@ def sheet(rows: Sequence[Sequence[Cell]]) -> Image.Image:
 
 def grid(cells: Sequence[Cell], columns: int | None = None) -> Image.Image:
     """Cells in reading order, in as many columns as fit where `columns` is None."""
-    fitting = columns_that_fit(max(size(cell)[0] for cell in cells))
+    fitting = columns_that_fit(max(map(cell_width, cells)))
     count = max(1, min(columns or fitting, len(cells)))
     return sheet([cells[start : start + count] for start in range(0, len(cells), count)])
 
@@ -50,6 +50,11 @@ def grid(cells: Sequence[Cell], columns: int | None = None) -> Image.Image:
 def columns_that_fit(width: int) -> int:
     """How many cells of a width stand beside each other on a page."""
     return max(1, (PAGE_WIDTH - MARGIN) // (width + MARGIN))
+
+
+def cell_width(cell: Cell) -> int:
+    """Pixels that a cell takes: those of its tile, or what a few words need."""
+    return max(size(cell)[0], NARROWEST)
 
 
 def size(cell: Cell) -> tuple[int, int]:
