@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from mixlab.previews.replay import Replay, check_code, replay
+from mixlab.previews.replay import Replay, check_code, replay, unaugmented
 from mixlab.runs import run_folder
 from mixlab.runs.files import read_json, write_json
 from mixlab.train import train
@@ -110,6 +110,25 @@ def test_code_that_does_not_matter_may_change(run: Path) -> None:
         check_code({"code": {**record["code"], f"mixlab/{name}": "0" * 64}})
     fewer = {name: digest for name, digest in record["code"].items() if "cutmix" not in name}
     check_code({"code": fewer})  # a method that came later
+
+
+def test_other_devices_and_versions_are_told(run: Path) -> None:
+    assert replayed(run).notes == []
+    record = read_json(run / "run.json")
+    record |= {"accelerator": "cuda", "versions": {**record["versions"], "numpy": "1.0"}}
+    write_json(run / "run.json", record)
+    device, version = replayed(run).notes
+    assert "mixed on cuda" in device and "made by numpy 1.0, here" in version
+
+
+def test_the_same_rows_unaugmented(tmp_path: Path) -> None:
+    cfg = small(tmp_path, "trainer.overfit_batches=2", "augmentation=standard", "mixing=mixup")
+    train(cfg)
+    found = replayed(run_folder(cfg), epoch=1, batch=1)
+    mixed = found.seen[0].before
+    bare = unaugmented(found.cfg, found.address, found)
+    assert torch.equal(bare.index, mixed.index) and torch.equal(bare.targets, mixed.targets)
+    assert not torch.equal(bare.images, mixed.images)
 
 
 def test_data_that_changed(trained: DictConfig, run: Path, tmp_path: Path) -> None:

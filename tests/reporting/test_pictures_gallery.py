@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mixlab.reporting.pictures.gallery import bands, column, gallery
+from mixlab.reporting.pictures.gallery import LARGEST, bands, column, gallery
 from mixlab.reporting.pictures.pairs import before_and_after
 from mixlab.reporting.pictures.sheet import MARGIN, PAGE_WIDTH, Cell
 from mixlab.reporting.pictures.tiles import TILE
@@ -19,16 +19,16 @@ def greys(*levels: float) -> torch.Tensor:
 
 
 def level(page: Image.Image, left: int, top: int) -> float:
-    """Of the middle of a tile."""
-    return np.asarray(page)[top + TILE // 2, left + TILE // 2, 0] / 255
+    """Of a tile, near its corner."""
+    return np.asarray(page)[top + 20, left + 20, 0] / 255
 
 
 def test_columns_are_the_row_its_partner_and_each_method() -> None:
     images, targets = greys(0, 0.5, 1), torch.eye(2)[[0, 1, 0]]
     mixed = {"mixup": (greys(0.2, 0.7), targets[:2]), "cutmix": (greys(0.3, 0.9), targets[:2])}
     page = gallery(images, targets, torch.tensor([1, 2]), mixed, NAMES)
-    tops = [MARGIN + 15 + 6 + MARGIN + row * (TILE + 15 + 6 + MARGIN) for row in (0, 1)]
-    lefts = [MARGIN + number * (TILE + MARGIN) for number in range(4)]
+    tops = [MARGIN + 15 + 6 + MARGIN + row * (LARGEST + 15 + 6 + MARGIN) for row in (0, 1)]
+    lefts = [MARGIN + number * (LARGEST + MARGIN) for number in range(4)]
     found = [[level(page, left, top) for left in lefts] for top in tops]
     assert found[0] == pytest.approx([0, 0.5, 0.2, 0.3], abs=0.01)
     assert found[1] == pytest.approx([0.5, 1, 0.7, 0.9], abs=0.01)
@@ -64,7 +64,7 @@ def test_a_method_that_cannot_says_why() -> None:
     images, targets = greys(0.5, 0.5), torch.eye(2)
     mixed = {"mixup": (images, targets), "saliency": "it needs a network to ask"}
     page = gallery(images, targets, torch.tensor([1, 0]), mixed, NAMES)
-    grey = np.asarray(page)[MARGIN + 15 + 6 + MARGIN + 5, MARGIN + 3 * (TILE + MARGIN) + 5]
+    grey = np.asarray(page)[MARGIN + 15 + 6 + MARGIN + 5, MARGIN + 3 * (LARGEST + MARGIN) + 5]
     assert grey.tolist() == [0xEE, 0xF0, 0xF2]
 
 

@@ -41,7 +41,7 @@ def read_picture(file: Path) -> Image.Image:
                 return to_rgb(ImageOps.exif_transpose(picture))
     except UnidentifiedImageError:
         raise ValueError(f"images: {file} is no picture; give a JPEG or PNG file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"images: {file} cannot be read ({error}); save it again") from None
 
 

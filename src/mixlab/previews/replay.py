@@ -15,7 +15,7 @@ from mixlab.data import ImageDataModule
 from mixlab.evaluate import read_config
 from mixlab.mixing import Address, Batch, Blend
 from mixlab.runs.files import read_json
-from mixlab.runs.provenance import code_hashes
+from mixlab.runs.provenance import code_hashes, versions
 from mixlab.runtime import quiet
 from mixlab.training import build_callbacks, build_data, plain
 
@@ -42,7 +42,7 @@ class Replay:
     batch: Batch
     seen: list[Seen]
     processes: int
-    accelerator: str
+    notes: list[str]
 
 
 def replay(cfg: DictConfig) -> Replay:
@@ -66,9 +66,7 @@ def replay(cfg: DictConfig) -> Replay:
     after = data.on_after_batch_transfer(batch_from(data, address, processes), 0)
     seen = [callback.seen for callback in mixing_callbacks(trainer) if callback.seen is not None]
     seen = seen or [Seen(after, after, Blend.identity(len(after.images)))]
-    return Replay(
-        data, run_cfg, address, after, seen, processes, record.get("accelerator") or "cpu"
-    )
+    return Replay(data, run_cfg, address, after, seen, processes, notes(record))
 
 
 def check_code(record: dict[str, Any], allow: Iterable[str] = ()) -> None:
@@ -91,6 +89,17 @@ def check_code(record: dict[str, Any], allow: Iterable[str] = ()) -> None:
 def named(file: str, allow: Iterable[str]) -> bool:
     """Whether a recorded file is of mixlab or of a package that this command may call."""
     return file.split("/")[0].removesuffix(".py") in ("mixlab", *allow)
+
+
+def notes(record: dict[str, Any]) -> list[str]:
+    """What may keep a replayed batch from being the same to the last bit."""
+    device, before, now = record.get("accelerator"), record.get("versions", {}), versions()
+    found = [f"it was mixed on {device}, here on cpu"] * (device not in (None, "cpu"))
+    return found + [
+        f"it was made by {package} {before[package]}, here {now.get(package)}"
+        for package in ("numpy", "torch", "torchvision")
+        if package in before and before[package] != now.get(package)
+    ]
 
 
 def check_data(record: dict[str, Any], data: ImageDataModule) -> None:
@@ -159,8 +168,10 @@ def batch_from(data: ImageDataModule, address: Address, processes: int = 1) -> B
     return next(iter(loader))
 
 
-def without_augmentation(cfg: DictConfig) -> DictConfig:
-    """The same configuration, its images left as they are."""
+def unaugmented(cfg: DictConfig, address: Address, run: Replay | None = None) -> Batch:
+    """The rows at an address as a configuration without its augmentation makes them, unmixed."""
     bare = cfg.copy()
     bare.augmentation = None
-    return bare
+    data = build_data(bare)
+    data.trainer = run.data.trainer if run else None
+    return data.prepared(batch_from(data, address, run.processes if run else 1), address)

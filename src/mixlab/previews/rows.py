@@ -96,8 +96,7 @@ def words_of(cfg: DictConfig, found: Replay) -> str:
     """A replayed batch in words, with what may keep it from being the same to the last bit."""
     what = f"batch {cfg.batch} of epoch {cfg.epoch} of {cfg.run}"
     what += f", process {cfg.rank}" * (cfg.rank > 0)
-    if found.accelerator != "cpu":
-        what += f" (to rounding: it was mixed on {found.accelerator}, here on cpu)"
+    what += f" (perhaps not to the last bit: {'; '.join(found.notes)})" * bool(found.notes)
     return what
 
 

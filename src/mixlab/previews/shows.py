@@ -12,7 +12,7 @@ from torch import Tensor
 from mixlab.mixing import Address, Blend, Purpose, stream
 from mixlab.mixing.partners import derangement
 from mixlab.previews.methods import methods
-from mixlab.previews.replay import batch_from, without_augmentation
+from mixlab.previews.replay import unaugmented
 from mixlab.previews.rows import Rows, first_two, mixed, rows_from
 from mixlab.reporting.pictures import mixed_batch
 from mixlab.reporting.pictures.boxed import HEADER, PUBLISHED, boxed, label_table
@@ -20,7 +20,6 @@ from mixlab.reporting.pictures.examples import blends, methods_side_by_side, pas
 from mixlab.reporting.pictures.gallery import gallery
 from mixlab.reporting.pictures.pairs import before_and_after
 from mixlab.reporting.pictures.sheet import stacked
-from mixlab.training import build_data
 
 Shown = tuple[Image.Image, str]  # the picture, and what to say of it
 AREA = 0.4  # of a picture, for a box that nobody gives
@@ -97,9 +96,7 @@ def show_augmentation(cfg: DictConfig) -> Shown:
         raise ValueError(
             "augmentation=none leaves images as they are; name one, as in augmentation=flip_crop"
         )
-    bare = build_data(without_augmentation(own))
-    processes = rows.replayed.processes if rows.replayed else 1
-    before = bare.on_after_batch_transfer(batch_from(bare, rows.address, processes), 0)
+    before = unaugmented(own, rows.address, rows.replayed)
     picture = before_and_after(
         before.images,
         rows.batch.images,

@@ -9,6 +9,8 @@ from torch import Tensor
 from mixlab.reporting.pictures.captions import ACCENT, FAINT, INK, Line, label_lines
 from mixlab.reporting.pictures.sheet import (
     EMPTY,
+    MARGIN,
+    PAGE_WIDTH,
     Cell,
     cell_width,
     columns_that_fit,
@@ -18,8 +20,9 @@ from mixlab.reporting.pictures.sheet import (
     stacked,
     wrapped,
 )
-from mixlab.reporting.pictures.tiles import tiles
+from mixlab.reporting.pictures.tiles import TILE, tiles
 
+LARGEST = 160  # pixels of a tile's longer side
 Mixed = tuple[Tensor, Tensor]  # images (B, C, H, W) and targets (B, num_classes)
 
 
@@ -42,7 +45,8 @@ def gallery(
         class_names, mean, std: as for `mixed_batch`.
     """
     count = len(partners)
-    scale: dict[str, Any] = {"mean": mean, "std": std}
+    side = tile_side(2 + len(mixed))
+    scale: dict[str, Any] = {"mean": mean, "std": std, "side": side, "slack": 1}
     own = column("original", images[:count], targets[:count], images, class_names, **scale)
     theirs = column("partner", images[partners], targets[partners], images, class_names, **scale)
     methods = [
@@ -52,6 +56,12 @@ def gallery(
         for name, found in mixed.items()
     ]
     return stacked(*(sheet(transposed(band)) for band in bands([own, theirs], methods)))
+
+
+def tile_side(columns: int) -> int:
+    """As many pixels as let all columns stand beside each other, within reason."""
+    room = (PAGE_WIDTH - MARGIN) // columns - MARGIN
+    return min(max(room, TILE), LARGEST)
 
 
 def column(
