@@ -85,6 +85,8 @@ class ArrayDataset:
 
 def resize(images: Tensor, size: int) -> Tensor:
     """Resize (N, C, H, W) images to `size` x `size`, keeping their dtype."""
+    if images.shape[-2:] == (size, size):
+        return images
     resized = F.interpolate(
         images.float(), (size, size), mode="bilinear", align_corners=False, antialias=True
     )

@@ -69,6 +69,8 @@ class Parts:
             )
         targets = None if images.targets is None else images.targets.numpy()
         rows, held_out = hold_out(targets, len(images), val_size, rule=val_split)
+        if targets is not None:
+            check_learnt(targets[rows], targets[held_out], spec, val_split)
         kind = "random" if val_split == "stratified" and targets is None else val_split
         note = f"{kind} rows of the training set, the same for every seed" if val_size else "none"
         return Parts(spec, Part(images, rows), Part(images, held_out), judged, note)
@@ -139,6 +141,19 @@ def fitted(data: Images, spec: ImageSpec, what: str) -> Images:
     if data.targets is not None:
         check_labels(data.targets, spec.num_classes, f"the {what} labels of {data.source}")
     return replace(data, num_classes=spec.num_classes) if isinstance(data, ItemDataset) else data
+
+
+def check_learnt(
+    trained: np.ndarray, held_out: np.ndarray, spec: ImageSpec, val_split: str
+) -> None:
+    """Raise ValueError if all rows of a class are held out, as in a file sorted by class."""
+    lost = np.setdiff1d(held_out, trained)
+    if len(lost) and val_split != "stratified":
+        raise ValueError(
+            f"data.val_split={val_split} leaves no row to train on class "
+            f"{spec.class_names[int(lost[0])]}; shuffle the rows of the file, or use "
+            "data.val_split=stratified"
+        )
 
 
 def check_labels(targets: Tensor, num_classes: int, what: str) -> None:
