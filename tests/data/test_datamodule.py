@@ -201,3 +201,11 @@ def test_a_data_set_in_memory_and_one_that_is_not():
     data = ImageDataModule(Noisy(), None, pictures(9, classes=3), num_workers=0)
     assert first(data.train_dataloader()).images.dtype == torch.float32
     assert first(data.test_dataloader()).images.dtype == torch.uint8
+
+
+def test_every_key_of_a_data_config_is_somebodys():
+    known = {"_target_", *SOURCE_KEYS, *inspect.signature(ImageDataModule).parameters}
+    for file in (config_dir() / "data").glob("*.yaml"):
+        assert set(OmegaConf.load(file)) <= known, file.name
+    with pytest.raises(TypeError, match="unexpected argument 'batchsize'"):
+        module(batchsize=3)

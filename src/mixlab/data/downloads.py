@@ -1,0 +1,146 @@
+"""Data sets that another library fetches and that keep the library's own layout on disk."""
+
+import importlib
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlab.config import nearest_name
+from mixlab.data.files import Entry, ImageFiles, note_of
+from mixlab.data.npz import LAYOUT
+from mixlab.data.sources import Npz, check_split
+
+FAILURES = (OSError, RuntimeError)  # what the libraries raise without a network
+SIZES = (28, 64, 128, 224)  # pixels a side
+
+
+class Flowers102(ImageFiles):
+    """Oxford's flowers of 102 kinds, 1,020 + 1,020 + 6,149 photographs, as torchvision keeps them.
+
+    Args:
+        path: of a folder that holds torchvision's `flowers-102`; made by its download if it is
+            not there.
+        split: `train`, `val` or `test`.
+        options: see `ImageFiles`.
+    """
+
+    def __init__(self, path: str, split: str = "train", **options: Any) -> None:
+        check_split(split)
+        root = Path(path).expanduser()
+        found = flowers(root, split)
+        files = zip(found._image_files, found._labels, strict=True)
+        entries = [Entry(os.path.relpath(file, root), label) for file, label in files]
+        note = note_of(split, own=True)
+        super().__init__(entries, found.classes, root=str(root), test_split=note, **options)
+
+
+def flowers(root: Path, split: str) -> Any:
+    """torchvision's data set below `root`, downloaded whole or not at all.
+
+    Raises:
+        ValueError: if that fails, or what is there is not whole, with the remedy.
+    """
+    from torchvision import datasets
+
+    if not root.exists():
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root.parent) as folder:
+            whole = Path(folder) / root.name
+            try:
+                datasets.Flowers102(whole, split, download=True)
+            except FAILURES as error:
+                raise ValueError(
+                    f"there is no folder {root}, and torchvision could not download Flowers102 "
+                    f"({error}); run the same command where there is a network, or copy the "
+                    f"folder flowers-102 that torchvision makes into {root}"
+                ) from error
+            for archive in whole.glob("*/*.tgz"):
+                archive.unlink()
+            try:
+                os.replace(whole, root)
+            except OSError:
+                if not root.exists():  # else another job of the sweep was faster
+                    raise
+    try:
+        return datasets.Flowers102(root, split)
+    except FAILURES as error:
+        raise ValueError(
+            f"{root} does not hold a whole folder flowers-102 ({error}); remove it, and run the "
+            "same command where there is a network"
+        ) from error
+
+
+class MedMnist(Npz):
+    """One split of a MedMNIST set of 2-D images with one class each (arXiv:2110.14795).
+
+    Args:
+        path: of its `.npz` file; made by the download of the library `medmnist` if it is not there.
+        split: `train`, `val` or `test`.
+        dataset: `pathmnist` or another name, with `_64`, `_128` or `_224` for larger images.
+    """
+
+    def __init__(self, path: str, split: str = "train", dataset: str = "pathmnist") -> None:
+        file = Path(path).expanduser()
+        if not file.exists():
+            download_medmnist(dataset, file)
+        super().__init__(path, split)
+
+
+def download_medmnist(dataset: str, path: Path) -> None:
+    """Fetch a set with the library `medmnist` and write it to `path`, whole or not at all.
+
+    The names of the classes, which the library knows and its files do not, are added.
+
+    Raises:
+        ValueError: if the library, the network or the set is missing, with the remedy.
+    """
+    missing = f"there is no file {path}, and"
+    try:
+        library = importlib.import_module("medmnist")
+    except ImportError:
+        raise ValueError(
+            f"{missing} the library that fetches it is missing; pip install medmnist, or write the "
+            f"file yourself: {LAYOUT}, and the same for val_ and test_"
+        ) from None
+    flag, size = flag_and_size(dataset, library.INFO)
+    info = library.INFO[flag]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        try:
+            getattr(library, info["python_class"])("train", download=True, root=folder, size=size)
+        except FAILURES as error:
+            raise ValueError(
+                f"{missing} medmnist could not download {dataset} ({error}); run the same command "
+                "where there is a network, or copy the file there"
+            ) from error
+        (whole,) = Path(folder).glob("*.npz")
+        add_names(whole, [info["label"][key] for key in sorted(info["label"], key=int)])
+        os.replace(whole, path)
+
+
+def flag_and_size(dataset: str, known: dict[str, Any]) -> tuple[str, int]:
+    """`pathmnist_64` as `pathmnist` and 64; raises ValueError for what mixlab cannot take."""
+    flag, _, size = dataset.partition("_")
+    if flag not in known:
+        nearest = nearest_name(flag, known)
+        hint = f"did you mean {nearest}? " if nearest else ""
+        raise ValueError(
+            f"data.dataset={dataset} is none of MedMNIST's; {hint}there are {', '.join(known)}"
+        )
+    if "multi-label" in known[flag]["task"] or flag.endswith("3d"):
+        kind = "3-D volumes" if flag.endswith("3d") else "several labels an image"
+        raise ValueError(f"{flag} has {kind}; mixlab takes 2-D images of one class each")
+    if size and size not in map(str, SIZES[1:]):
+        larger = ", ".join(f"{flag}_{each}" for each in SIZES[1:])
+        raise ValueError(f"data.dataset={dataset} has no such size; there are {flag}, {larger}")
+    return flag, int(size or SIZES[0])
+
+
+def add_names(path: Path, names: list[str]) -> None:
+    """Add an array `class_names` to an `.npz` file."""
+    with zipfile.ZipFile(path, "a") as archive, archive.open("class_names.npy", "w") as file:
+        np.lib.format.write_array(file, np.asarray(names), allow_pickle=False)

@@ -1,0 +1,123 @@
+"""A folder of images, one folder a class."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mixlab.data.files import Entry, ImageFiles, note_of, without_test
+from mixlab.data.sources import SPLITS, check_split
+
+NO_IMAGE = ("thumbs.db", "desktop.ini")  # what desktops leave behind, besides names with a dot
+
+
+class Folder(ImageFiles):
+    """One split of a folder of class folders, which hold JPEG and PNG files at any depth.
+
+    Beneath `path` lie the class folders themselves, or `train`, perhaps `val` and `test`, and the
+    class folders in these. The sorted names of those to train on are the classes.
+
+    Args:
+        path: of the folder.
+        split: `train`, `val` or `test`. What the folder has not is empty.
+        test_size: of a folder without `test`, the share or number of the training rows that test.
+        options: see `ImageFiles`.
+
+    Raises:
+        ValueError: if there is no such folder, a class without an image, or a class in `val` or
+            `test` that `train` has not; and for what `ImageFiles` refuses.
+    """
+
+    def __init__(
+        self, path: str, split: str = "train", *, test_size: float = 0, **options: Any
+    ) -> None:
+        check_split(split)
+        root = Path(path).expanduser()
+        parts = layout(root)
+        classes = class_folders(root / parts["train"])
+        own = "test" in parts
+        if own and test_size:
+            raise ValueError(f"{root} has a folder test, so data.test_size must be 0")
+        entries: list[Entry] = []
+        if split in parts or split == "test":
+            entries = listed(root, parts.get(split, parts["train"]), classes)
+        if not own and split != "val":
+            entries = without_test(entries, split, test_size)
+        note = note_of(split, own)
+        super().__init__(entries, classes, root=str(root), test_split=note, **options)
+        if split == "train":
+            check_classes(self)
+
+
+def layout(root: Path) -> dict[str, str]:
+    """Which splits there are, and in which folder each; the folder itself where it has no `train`.
+
+    Raises:
+        ValueError: if it is not there, or its splits are incomplete or misnamed.
+    """
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "is not there"
+        raise ValueError(f"the folder {root} {what}; set data.path to a folder of class folders")
+    names = folders(root)
+    splits = [name for name in names if name in SPLITS and folders(root / name)]
+    if not splits:
+        return {"train": ""}
+    others = sorted({*names} - {*splits})
+    if "train" not in splits:
+        raise ValueError(f"{root} has a folder {splits[0]} but none called train to train on")
+    if others:
+        raise ValueError(
+            f"{root} has the folders {', '.join(splits)} and besides them {others[0]}; rename it "
+            f"to one of {', '.join(SPLITS)}, or move it away"
+        )
+    return {name: name for name in splits}
+
+
+def folders(path: Path) -> list[str]:
+    """Sorted names of the folders in a folder; hidden ones do not count."""
+    with os.scandir(path) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "__")))
+
+
+def class_folders(path: Path) -> list[str]:
+    """The classes; raises ValueError where there is none."""
+    names = folders(path)
+    if not names:
+        raise ValueError(f"{path} has no class folder; put the images of each class into a folder")
+    return names
+
+
+def listed(root: Path, part: str, classes: list[str]) -> list[Entry]:
+    """Every file of a part, class by class in sorted order."""
+    entries = []
+    for name in class_folders(root / part):
+        if name not in classes:
+            raise ValueError(
+                f"{root / part} has a class {name} that {root / 'train'} has not, so that nothing "
+                f"could learn it; the classes there are {', '.join(classes)}"
+            )
+        found = image_names(root / part / name)
+        if not found:
+            raise ValueError(f"{root / part / name} has no image; fill or remove this class folder")
+        label = classes.index(name)
+        entries += [Entry(os.path.join(part, name, each), label) for each in found]
+    return entries
+
+
+def image_names(path: Path) -> list[str]:
+    """The files in a folder and those below it, relative to it."""
+    return sorted(
+        os.path.relpath(os.path.join(folder, name), path)
+        for folder, _, names in os.walk(path)
+        for name in names
+        if not name.startswith(".") and name.lower() not in NO_IMAGE
+    )
+
+
+def check_classes(data: ImageFiles) -> None:
+    """Raise ValueError if no row to train on is left of a class."""
+    missing = {*range(len(data.classes))} - {*data.targets.tolist()}
+    if missing:
+        raise ValueError(
+            f"no image of {data.root} is left to train on class {data.classes[min(missing)]}; add "
+            "some, or lower data.test_size"
+        )
