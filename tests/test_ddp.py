@@ -100,6 +100,7 @@ def test_two_processes(lab: Path) -> None:
     assert record["data"]["test_rows"] % 2 == 1, "an uneven test set"
     last = figures_of(cfg, {"last": run_folder(cfg) / "checkpoints" / "last.ckpt"})["last"]
     assert record["results"]["last"]["test/accuracy"] == last["test/accuracy"]
+    assert record["class_accuracy"]["last"] == [*last["test/class_accuracy"].values()]
     assert record["results"]["last"]["test/loss"] == pytest.approx(last["test/loss"], rel=1e-6)
 
 

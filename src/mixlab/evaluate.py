@@ -22,7 +22,7 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     Returns:
         For `best` (where there is one) and `last`: `test/accuracy`, `test/loss`; with views,
         `tta/accuracy` and how many images they `tta/gained` and `tta/lost`; with `per_class`,
-        `test/class_accuracy` and `tta/class_accuracy`, lists.
+        `test/class_accuracy` and `tta/class_accuracy`, by name.
     """
     folder = Path(cfg.run)
     run_cfg = read_config(folder, cfg)
@@ -33,13 +33,13 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
         raise ValueError(f"{folder} has no checkpoints/best.ckpt nor last.ckpt; train it first")
     if views is not None:
         views.check(run_cfg.data.get("label_preserving") or (), run_cfg.data.name)
-    found, classes = test_checkpoints(run_cfg, paths, views)
+    found = test_checkpoints(run_cfg, paths, views)
     if not cfg.per_class:
         found = {when: without_classes(figures) for when, figures in found.items()}
     for when, figures in found.items():
         say(when, figures)
         if cfg.per_class:
-            print(class_table(figures, classes))
+            print(class_table(figures))
     if cfg.output is not None:
         write_json(Path(cfg.output), found)
     return found
@@ -72,17 +72,16 @@ def say(when: str, figures: dict[str, Any]) -> None:
         print(f"{when}, views voting: test/accuracy {vote:.4f} ({change})")
 
 
-def class_table(figures: dict[str, Any], classes: tuple[str, ...]) -> str:
+def class_table(figures: dict[str, Any]) -> str:
     """Accuracy of each class in percent, without and with the views, and who gains."""
-    alone = figures["test/class_accuracy"]
-    voted = figures.get("tta/class_accuracy")
-    width = max(map(len, (*classes, "class")))
+    alone, voted = figures["test/class_accuracy"], figures.get("tta/class_accuracy")
+    width = max(map(len, (*alone, "class")))
     lines = [f"  {'class':{width}}  accuracy" + ("    voting  difference" if voted else "")]
-    for number, name in enumerate(classes):
-        line = f"  {name:{width}}  {percent(alone[number]):>8}"
+    for name, value in alone.items():
+        line = f"  {name:{width}}  {percent(value):>8}"
         if voted:
-            change = None if alone[number] is None else voted[number] - alone[number]
-            line += f"  {percent(voted[number]):>8}  {percent(change, '+'):>10}"
+            change = None if value is None else voted[name] - value
+            line += f"  {percent(voted[name]):>8}  {percent(change, '+'):>10}"
         lines.append(line)
     return "\n".join(lines)
 
@@ -111,9 +110,9 @@ def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
 
 
 def test_checkpoints(
-    cfg: DictConfig, paths: dict[str, Path], views: "Views | None"
-) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
-    """Test each checkpoint on the run's own test set, in one process; figures and class names."""
+    cfg: DictConfig, paths: dict[str, Path], views: "Views | None" = None
+) -> dict[str, dict[str, Any]]:
+    """Test each checkpoint on the run's own test set, in one process."""
     import pytorch_lightning as pl
 
     from mixlab.runtime import keep_memory, quiet, set_threads
@@ -138,10 +137,10 @@ def test_checkpoints(
     found: dict[str, dict[str, Any]] = {}
     for when, path in paths.items():
         found[when] = {**tested(trainer, model, data, path)}
-        found[when]["test/class_accuracy"] = model.class_accuracy
+        found[when]["test/class_accuracy"] = named(getattr(model, "class_accuracy", []), data)
         if views is not None:
             found[when] |= voted(trainer, model, data, views)
-    return found, data.spec.class_names
+    return found
 
 
 def voted(trainer: Any, model: Any, data: Any, views: "Views") -> dict[str, Any]:
@@ -156,8 +155,13 @@ def voted(trainer: Any, model: Any, data: Any, views: "Views") -> dict[str, Any]
         "tta/accuracy": ballot.accuracy,
         "tta/gained": ballot.gained,
         "tta/lost": ballot.lost,
-        "tta/class_accuracy": ballot.voted.accuracy(lambda counts: counts),
+        "tta/class_accuracy": named(ballot.voted.accuracy(lambda counts: counts), data),
     }
+
+
+def named(values: list[float | None], data: Any) -> dict[str, float | None]:
+    """Values of the classes by the classes' names; nothing where a user's module has none."""
+    return dict(zip(data.spec.class_names, values, strict=False))
 
 
 def main() -> None:

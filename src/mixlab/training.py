@@ -135,11 +135,11 @@ def test(
     Writes the figures into `results`, and returns the accuracy of each class by checkpoint.
     """
     results["last"] |= tested(trainer, model, data)
-    by_class = {"last": model.class_accuracy}
+    by_class = {"last": getattr(model, "class_accuracy", [])}  # a user's module may have none
     chosen = best_checkpoint(trainer)
     if results["best"] is not None and chosen is not None:
         results["best"] |= tested(trainer, model, data, chosen.best_model_path)
-        by_class["best"] = model.class_accuracy
+        by_class["best"] = getattr(model, "class_accuracy", [])
     for when, row in results.items():
         figures = {f"{key}/{when}": row[key] for key in row or () if key.startswith("test/")}
         for logger in trainer.loggers if figures else ():

@@ -11,7 +11,7 @@ from mixlab.mixing import Mixup
 from mixlab.models import ImageClassifier, TimmScheduler
 from mixlab.models.losses import cross_entropy
 from mixlab.models.networks import CNN, ResNet
-from mixlab.models.tally import Tally
+from mixlab.models.tally import ClassTally, Tally
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 
@@ -74,6 +74,9 @@ def test_metrics_are_means_over_rows_whatever_the_batches():
     assert tested == {
         "test/loss": pytest.approx(loss, rel=1e-5), "test/accuracy": pytest.approx(accuracy)
     }  # fmt: skip
+    rows = [(module.parts.test.data.targets == number).sum().item() for number in range(3)]
+    right = [part * whole for part, whole in zip(model.class_accuracy, rows, strict=True)]
+    assert sum(right) / sum(rows) == pytest.approx(accuracy)
 
 
 def test_it_learns():
@@ -102,6 +105,15 @@ def test_a_tally_counts_soft_labels_by_their_largest_share():
     assert both == {name: pytest.approx(value) for name, value in means.items()}
     again = Tally.of(tally.sums()).means(lambda sums: sums, torch.device("cpu"))
     assert again == means
+
+
+def test_classes_are_counted_apart_and_one_without_rows_has_no_accuracy():
+    tally = ClassTally()
+    assert tally.accuracy(lambda counts: counts) == []
+    tally.add(torch.tensor([0, 1, 0, 3]), torch.tensor([0, 1, 1, 2]), num_classes=4)
+    tally.add(torch.tensor([1]), torch.tensor([1]), num_classes=4)
+    assert tally.accuracy(lambda counts: counts) == [1.0, 2 / 3, 0.0, None]
+    assert tally.accuracy(lambda counts: 2 * counts) == [1.0, 2 / 3, 0.0, None]
 
 
 def test_an_epoch_that_is_cut_short_is_reported():
