@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlab.data.augmentation import AUTO_PADDING
+from mixlab.data.augmentation.flip_crop import AUTO_PADDING
 from mixlab.data.generators import private_generators, set_generators
 from mixlab.mixing import Address, Purpose, torch_seed
 
