@@ -5,6 +5,7 @@ from mixlab.data.augmentation import FlipCrop
 from mixlab.data.datamodule import ImageDataModule
 from mixlab.data.downloads import Flowers102, MedMnist
 from mixlab.data.folder import Folder
+from mixlab.data.shapes import Shapes
 from mixlab.data.sources import Digits, Downloaded, Npz
 from mixlab.data.spec import ImageSpec
 from mixlab.data.table import Csv
@@ -21,4 +22,5 @@ __all__ = [
     "ImageSpec",
     "MedMnist",
     "Npz",
+    "Shapes",
 ]

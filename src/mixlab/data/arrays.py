@@ -27,7 +27,8 @@ class ArrayDataset:
 
     Attributes:
         images: uint8 (N, C, H, W), contiguous.
-        targets: int64 (N,), each in [0, number of classes).
+        targets: int64 (N,), each in [0, number of classes); or uint8 (N, H, W) segmentation masks,
+            the class of each pixel.
         class_names: one for each class, or empty where nobody has named them.
         source: a few words on where it comes from, for error messages.
     """
@@ -41,8 +42,9 @@ class ArrayDataset:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, row: int) -> tuple[Tensor, int]:
-        return self.images[row], int(self.targets[row])
+    def __getitem__(self, row: int) -> tuple[Tensor, int | Tensor]:
+        target = self.targets[row]
+        return self.images[row], int(target) if target.ndim == 0 else target
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,7 +82,10 @@ class ArrayDataset:
         if self.images.shape[-2:] == (size, size) or len(self) == 0:
             return self
         images = torch.cat([resize(rows, size) for rows in self.images.split(RESIZE_ROWS)])
-        return ArrayDataset(images, self.targets, self.class_names, self.source, original=self)
+        targets = self.targets
+        if targets.ndim == 3:
+            targets = F.interpolate(targets[:, None], (size, size), mode="nearest-exact")[:, 0]
+        return ArrayDataset(images, targets, self.class_names, self.source, original=self)
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from mixlab.data.arrays import ArrayDataset
 from mixlab.data.augmentation import Augmentation
-from mixlab.data.augmentation.augmentation import check_kinds
+from mixlab.data.augmentation.augmentation import check_kinds, check_serves_masks
 from mixlab.data.items import ItemDataset
 from mixlab.data.loader import EvalLoader, Fetch, TrainLoader, with_guests
 from mixlab.data.normalize import Normalize
@@ -110,6 +110,8 @@ class ImageDataModule(pl.LightningDataModule):
         self.augmentation = augmentation and augmentation.allowed(label_preserving, name)
         if augmentation:
             augmentation.check_spec(self.spec, name)
+        if self.augmentation and self.has_masks:
+            check_serves_masks(self.augmentation)
         self.normalize = Normalize.of(normalize, self.spec.channels)
 
     @cached_property
@@ -125,6 +127,12 @@ class ImageDataModule(pl.LightningDataModule):
             "val_split": self.parts.note,
             **self.parts.facts(),
         }
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether each pixel has a class, in place of each image."""
+        targets = self.parts.train.data.targets
+        return targets is not None and targets.ndim == 3
 
     @property
     def has_validation(self) -> bool:
@@ -239,6 +247,7 @@ class ImageDataModule(pl.LightningDataModule):
             return batch
         if batch.address is None:
             batch.images = self.floated(batch.images)
+            batch.targets = batch.targets.long()
         else:
             batch = self.mixed(self.prepared(batch, batch.address))
         if self.trainer is not None:  # Lightning has converted already, what was uint8 then
@@ -260,7 +269,13 @@ class ImageDataModule(pl.LightningDataModule):
             return
         rng = stream(address, Purpose.AUGMENT)
         for rows in (batch, batch.guests):
-            if rows is not None:
+            if rows is None:
+                continue
+            if rows.targets.ndim == 3:
+                rows.images, rows.targets = self.augmentation.with_masks(
+                    rows.images, rows.targets, rng
+                )
+            else:
                 rows.images = self.augmentation(rows.images, rng)
 
     def floated(self, images: Tensor) -> Tensor:
@@ -288,6 +303,10 @@ def check_source_keys(given: Mapping[str, Any]) -> None:
 
 
 def one_hot(targets: Tensor, num_classes: int) -> Tensor:
-    """float32 (B, num_classes) of int64 (B,) labels (torch's own checks the range, which waits)."""
-    dense = torch.zeros(len(targets), num_classes, dtype=torch.float32, device=targets.device)
-    return dense.scatter_(1, targets[:, None], 1.0)
+    """float32 (B, num_classes) of (B,) labels, or (B, num_classes, H, W) of (B, H, W) masks.
+
+    Torch's own checks the range, which waits.
+    """
+    shape = (len(targets), num_classes, *targets.shape[1:])
+    dense = torch.zeros(shape, dtype=torch.float32, device=targets.device)
+    return dense.scatter_(1, targets[:, None].long(), 1.0)

@@ -68,6 +68,8 @@ class Parts:
                 spec, Part(images, np.arange(len(images))), own, judged, "a set of its own"
             )
         targets = None if images.targets is None else images.targets.numpy()
+        if targets is not None and targets.ndim > 1:
+            targets = None  # masks: there is no class to stratify by
         rows, held_out = hold_out(targets, len(images), val_size, rule=val_split)
         if targets is not None:
             check_learnt(targets[rows], targets[held_out], spec, val_split)

@@ -64,6 +64,17 @@ class Augmentation(ABC):
     def check_spec(self, spec: ImageSpec, name: str) -> None:  # noqa: B027  # most serve any
         """Raise ValueError if images of this shape, those of `name`, cannot be served."""
 
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change their place, so that segmentation masks have to go with them."""
+        return bool({"flip", "crop", "rotate"} & {*self.kinds})
+
+    def with_masks(
+        self, images: Tensor, masks: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The same for images (B, C, H, W) with uint8 masks (B, H, W); see `check_serves_masks`."""
+        return self(images, rng), masks
+
     @abstractmethod
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Changed copies of (B, C, H, W) images, uint8 or float in [0, 1]; dtype and shape stay.
@@ -99,6 +110,16 @@ class Occasional(Augmentation):
     @abstractmethod
     def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """All of one or more images, changed."""
+
+
+def check_serves_masks(augmentation: Augmentation) -> None:
+    """Raise ValueError for one that moves pixels and would leave segmentation masks behind."""
+    own = type(augmentation).with_masks is not Augmentation.with_masks
+    if augmentation.moves and not own:
+        raise ValueError(
+            f"{type(augmentation).__name__} moves pixels and cannot move segmentation masks with "
+            "them; choose augmentation=flip_crop, or one of colour, blur, noise or erasing"
+        )
 
 
 def check_kinds(label_preserving: Any) -> None:

@@ -51,6 +51,13 @@ class FlipCrop(Augmentation):
         settled = replace(self, flip=flip, crop_padding=pixels)
         return super(FlipCrop, settled).allowed(label_preserving, name)
 
+    def with_masks(
+        self, images: Tensor, masks: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """See `Augmentation`; the mask goes as one more channel, class 0 lying beyond the border."""
+        both = self(torch.cat([images, masks[:, None].to(images.dtype)], dim=1), rng)
+        return both[:, :-1], both[:, -1].to(masks.dtype)
+
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """See `Augmentation`; any dtype will do, black being 0."""
         count = len(images)

@@ -32,7 +32,8 @@ def mixed_batch(
 
     Args:
         before: the batch that was mixed: images (B, C, H, W), with guests where the blend has any.
-        after: the batch that came out: images (B, C, H, W), targets (B, num_classes), which are
+        after: the batch that came out: images (B, C, H, W), targets (B, num_classes) or masks
+            (B, num_classes, H, W), which are
             what the captions show ("0.70 cat + 0.30 dog").
         blend: what was drawn; `source` (B, K) names the partners, of which up to three are shown.
         class_names: names of the classes; their numbers where None.
@@ -51,6 +52,8 @@ def mixed_batch(
     inputs = _rows(before, source.flatten())
     shown = tiles(torch.cat([inputs, after.images[:count].float()]), inputs, mean=mean, std=std)
     targets = after.targets[:count].float().cpu()
+    if targets.ndim > 2:  # of the pixels' classes, the shares in the picture
+        targets = targets.flatten(2).mean(2)
 
     cells = []
     for row in range(count):
