@@ -1,10 +1,15 @@
+import inspect
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
 
 from mixlab.callbacks import MixingCallback
+from mixlab.config import config_dir
 from mixlab.data import FlipCrop, ImageDataModule
+from mixlab.data.datamodule import SOURCE_KEYS
 from mixlab.mixing import Guests, Mixup
 
 from .samples import Noisy, module, pictures

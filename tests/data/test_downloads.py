@@ -25,9 +25,7 @@ def write_flowers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     savemat(base / "imagelabels.mat", {"labels": np.array([KINDS])})
     savemat(base / "setid.mat", {key: np.array([rows]) for key, rows in SPLITS.items()})
     (base / "102flowers.tgz").write_text("the archive")
-    files = {
-        key: base / f"{name}.mat" for key, name in (("label", "imagelabels"), ("setid", "setid"))
-    }
+    files = {"label": base / "imagelabels.mat", "setid": base / "setid.mat"}
     sums = {k: (f.name, hashlib.md5(f.read_bytes()).hexdigest()) for k, f in files.items()}
     monkeypatch.setattr(Files, "_file_dict", {**Files._file_dict, **sums})
     return folder
@@ -115,7 +113,7 @@ def test_a_file_of_medmnist_needs_no_library(tmp_path, monkeypatch):
         ("pathmist", "none of MedMNIST's; did you mean pathmnist"),
         ("chestmnist", "several labels an image; mixlab takes"),
         ("organmnist3d", "3-D volumes; mixlab takes"),
-        ("pathmnist_32", "its sizes are pathmnist .28 pixels., pathmnist_64"),
+        ("pathmnist_32", "no such size; there are pathmnist, pathmnist_64"),
     ],
 )
 def test_sets_that_cannot_be_used_are_not_fetched(tmp_path, library, dataset, sentence):

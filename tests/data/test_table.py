@@ -61,9 +61,7 @@ def test_other_columns_and_other_names(labels, separator):
 def test_names_of_the_classes_give_their_order(labels):
     data = Csv(labels, class_names=["owl", "cat", "dog", "yak"])
     assert data.targets.tolist() == [1, 2, 0] * 4 and len(data.classes) == 4
-    with pytest.raises(
-        ValueError, match="row 3 .line 4., column label: 'owl' is not in .*mean ow?"
-    ):
+    with pytest.raises(ValueError, match="row 3 .line 4., column label: 'owl' is not.* mean owls"):
         Csv(labels, class_names=["cat", "dog", "owls"])
 
 
