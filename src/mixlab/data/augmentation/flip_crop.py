@@ -54,7 +54,7 @@ class FlipCrop(Augmentation):
     def with_masks(
         self, images: Tensor, masks: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """See `Augmentation`; the mask goes as one more channel, class 0 lying beyond the border."""
+        """See `Augmentation`; the mask goes as one more channel, with class 0 beyond the border."""
         both = self(torch.cat([images, masks[:, None].to(images.dtype)], dim=1), rng)
         return both[:, :-1], both[:, -1].to(masks.dtype)
 
