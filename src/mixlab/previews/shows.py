@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 
 from mixlab.mixing import Address, Blend, Purpose, stream
-from mixlab.mixing.partners import derangement
 from mixlab.previews.methods import methods
 from mixlab.previews.replay import unaugmented
 from mixlab.previews.rows import Rows, first_two, mixed, rows_from
@@ -41,7 +40,8 @@ def show_gallery(cfg: DictConfig) -> Shown:
     images, targets = rows.batch
     found = methods(cfg)
     most = max(method.num_partners for method in found.values())
-    partners = partners_for(cfg, rows, most)[: cfg.count or GALLERY_ROWS]
+    partners = given_partners(cfg, len(images))[: cfg.count or GALLERY_ROWS]
+    partners = np.repeat(partners[:, None], most, axis=1)
     results = {name: outcome(method, rows, partners) for name, method in found.items()}
     first = torch.from_numpy(partners[:, 0])
     picture = gallery(images, targets, first, results, rows.class_names, **rows.scale)
@@ -58,24 +58,16 @@ def outcome(method: Any, rows: Rows, partners: np.ndarray) -> tuple[Tensor, Tens
         return str(error)
 
 
-def partners_for(cfg: DictConfig, rows: Rows, columns: int) -> np.ndarray:
-    """int64 (B, columns): those that `cfg.partners` names, else drawn, nobody meeting itself."""
-    images, targets = rows.batch
-    count = len(images)
-    if cfg.partners is not None:
-        return np.repeat(given_partners(cfg, count)[:, None], columns, axis=1)
-    rng = stream(rows.address, Purpose.PREVIEW)
-    return np.stack([derangement(images, targets, rng, count) for _ in range(columns)], axis=1)
-
-
 def given_partners(cfg: DictConfig, count: int) -> np.ndarray:
-    """int64 (count,) partners as `cfg.partners` lists them; by default each row's next.
+    """int64 (count,) partners as `cfg.partners` lists them; by default the row half of all away.
+
+    An even number of rows then stands in pairs, so the partner of a row's partner is the row.
 
     Raises:
         ValueError: they are not one for each row, or there is no such row.
     """
     if cfg.partners is None:
-        return (np.arange(count) + 1) % count
+        return (np.arange(count) + max(1, count // 2)) % count
     found = list(cfg.partners)
     whole = all(type(row) is int and 0 <= row < count for row in found)
     if len(found) != count or not whole:
