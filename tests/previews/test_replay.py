@@ -18,17 +18,15 @@ from small import Watch, composed, console, small, train_with, write_npz
 FLIPPED = ("augmentation=flip_crop", "augmentation.force=true")
 RUNS = {
     "a box": ("mixing=cutmix", *FLIPPED),
-    "rows of a second pass": ("mixing=mixup", "mixing.partners=second_pass", *FLIPPED),
-    "rows of the whole set": ("mixing=mixup", "mixing.partners=dataset"),
-    "less and less often": (
-        "mixing=cutmix", "mixing.schedule=linear", "trainer.limit_train_batches=0.2",
+    "second pass, less and less often": (
+        "mixing=mixup", "mixing.partners=second_pass", "mixing.schedule=linear", *FLIPPED,
+        "trainer.limit_train_batches=0.2",
     ),
-    "till a step in the midst": (
-        "mixing=mixup", "mixing.schedule=cosine", "trainer.max_steps=6", "trainer.max_epochs=-1",
+    "whole set, half the bits, till a step in the midst": (
+        "mixing=mixup", "mixing.partners=dataset", "mixing.schedule=cosine",
+        "trainer.precision=bf16-true", "trainer.max_steps=6", "trainer.max_epochs=-1",
     ),
-    "half the bits": ("mixing=mixup", "trainer.precision=bf16-true"),
-    "always the same few": ("mixing=cutmix", "trainer.overfit_batches=2"),
-    "unmixed": ("mixing=none", *FLIPPED),
+    "unmixed, always the same few": ("mixing=none", "trainer.overfit_batches=2", *FLIPPED),
 }  # fmt: skip
 
 
