@@ -78,7 +78,13 @@ def column(
         Cell(frame(tile) if framed else tile, label_lines(target, class_names))
         for tile, target in zip(tiles(images, like, **scale), targets.float().cpu(), strict=True)
     ]
-    return [Cell(None, [Line([name], ACCENT if framed else INK, 13)]), *cells]
+    return [title(name, ACCENT if framed else INK, max(map(cell_width, cells))), *cells]
+
+
+def title(name: str, colour: str, width: int) -> Cell:
+    """A method's name, broken at its underscores where it is wider than its column."""
+    parts = wrapped(name.replace("_", "_ "), width, 13)
+    return Cell(None, [Line([part.replace("_ ", "_")], colour, 13) for part in parts])
 
 
 def empty_column(name: str, reason: str, count: int, tile_size: tuple[int, int]) -> list[Cell]:
@@ -86,7 +92,7 @@ def empty_column(name: str, reason: str, count: int, tile_size: tuple[int, int])
     grey = Image.new("RGB", tile_size, EMPTY)
     lines = [Line([line], FAINT, 11) for line in wrapped(reason, tile_size[0], 11)[:4]]
     rows = [Cell(grey, lines if row == 0 else ()) for row in range(count)]
-    return [Cell(None, [Line([name], ACCENT, 13)]), *rows]
+    return [title(name, ACCENT, max(map(cell_width, rows))), *rows]
 
 
 def bands(first: list[list[Cell]], others: list[list[Cell]]) -> list[list[list[Cell]]]:
