@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,6 +57,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             for what, high, size in (("images", 256, shape), ("labels", 10, ()))
         }
         np.savez(tmp_path / "data" / f"{name}.npz", **arrays)
+    for number in range(40):
+        path = tmp_path / "data" / "flowers5" / ("daisy", "rose")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    for name in ("cat", "dog"):
+        Image.fromarray(rng.integers(0, 256, (80, 80, 3), dtype=np.uint8)).save(
+            f"{tmp_path}/{name}.jpg"
+        )
+    script = [sys.executable, ROOT / "scripts" / "folder_to_csv.py", tmp_path / "data" / "flowers5"]
+    subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
     (tmp_path / "mylab.py").write_text(MYLAB)
     monkeypatch.chdir(tmp_path)
     return tmp_path
