@@ -28,16 +28,7 @@ def arms_of(file: Path) -> list[list[str]]:
     return sweep.arms(overrides, BasicSweeper.split_arguments)
 
 
-@pytest.fixture
-def file(request: pytest.FixtureRequest) -> Path:
-    """A sweep whose configurations are all there."""
-    needs_cutout = request.param.stem == "cutmix_or_cutout"
-    if needs_cutout and not (config_dir() / "augmentation/cutout.yaml").exists():
-        pytest.skip("there is no augmentation=cutout")
-    return request.param
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem, indirect=True)
+@every_sweep
 def test_an_arm_composes_and_is_the_same_run_under_any_sweep(file: Path) -> None:
     *_, last = arms_of(file)
     cfg = composed(f"sweep={file.stem}", *last)
@@ -45,7 +36,7 @@ def test_an_arm_composes_and_is_the_same_run_under_any_sweep(file: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem, indirect=True)
+@every_sweep
 def test_every_arm_composes_and_equal_ones_are_one(file: Path) -> None:
     assert len({arm_hash(composed(*words)) for words in arms_of(file)}) == ARMS.get(file.stem, 3)
 
