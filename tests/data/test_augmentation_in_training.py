@@ -95,7 +95,7 @@ def test_before_and_after_are_what_is_trained_on(augmentation: Any) -> None:
         assert torch.equal(before.index, after.index) and torch.equal(before.index, batch.index)
         assert not torch.equal(before.images, after.images)
         seen = data.on_after_batch_transfer(batch, 0)
-        assert torch.equal(seen.images, data.floated(after.images))
+        assert torch.equal(seen.images, data.prepare.floated(after.images))
     with pytest.raises(ValueError, match="batch=6 is beyond the epoch's 6 batches"):
         data.before_and_after(batch=6)
 

@@ -125,7 +125,7 @@ def test_guests_go_the_same_way():
     batch = first(data.train_dataloader())
     raw, labels = data.parts.test.data.images, data.parts.test.data.targets
     batch.guests = Guests(raw.clone(), labels.clone())
-    prepared = data.prepared(batch, batch.address)
+    prepared = data.prepare(batch, batch.address)
     torch.testing.assert_close(prepared.guests.images, (raw.float() / 255 - 0.5) / 0.25)
     torch.testing.assert_close(prepared.guests.targets, torch.eye(10)[labels])
     assert len(data.mixed(prepared).images) == len(batch.images)
@@ -146,10 +146,10 @@ def test_normalisation_channel_by_channel():
         pictures(channels=3), normalize={"mean": [0.1, 0.2, 0.3], "std": [0.5, 1, 2]}
     )
     raw = torch.rand(4, 3, 28, 28)
-    assert data.normalize is not None
+    assert data.prepare.normalize is not None
     for channel, (mean, std) in enumerate(zip((0.1, 0.2, 0.3), (0.5, 1, 2), strict=True)):
         expected = (raw[:, channel] - mean) / std
-        torch.testing.assert_close(data.normalize(raw)[:, channel], expected)
+        torch.testing.assert_close(data.prepare.normalize(raw)[:, channel], expected)
 
 
 @pytest.mark.parametrize(

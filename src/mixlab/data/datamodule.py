@@ -7,7 +7,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from mixlab.data.arrays import ArrayDataset
@@ -18,9 +17,10 @@ from mixlab.data.loader import EvalLoader, Fetch, TrainLoader, with_guests
 from mixlab.data.normalize import Normalize
 from mixlab.data.parts import Part, Parts
 from mixlab.data.plan import EvalPlan, TrainPlan, check_positive
+from mixlab.data.preparation import Preparation
 from mixlab.data.spec import ImageSpec
 from mixlab.data.workers import Workers
-from mixlab.mixing import Address, Batch, Purpose, stream
+from mixlab.mixing import Batch
 
 SOURCE_KEYS = (
     "channels",
@@ -112,7 +112,8 @@ class ImageDataModule(pl.LightningDataModule):
             augmentation.check_spec(self.spec, name)
         if self.augmentation and self.has_masks:
             check_serves_masks(self.augmentation)
-        self.normalize = Normalize.of(normalize, self.spec.channels)
+        scale = Normalize.of(normalize, self.spec.channels)
+        self.prepare = Preparation(self.spec.num_classes, self.augmentation, scale)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -186,7 +187,7 @@ class ImageDataModule(pl.LightningDataModule):
         if self.guests:
             before, after = with_guests(before), with_guests(after)
         assert after.address is not None
-        self.augment(after, after.address)
+        self.prepare.augment(after, after.address)
         return before, after
 
     def val_dataloader(self) -> EvalLoader | list[EvalLoader]:
@@ -246,45 +247,13 @@ class ImageDataModule(pl.LightningDataModule):
         if not isinstance(batch, Batch):
             return batch
         if batch.address is None:
-            batch.images = self.floated(batch.images)
+            batch.images = self.prepare.floated(batch.images)
             batch.targets = batch.targets.long()
         else:
-            batch = self.mixed(self.prepared(batch, batch.address))
+            batch = self.mixed(self.prepare(batch, batch.address))
         if self.trainer is not None:  # Lightning has converted already, what was uint8 then
             batch.images = self.trainer.precision_plugin.convert_input(batch.images)
         return batch
-
-    def prepared(self, batch: Batch, address: Address) -> Batch:
-        """A training batch and its guests, augmented, in float, with one-hot targets."""
-        self.augment(batch, address)
-        for rows in (batch, batch.guests):
-            if rows is not None:
-                rows.images = self.floated(rows.images)
-                rows.targets = one_hot(rows.targets, self.spec.num_classes)
-        return batch
-
-    def augment(self, batch: Batch, address: Address) -> None:
-        """Augment a batch and its guests at once, unless that was done as they were read."""
-        if self.augmentation is None or self.augmentation.per_image:
-            return
-        rng = stream(address, Purpose.AUGMENT)
-        for rows in (batch, batch.guests):
-            if rows is None:
-                continue
-            if rows.targets.ndim == 3:
-                rows.images, rows.targets = self.augmentation.with_masks(
-                    rows.images, rows.targets, rng
-                )
-            else:
-                rows.images = self.augmentation(rows.images, rng)
-
-    def floated(self, images: Tensor) -> Tensor:
-        """float32 (B, C, H, W): uint8 divided by 255, then normalised if so configured."""
-        if images.dtype == torch.uint8:
-            images = images.to(torch.float32).div_(255)
-        else:
-            images = images.to(torch.float32)
-        return self.normalize(images) if self.normalize else images
 
     def mixed(self, batch: Batch) -> Batch:
         """What each of the trainer's mixing callbacks makes of a training batch, in turn."""
@@ -300,13 +269,3 @@ def check_source_keys(given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in SOURCE_KEYS:
             raise TypeError(f"ImageDataModule got an unexpected argument {name!r}")
-
-
-def one_hot(targets: Tensor, num_classes: int) -> Tensor:
-    """float32 (B, num_classes) of (B,) labels, or (B, num_classes, H, W) of (B, H, W) masks.
-
-    Torch's own checks the range, which waits.
-    """
-    shape = (len(targets), num_classes, *targets.shape[1:])
-    dense = torch.zeros(shape, dtype=torch.float32, device=targets.device)
-    return dense.scatter_(1, targets[:, None].long(), 1.0)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mixlab.data.arrays import resize
 from mixlab.data.augmentation import Augmentation
@@ -35,7 +36,8 @@ class ItemDataset:
 
     Attributes:
         dataset: `dataset[row]` is a pair of an image (PIL; or an array or tensor, channels first;
-            or an array with channels last; uint8, or float in [0, 1]) and its class, a number.
+            or an array with channels last; uint8, or float in [0, 1]) and its class, a number; or
+            its segmentation mask, a uint8 (H, W) tensor of the class of each pixel.
         image_size: side in pixels to resize to; None leaves the images, which must be of one size.
         num_classes: labels must be below it; None where it is not known yet.
         augmentation: what each image goes through, after it was resized; None for evaluation.
@@ -93,11 +95,11 @@ class ItemDataset:
             for row in rows.tolist():
                 image, label = self.item(row, EVALUATION)
                 digest.update(image.contiguous().numpy().data)
-                digest.update(str(label).encode())
+                digest.update(label.contiguous().numpy().data)
         return digest.hexdigest()
 
-    def item(self, row: int, address: Address) -> tuple[Tensor, int]:
-        """One image (C, H, W) and its label; sets the global generators."""
+    def item(self, row: int, address: Address) -> tuple[Tensor, Tensor]:
+        """One image (C, H, W) and its class () or mask (H, W); sets the global generators."""
         place = address._replace(rank=0, batch=row)
         set_generators(torch_seed(place, Purpose.TRANSFORM))
         pair = self.dataset[row]
@@ -106,8 +108,27 @@ class ItemDataset:
                 f"row {row} of {self.source} is a {type(pair).__name__}; it must be a pair of an "
                 "image and its label"
             )
-        image, label = pair
-        return self.augmented(self.to_tensor(image), place), self.to_label(label, row)
+        image, label = self.to_tensor(pair[0]), self.to_target(pair[1], row)
+        if label.ndim == 2:
+            label = self.fitting(label, image, row)
+        return self.augmented(self.resized(image), place), label
+
+    def fitting(self, mask: Tensor, image: Tensor, row: int) -> Tensor:
+        """A mask (H, W) resized as its image (C, H, W) will be; it must have its size before."""
+        if mask.shape != image.shape[1:]:
+            own, size = (" x ".join(map(str, each)) for each in (mask.shape, image.shape[1:]))
+            raise BadItem(
+                f"row {row} of {self.source} has a mask of {own} pixels, but its image has {size}; "
+                "masks must be as large as their images"
+            )
+        if self.image_size is None:
+            return mask
+        size = (self.image_size, self.image_size)
+        return F.interpolate(mask[None, None], size, mode="nearest-exact")[0, 0]
+
+    def resized(self, image: Tensor) -> Tensor:
+        """The image (C, H, W) at the size that is asked for."""
+        return image if self.image_size is None else resize(image[None], self.image_size)[0]
 
     def augmented(self, image: Tensor, place: Address) -> Tensor:
         """The image (C, H, W) as it is trained on at `place`, whose `batch` is the row."""
@@ -126,7 +147,7 @@ class ItemDataset:
         with private_generators():
             items = [self.item(row, address or EVALUATION) for row in rows.tolist()]
         images, labels = zip(*items, strict=True)
-        return Batch(self.stack(images), torch.tensor(labels), address, torch.from_numpy(rows))
+        return Batch(self.stack(images), torch.stack(labels), address, torch.from_numpy(rows))
 
     def batches(self, keys: Iterable[Key]) -> Iterator[Batch]:
         """The batches that a plan names, read in this process."""
@@ -141,7 +162,13 @@ class ItemDataset:
                 f"an image of {self.source} is {image.dtype} of shape {tuple(image.shape)}; it "
                 "must be uint8, or float in [0, 1], as channels x height x width"
             )
-        return image if self.image_size is None else resize(image[None], self.image_size)[0]
+        return image
+
+    def to_target(self, label: Any, row: int) -> Tensor:
+        """int64 () class, or uint8 (H, W) segmentation mask."""
+        if isinstance(label, Tensor) and label.ndim == 2:
+            return label
+        return torch.tensor(self.to_label(label, row))
 
     def to_label(self, label: Any, row: int) -> int:
         try:

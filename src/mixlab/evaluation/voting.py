@@ -79,7 +79,7 @@ class Voting(pl.LightningModule):
         assert batch.index is not None
         convert = self.trainer.precision_plugin.convert_input
         logits = [
-            self.model(convert(self.data.floated(view))).float()
+            self.model(convert(self.data.prepare.floated(view))).float()
             for view in self.views.of(batch.images, batch.index)
         ]
         alone = voted = logits[0].argmax(1)

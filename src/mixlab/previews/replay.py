@@ -174,4 +174,4 @@ def unaugmented(cfg: DictConfig, address: Address, run: Replay | None = None) ->
     bare.augmentation = None
     data = build_data(bare)
     data.trainer = run.data.trainer if run else None
-    return data.prepared(batch_from(data, address, run.processes if run else 1), address)
+    return data.prepare(batch_from(data, address, run.processes if run else 1), address)

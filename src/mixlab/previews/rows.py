@@ -11,7 +11,7 @@ from torch import Tensor
 from mixlab.callbacks.mixing import Seen
 from mixlab.config import build
 from mixlab.data import ImageDataModule
-from mixlab.data.datamodule import one_hot
+from mixlab.data.preparation import one_hot
 from mixlab.mixing import Address, Batch
 from mixlab.previews.files import names_of, read_pictures
 from mixlab.previews.replay import Replay, batch_from, replay
@@ -57,7 +57,7 @@ def rows_from(cfg: DictConfig) -> Rows:
 
 
 def rows_of_data(data: ImageDataModule, batch: Batch, what: str) -> Rows:
-    normal = data.normalize
+    normal = data.prepare.normalize
     scale = {"mean": normal.mean, "std": normal.std} if normal else {}
     if batch.images.ndim != 4:
         shape = tuple(batch.images.shape)
