@@ -47,6 +47,11 @@ class ArrayDataset:
         return self.images[row], int(target) if target.ndim == 0 else target
 
     @property
+    def has_masks(self) -> bool:
+        """Whether each pixel has a class, in place of each image."""
+        return self.targets.ndim == 3
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width of an image."""
         return tuple(self.images.shape[1:])

@@ -27,6 +27,8 @@ SOURCE_KEYS = (
     "dataset",
     "image_column",
     "label_column",
+    "mask_column",
+    "mask_values",
     "on_error",
     "split_column",
     "test_size",
@@ -132,8 +134,7 @@ class ImageDataModule(pl.LightningDataModule):
     @property
     def has_masks(self) -> bool:
         """Whether each pixel has a class, in place of each image."""
-        targets = self.parts.train.data.targets
-        return targets is not None and targets.ndim == 3
+        return self.parts.train.data.has_masks
 
     @property
     def has_validation(self) -> bool:

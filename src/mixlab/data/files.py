@@ -9,6 +9,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mixlab.data.mask_files import check_mask_size, class_of, decode_mask
 from mixlab.data.pictures import BadItem, check_channels, decode, read_header
 from mixlab.data.split import hold_out
 
@@ -18,15 +19,18 @@ HELD_OUT = "stratified rows of the data, the same for every seed"
 
 
 class Entry(NamedTuple):
-    """One row: a file, relative to the root; its class; and who says so, for errors."""
+    """One row: a file, relative to the root; its class; who says so, for errors; and its mask's
+    file, where masks are learnt in place of classes."""
 
     name: str
     label: int
     place: str = ""
+    mask: str = ""
 
 
 class ImageFiles(Dataset):
-    """A map-style data set of (uint8 (C, H, W) image, class) pairs, decoded when asked for.
+    """A map-style data set of (uint8 (C, H, W) image, class or uint8 (H, W) mask) pairs, decoded
+    when asked for.
 
     The header of every file is looked at once, here, so that a wrong file shows before training.
 
@@ -38,10 +42,11 @@ class ImageFiles(Dataset):
         image_size: side in pixels to resize to; None leaves the images, which must be of one size.
         on_error: `raise`, or `skip`: decode every image once and leave out those that cannot be.
         test_split: a few words on where the test rows come from, for the record.
+        mask_values: of masks, the pixel value of each class; None where it is the class's number.
 
     Attributes:
         entries: the rows that are here.
-        targets: int64 (N,), their classes.
+        targets: int64 (N,), their classes; None where they have masks.
         skipped: number of rows that were left out.
 
     Raises:
@@ -58,32 +63,41 @@ class ImageFiles(Dataset):
         image_size: int | None = None,
         on_error: str = "raise",
         test_split: str | None = None,
+        mask_values: Sequence[int] | None = None,
     ) -> None:
         check_channels(channels)
+        self.class_of = class_of(len(classes), mask_values)
         if on_error not in ON_ERROR:
             raise ValueError(f"data.on_error must be raise or skip, got {on_error!r}")
         self.root, self.channels, self.image_size = root, channels, image_size
         self.classes, self.test_split = tuple(classes), test_split
-        check_inside(root, entries)
+        check_inside(root, [(entry.name, entry.place) for entry in entries])
+        check_inside(root, [(entry.mask, entry.place) for entry in entries if entry.mask])
         faults = self.faults(entries, skip=on_error == "skip")
         tell(root, faults, len(entries))
         self.skipped = len(faults)
         self.entries = [entry for number, entry in enumerate(entries) if number not in faults]
-        self.targets = np.array([entry.label for entry in self.entries], np.int64)
+        labels = np.array([entry.label for entry in self.entries], np.int64)
+        self.targets = None if any(entry.mask for entry in entries) else labels
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+    def __getitem__(self, row: int) -> tuple[Tensor, int | Tensor]:
         entry = self.entries[row]
         try:
-            return self.decoded(entry), entry.label
+            return self.decoded(entry)
         except BadItem as error:
             raise BadItem(f"{entry.place}{error}") from None
 
-    def decoded(self, entry: Entry) -> Tensor:
+    def decoded(self, entry: Entry) -> tuple[Tensor, int | Tensor]:
+        """Image and class or mask of a row."""
         path = os.path.join(self.root, entry.name)
-        return decode(path, channels=self.channels, image_size=self.image_size)
+        image = decode(path, channels=self.channels, image_size=self.image_size)
+        if not entry.mask:
+            return image, entry.label
+        path = os.path.join(self.root, entry.mask)
+        return image, decode_mask(path, self.class_of, image_size=self.image_size)
 
     def faults(self, entries: Sequence[Entry], *, skip: bool) -> dict[int, str]:
         """What is wrong with which entries; without `skip` the first of them is raised."""
@@ -93,6 +107,8 @@ class ImageFiles(Dataset):
             path = os.path.join(self.root, entry.name)
             try:
                 size = read_header(path)
+                if entry.mask:
+                    check_mask_size(os.path.join(self.root, entry.mask), size)
                 if skip:
                     self.decoded(entry)
             except BadItem as error:
@@ -129,17 +145,20 @@ def tell(root: str, faults: dict[int, str], num_entries: int) -> None:
     )
 
 
-def check_inside(root: str, entries: Sequence[Entry]) -> None:
-    """Raise ValueError if a file lies outside `root`, by its name or by a link."""
+def check_inside(root: str, files: Sequence[tuple[str, str]]) -> None:
+    """Raise ValueError if a file lies outside `root`, by its name or by a link.
+
+    `files` are names and who names them.
+    """
     real = os.path.realpath(root) + os.sep
-    for entry in entries:
-        if os.path.isabs(entry.name):
+    for name, place in files:
+        if os.path.isabs(name):
             why = "is absolute; write it relative to that folder"
-        elif not os.path.realpath(real + entry.name).startswith(real):
+        elif not os.path.realpath(real + name).startswith(real):
             why = "leads outside; move or copy the images into that folder"
         else:
             continue
-        raise ValueError(f"{entry.place}{entry.name!r} as seen from {root} {why}")
+        raise ValueError(f"{place}{name!r} as seen from {root} {why}")
 
 
 def without_test(entries: Sequence[Entry], split: str, test_size: float) -> list[Entry]:

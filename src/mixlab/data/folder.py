@@ -115,7 +115,7 @@ def image_names(path: Path) -> list[str]:
 
 def check_classes(data: ImageFiles) -> None:
     """Raise ValueError if no row to train on is left of a class."""
-    missing = {*range(len(data.classes))} - {*data.targets.tolist()}
+    missing = {*range(len(data.classes))} - {entry.label for entry in data.entries}
     if missing:
         raise ValueError(
             f"no image of {data.root} is left to train on class {data.classes[min(missing)]}; add "

@@ -69,6 +69,12 @@ class ItemDataset:
         with private_generators():
             return tuple(self.item(0, EVALUATION)[0].shape)
 
+    @cached_property
+    def has_masks(self) -> bool:
+        """Whether each pixel has a class, in place of each image; the first row says so."""
+        with private_generators():
+            return self.item(0, EVALUATION)[1].ndim == 2
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """As torchvision's data sets name them, in `classes`; empty where there is none."""

@@ -12,6 +12,7 @@ from mixlab.config import nearest_name
 from mixlab.data.files import Entry, ImageFiles, note_of, without_test
 from mixlab.data.sources import SPLITS, check_split
 
+MASK_FOLDER_COLUMN = "mask_path"
 SPLIT_COLUMN = "split"  # read where there is one; any other has to be there
 WHOLE_NUMBER = re.compile("0|-?[1-9][0-9]*")
 
@@ -60,6 +61,9 @@ class Csv(ImageFiles):
             `test_size`.
         image_column, label_column: names of columns.
         split_column: of the column that says train, val or test; None reads none.
+        mask_column: `mask` or another column of mask files; or `mask_path`, whose values are
+            folders that hold a PNG file of the image's name. Masks are learnt then, and no label is
+            read; the classes are those of `class_names`.
         class_names: the classes in their order, instead of the sorted labels or the numbers.
         test_size: where no row is said to test, the share or number of the training rows that do.
         options: see `ImageFiles`.
@@ -76,6 +80,7 @@ class Csv(ImageFiles):
         image_column: str = "image",
         label_column: str = "label",
         split_column: str | None = SPLIT_COLUMN,
+        mask_column: str | None = None,
         class_names: Sequence[str] | None = None,
         test_size: float = 0,
         **options: Any,
@@ -83,15 +88,20 @@ class Csv(ImageFiles):
         check_split(split)
         table = read_table(Path(path).expanduser())
         names = table.column(image_column, "data.image_column")
-        labels, classes = numbered(table, label_column, class_names)
         splits = split_of(table, split_column)
-        check_seen(table, labels, splits, label_column)
+        masks = [""] * len(names)
+        if mask_column is None:
+            labels, classes = numbered(table, label_column, class_names)
+            check_seen(table, labels, splits, label_column)
+        else:
+            labels, classes = [0] * len(names), named(class_names)
+            masks = mask_files(table, mask_column, names)
         own = "test" in splits
         if own and test_size:
             raise ValueError(f"{path} has rows to test on, so data.test_size must be 0")
         wanted = split if split == "val" or own else "train"
         entries = [
-            Entry(names[row], labels[row], table.place(row, image_column))
+            Entry(names[row], labels[row], table.place(row, image_column), masks[row])
             for row in range(len(names))
             if splits[row] == wanted
         ]
@@ -158,6 +168,26 @@ def check_range(table: Table, column: str, labels: list[int], num_classes: int) 
             f"{table.place(row, column)}{number} would make {number + 1} classes of {len(labels)} "
             "rows; number the classes from 0 on, without gaps"
         )
+
+
+def named(class_names: Sequence[str] | None) -> list[str]:
+    """The classes of masks; raises ValueError where nobody has named them."""
+    if not class_names:
+        raise ValueError(
+            "masks do not say which classes they have; name them, as in "
+            "data.class_names=[background,leaf]"
+        )
+    return [str(name) for name in class_names]
+
+
+def mask_files(table: Table, column: str, names: Sequence[str]) -> list[str]:
+    """The mask's file of each row, relative to the CSV file (in a folder, `a.png` for `a.jpg`)."""
+    values = table.column(column, "data.mask_column")
+    if column != MASK_FOLDER_COLUMN:
+        return values
+    return [
+        os.path.join(folder, os.path.basename(n)) for folder, n in zip(values, names, strict=True)
+    ]
 
 
 def split_of(table: Table, column: str | None) -> list[str]:
