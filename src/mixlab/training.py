@@ -14,7 +14,7 @@ from mixlab.config import build
 from mixlab.data import ImageDataModule
 from mixlab.data.plan import GUESTS
 from mixlab.loggers import WandbRun
-from mixlab.models import ImageClassifier
+from mixlab.models import ImageClassifier, ImageSegmenter
 from mixlab.profiler import NoProfiler
 from mixlab.runs import Run, arm_hash, arm_slug
 from mixlab.runs.join import ranks_join
@@ -76,7 +76,7 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> ImageClassifier:
     pl.seed_everything(cfg.seed, workers=False, verbose=False)
     allow = cfg.get("allow", ())
     network = build(cfg.model.network, data.spec, allow=allow)
-    return build(
+    model = build(
         {key: value for key, value in plain(cfg.model).items() if key not in ("network", "name")},
         network=network,
         num_classes=data.spec.num_classes,
@@ -84,6 +84,20 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> ImageClassifier:
         scheduler=build(cfg.scheduler, allow=allow) if cfg.get("scheduler") else None,
         allow=allow,
     )
+    check_learns(model, data)
+    return model
+
+
+def check_learns(model: Any, data: ImageDataModule) -> None:
+    """Raise ValueError where one of ours is given masks for labels, or the reverse."""
+    segments = isinstance(model, ImageSegmenter)
+    if isinstance(model, ImageClassifier) and segments != data.has_masks:
+        what, remedy = ("images", "a classifier, as model=cnn callbacks=default")
+        if data.has_masks:
+            what, remedy = ("pixels", "model=segmentation callbacks=segmentation")
+        raise ValueError(
+            f"{data.name} has classes of {what}, not what this model learns; use {remedy}"
+        )
 
 
 def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> pl.Trainer:
