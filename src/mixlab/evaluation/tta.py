@@ -1,5 +1,6 @@
 """Test-time augmentation: several views of every test image, the image itself always the first."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import cos, pi, sin
@@ -17,7 +18,7 @@ VOTES = ("mean", "majority")
 
 
 @dataclass(frozen=True)
-class Views:
+class Views(ABC):
     """What every kind of view has; one of the classes below says what the views are.
 
     Attributes:
@@ -60,9 +61,9 @@ class Views:
         for number in range(1, self.views):
             yield self.view(images, index, number)
 
+    @abstractmethod
     def view(self, images: Tensor, index: Tensor, number: int) -> Tensor:
         """View `number` of each image, from 1 on."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ class Augmentation(ABC):
     """
 
     force: bool = field(default=False, kw_only=True)
+
+    channels: ClassVar[tuple[int, ...] | None] = None  # that images may have; any where it is None
 
     def __post_init__(self) -> None:
         checks.flag("force", self.force)
@@ -61,8 +63,14 @@ class Augmentation(ABC):
                 )
         return self
 
-    def check_spec(self, spec: ImageSpec, name: str) -> None:  # noqa: B027  # most serve any
+    def check_spec(self, spec: ImageSpec, name: str) -> None:
         """Raise ValueError if images of this shape, those of `name`, cannot be served."""
+        if self.channels is not None and spec.channels not in self.channels:
+            raise ValueError(
+                f"{type(self).__name__} needs images of {' or '.join(map(str, self.channels))} "
+                f"channels, those of {name} have {spec.channels}; choose one that takes any, "
+                "such as augmentation=cutout"
+            )
 
     @property
     def moves(self) -> bool:

@@ -6,23 +6,17 @@ import numpy as np
 from torch import Tensor
 
 from mixlab.data.augmentation.augmentation import Occasional
-from mixlab.data.spec import ImageSpec
 
 
 @dataclass(frozen=True)
 class Grayscale(Occasional):
     """Three channels, each the luma of the three (ITU-R 601-2), by torchvision."""
 
+    channels = (3,)
+
     @property
     def kinds(self) -> tuple[str, ...]:
         return ("colour",)
-
-    def check_spec(self, spec: ImageSpec, name: str) -> None:
-        if spec.channels != 3:
-            raise ValueError(
-                f"Grayscale needs images of 3 channels, those of {name} have {spec.channels}; "
-                "choose another augmentation"
-            )
 
     def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         from torchvision.transforms.v2 import functional as F

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from mixlab.data.augmentation import checks
-from mixlab.data.augmentation.library import FILLS, Library, PilLibrary
+from mixlab.data.augmentation.third_party import FILLS, Library, PilLibrary
 from mixlab.data.spec import ImageSpec
 
 

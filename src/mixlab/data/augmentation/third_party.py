@@ -13,7 +13,6 @@ from torch import Tensor
 
 from mixlab.data.augmentation.augmentation import Occasional
 from mixlab.data.generators import set_generators
-from mixlab.data.spec import ImageSpec
 
 FILLS = {"black": 0, "grey": 128}  # what comes into view at the border, in uint8
 
@@ -25,6 +24,8 @@ class Library(Occasional):
     Before each image the global generators are set from `rng`; they are not set back, which is for
     whoever calls it for thousands of images in a row.
     """
+
+    channels = (1, 3)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,13 +44,6 @@ class Library(Occasional):
     @abstractmethod
     def transform(self) -> Callable[[Any], Any]:
         """The library's transform."""
-
-    def check_spec(self, spec: ImageSpec, name: str) -> None:
-        if spec.channels not in (1, 3):
-            raise ValueError(
-                f"{type(self).__name__} needs images of 1 or 3 channels, those of {name} have "
-                f"{spec.channels}; choose an augmentation that takes any, such as cutout"
-            )
 
     def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         rows = []
