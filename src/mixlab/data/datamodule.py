@@ -13,7 +13,7 @@ from mixlab.data.arrays import ArrayDataset
 from mixlab.data.augmentation import Augmentation
 from mixlab.data.augmentation.augmentation import check_kinds, check_serves_masks
 from mixlab.data.items import ItemDataset
-from mixlab.data.loader import EvalLoader, Fetch, TrainLoader, with_guests
+from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
 from mixlab.data.normalize import Normalize
 from mixlab.data.parts import Part, Parts
 from mixlab.data.plan import EvalPlan, TrainPlan, check_positive
@@ -173,23 +173,6 @@ class ImageDataModule(pl.LightningDataModule):
             return part
         items = ItemDataset(part.data) if isinstance(part.data, ArrayDataset) else part.data
         return replace(part, data=replace(items, augmentation=self.augmentation))
-
-    def before_and_after(self, epoch: int = 0, batch: int = 0) -> tuple[Batch, Batch]:
-        """A training batch as it was read, and augmented: the same rows, neither in float yet.
-
-        Read in this process. Raises ValueError if the epoch has no such batch.
-        """
-        plan = self.train_plan()
-        key = next(plan.batches(epoch, batch), None)
-        if key is None:
-            raise ValueError(f"batch={batch} is beyond the epoch's {len(plan)} batches")
-        parts = (self.parts.train, self.augmented_part())
-        before, after = (next(iter(part.data.batches([key]))) for part in parts)
-        if self.guests:
-            before, after = with_guests(before), with_guests(after)
-        assert after.address is not None
-        self.prepare.augment(after, after.address)
-        return before, after
 
     def val_dataloader(self) -> EvalLoader | list[EvalLoader]:
         return self.eval_loader(self.parts.val)
