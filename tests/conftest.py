@@ -18,6 +18,10 @@ for name in ("WANDB_API_KEY", "WANDB_DIR", "WANDB_PROJECT", "MIXLAB_TRACEBACK", 
     os.environ.pop(name, None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-table", action="store_true", help="write docs/reliability.md")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     import torch
