@@ -1,24 +1,13 @@
-"""How many jobs at a time, with what, and what is said of each."""
+"""How many jobs at a time, and with what."""
 
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.runs import Run, launch, run_folder
-from mixlab.runs.files import read_json, write_json
-from mixlab.runs.launch import (
-    Board,
-    outcome,
-    processes_of,
-    reason,
-    settle,
-    slots,
-    threads_for,
-    ticket,
-)
+from mixlab.runs import launch, run_folder
+from mixlab.runs.launch import processes_of, slots, threads_for, ticket
 from small import small
 
 
@@ -108,55 +97,3 @@ def test_no_jobs_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "run_all", lambda *arguments: begun.append(arguments))
     launch.launch([], None, 1)
     assert not begun
-
-
-@pytest.mark.parametrize("status", [None, "planned", "running"])
-def test_a_hard_death_is_written_down(tmp_path: Path, status: str | None) -> None:
-    write_json(tmp_path / "run.json", {"status": status, "seed": 3} if status else {})
-    settle(tmp_path, -signal.SIGKILL)
-    record = read_json(tmp_path / "run.json")
-    assert record["status"] == "failed" and "SIGKILL (out of memory?)" in record["error"]
-    assert record.get("seed") == (3 if status else None) and record["ended"]
-
-
-@pytest.mark.parametrize("status", ["finished", "failed", "interrupted"])
-def test_what_a_job_said_itself_stands(tmp_path: Path, status: str) -> None:
-    write_json(tmp_path / "run.json", {"status": status, "error": "mine"})
-    assert settle(tmp_path, 1) == {"status": status, "error": "mine"}
-
-
-def test_a_run_in_another_process_is_left_to_it(tmp_path: Path) -> None:
-    with Run.open(small(tmp_path)) as run:
-        run.begin()
-        found = settle(run.folder, exit_code=2)
-        assert found["status"] == "running" and found["error"] == "by another process"
-        assert read_json(run.folder / "run.json")["status"] == "running"
-
-
-def test_reasons() -> None:
-    assert reason(3) == "the process ended with status 3; see log.txt"
-    assert reason(-signal.SIGSEGV) == "the process was killed by SIGSEGV"
-
-
-def test_a_line_for_each_job(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    results = {"best": {"test/accuracy": 0.5}, "last": {"test/accuracy": 0.25}}
-    records = {
-        "seed-0": {"status": "finished", "results": results, "seconds": 12.34},
-        "seed-1": {"status": "failed", "error": "a\ndefect"},
-    }
-    board = Board(total=2)
-    with board.shown():
-        for name, record in records.items():
-            folder = tmp_path / "arm" / name
-            folder.mkdir(parents=True)
-            write_json(folder / "run.json", record)
-            board.done(launch.Ticket("", folder), 0)
-    one, two = capsys.readouterr().out.splitlines()
-    assert one.startswith("[1/2] arm/seed-0: test/accuracy 0.5000 at the checkpoint chosen on val")
-    assert one.endswith("test/accuracy 0.2500 at the last (12.3 s)")
-    assert two == "[2/2] arm/seed-1: failed: a defect"
-    assert (board.finished, board.failed) == (1, 1)
-
-
-def test_a_record_that_is_not_there() -> None:
-    assert outcome({}).startswith("failed: ")

@@ -1,5 +1,6 @@
 """One job of a sweep, in a process of its own: what happens in the child."""
 
+import faulthandler
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ def work(ticket: Ticket) -> None:
     os.setsid()  # so that only the launcher sees Ctrl-C, and the whole group can be ended
     end_with_parent()
     redirect(ticket.folder / "log.txt")
+    faulthandler.enable()  # a segmentation fault says in the log where it was
     os.environ.update(ticket.environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from omegaconf import OmegaConf

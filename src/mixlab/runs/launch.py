@@ -1,22 +1,15 @@
-"""From composed configurations to jobs on this machine's cores or GPUs, and a line for each."""
+"""From composed configurations to jobs on this machine's cores or GPUs."""
 
 import os
-import signal
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.runs.files import read_json, write_json
+from mixlab.runs.board import Board
 from mixlab.runs.identity import run_folder
 from mixlab.runs.job import Ticket
 from mixlab.runs.processes import run_all
 from mixlab.runs.provenance import available_cores
-from mixlab.runs.run import ANOTHER, is_running, now
 
 
 def launch(configs: Sequence[DictConfig], jobs: int | None, jobs_per_device: int) -> None:
@@ -32,7 +25,7 @@ def launch(configs: Sequence[DictConfig], jobs: int | None, jobs_per_device: int
     board = Board(len(tickets))
     with board.shown():
         try:
-            run_all(tickets, places, board.done)
+            run_all(tickets, places, board)
         except KeyboardInterrupt:
             board.say("stopped; the same command goes on where each run was")
             raise
@@ -78,73 +71,3 @@ def ticket(cfg: DictConfig, threads: int) -> Ticket:
         cfg.threads = threads
     cfg.trainer.enable_progress_bar = False
     return Ticket(OmegaConf.to_yaml(cfg), run_folder(cfg))
-
-
-class Board:
-    """Says what has become of each job: a line for each, and a bar where there is a terminal."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.failed = 0
-        self.finished = 0
-        self._began = time.monotonic()
-        self._progress: Any = None
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        if not sys.stdout.isatty():
-            yield
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn as Remaining
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-        with Progress(*columns, transient=True) as self._progress:
-            self._progress.add_task("runs", total=self.total)
-            yield
-
-    def done(self, ticket: Ticket, exit_code: int) -> None:
-        """One job has ended: set its record right if it could not, and say so."""
-        record = settle(ticket.folder, exit_code)
-        good = record.get("status") == "finished"
-        self.finished += good
-        self.failed += not good
-        name = "/".join(ticket.folder.parts[-2:])
-        self.say(f"[{self.finished + self.failed}/{self.total}] {name}: {outcome(record)}")
-
-    def say(self, line: str) -> None:
-        if self._progress is None:
-            print(line, flush=True)
-        else:
-            self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
-            self._progress.update(0, completed=self.finished + self.failed)
-
-
-def settle(folder: Path, exit_code: int) -> dict[str, Any]:
-    """The record of a run whose process is gone; a hard death is written down with its reason."""
-    record = read_json(folder / "run.json")
-    if exit_code == 2 and is_running(folder):  # the job has found the run in somebody's hands
-        return {**record, "error": f"by {ANOTHER}"}
-    if exit_code != 0 and record.get("status") in (None, "planned", "running"):
-        record = {**record, "status": "failed", "error": reason(exit_code), "ended": now()}
-        write_json(folder / "run.json", record)
-    return record
-
-
-def reason(exit_code: int) -> str:
-    """An exit code in words."""
-    if exit_code >= 0:
-        return f"the process ended with status {exit_code}; see log.txt"
-    name = signal.Signals(-exit_code).name
-    hint = " (out of memory?)" if name == "SIGKILL" else ""
-    return f"the process was killed by {name}{hint}"
-
-
-def outcome(record: dict[str, Any]) -> str:
-    """A finished run's figures, or why there are none."""
-    status = record.get("status", "failed")
-    if status != "finished":
-        return f"{status}: {' '.join(str(record.get('error')).split())[:200]}"
-    from mixlab.train import summary
-
-    return f"{summary(record['results'])} ({record.get('seconds', 0):.1f} s)"

@@ -1,111 +1,195 @@
 """Jobs of a sweep, each in a process of its own, so many at a time.
 
 The processes come from a fork server that has imported everything already, which makes a job cost
-hundredths of a second. One hard death ends one job.
+hundredths of a second. One hard death ends one job; if the server itself dies, the jobs it had
+begun begin again with a new one, where their checkpoints are.
 """
 
 import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
-from types import FrameType
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from mixlab.runs.job import Ticket, work
+from mixlab.runs.run import is_running
+from mixlab.runs.stopping import Stop, stopping
 
 PRELOAD = ["mixlab.training", "mixlab.train", "mixlab.reporting.pictures"]
 GRACE = 60.0  # seconds that a job has to save and stop after the first Ctrl-C
+LOST = 20  # jobs that may lose their fork server before it is no accident
+UNKNOWN = 255  # multiprocessing's exit code where the fork server that would know it is gone
+
+
+class Watcher(Protocol):
+    """Who is told what becomes of the jobs."""
+
+    def begun(self, ticket: Ticket) -> None: ...
+
+    def done(self, ticket: Ticket, exit_code: int, stopped: bool) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """A process that works on a ticket in a slot."""
+
+    process: ForkServerProcess
+    ticket: Ticket
+    slot: dict[str, str]
 
 
 def run_all(
     tickets: Iterable[Ticket],
     slots: list[dict[str, str]],
-    done: Callable[[Ticket, int], Any],
+    watcher: Watcher,
+    task: Callable[[Ticket], None] = work,
 ) -> None:
-    """Run every ticket, as many at once as there are slots; `done(ticket, exit_code)` for each.
+    """Run every ticket, as many at once as there are slots.
 
     Args:
         slots: Environments of which each running job has one to itself (a GPU, say).
+        watcher: Told of each beginning, and of each end with its exit code.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C or SIGTERM, when all jobs have ended: the first asks them to
             save and stop, the second ends them at once.
+        RuntimeError: one fork server after the other has died.
     """
-    waiting = list(reversed(list(tickets)))
-    running: dict[int, tuple[ForkServerProcess, Ticket, dict[str, str]]] = {}
-    free = list(reversed(slots))
-    with terminated_like_ctrl_c(), fork_server() as context:
+    with stopping() as stop, fork_server() as context:
+        crew = Crew(context, task, watcher, stop, deque(tickets), list(reversed(slots)))
         try:
-            while waiting or running:
-                while waiting and free:
-                    slot, ticket = free.pop(), waiting.pop()
-                    process = start(context, ticket, slot)
-                    running[process.sentinel] = (process, ticket, slot)
-                for sentinel in wait(list(running)):
-                    process, ticket, slot = running.pop(sentinel)  # pyright: ignore
-                    free.append(slot)
-                    done(ticket, end(process))
+            crew.run()
         except KeyboardInterrupt:
-            stop([process for process, _, _ in running.values()])
-            for process, ticket, _ in running.values():
-                done(ticket, end(process))
-            raise
+            watcher.say("ending at once")
+        finally:
+            crew.end()
+        if stop.asked:
+            raise KeyboardInterrupt
 
 
-def start(context: Any, ticket: Ticket, slot: dict[str, str]) -> ForkServerProcess:
-    """A job's process, begun."""
-    ticket = Ticket(ticket.config, ticket.folder, {**ticket.environment, **slot})
-    process = context.Process(target=work, args=(ticket,), daemon=False)
-    with nameless_main():
-        process.start()
-    return process
+class Crew:
+    """The jobs that wait and those that run."""
+
+    def __init__(
+        self,
+        context: Any,
+        task: Callable[[Ticket], None],
+        watcher: Watcher,
+        stop: Stop,
+        waiting: deque[Ticket],
+        free: list[dict[str, str]],
+    ) -> None:
+        self.context, self.task, self.watcher, self.stop = context, task, watcher, stop
+        self.waiting, self.free = waiting, free
+        self.running: dict[int, Job] = {}
+        self.lost = 0
+
+    def run(self) -> None:
+        """Until no job waits or runs, or the time to stop in is over."""
+        deadline = float("inf")
+        while self.running or (self.waiting and not self.stop.asked):
+            while self.waiting and self.free and not self.stop.asked:
+                self.begin(self.waiting.popleft(), self.free.pop())
+            for ready in wait([*self.running, self.stop.reader], self.patience(deadline)):
+                if ready == self.stop.reader:
+                    self.ask_to_stop()
+                    deadline = time.monotonic() + GRACE
+                else:
+                    self.collect(self.running.pop(ready))  # pyright: ignore[reportArgumentType]
+            if time.monotonic() > deadline:
+                raise KeyboardInterrupt
+
+    @staticmethod
+    def patience(deadline: float) -> float | None:
+        """Seconds to wait, without end where there is no deadline."""
+        return None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+
+    def begin(self, ticket: Ticket, slot: dict[str, str]) -> None:
+        """Start a job's process, with another fork server where one has died."""
+        inside = Ticket(ticket.config, ticket.folder, {**ticket.environment, **slot})
+        while True:
+            process = self.context.Process(target=self.task, args=(inside,), daemon=False)
+            try:
+                with nameless_main():
+                    process.start()
+                break
+            except (EOFError, ConnectionError):
+                self.lose_server()
+        self.running[process.sentinel] = Job(process, ticket, slot)
+        self.watcher.begun(ticket)
+
+    def collect(self, job: Job) -> None:
+        """A job's process has ended, or nobody is left who could say so."""
+        job.process.join()
+        orphan = job.process.exitcode == UNKNOWN and is_alive(job.process)
+        kill(job)
+        self.free.append(job.slot)
+        if orphan and not self.stop.asked:
+            self.lose_server()
+            wait_until_free(job.ticket.folder)
+            self.waiting.appendleft(job.ticket)
+        else:
+            self.watcher.done(job.ticket, job.process.exitcode or 0, self.stop.asked)
+        job.process.close()  # a file descriptor or two, which would wait for the collector
+
+    def lose_server(self) -> None:
+        """Say so, and give up where it is a habit."""
+        self.lost += 1
+        self.watcher.say("the process that starts the jobs was killed: there is a new one")
+        if self.lost > LOST:
+            raise RuntimeError(
+                "the process that starts the jobs was killed again and again (out of memory?); "
+                "the same command goes on where each run was"
+            )
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM to each job, and time to save."""
+        self.stop.heard()
+        self.watcher.say("stopping: each job saves a checkpoint (Ctrl-C again to end them at once)")
+        for job in self.running.values():
+            job.process.terminate()
+
+    def end(self) -> None:
+        """End what still runs, at once."""
+        for job in self.running.values():
+            kill(job)
+        while self.running:
+            _, job = self.running.popitem()
+            job.process.join()
+            self.watcher.done(job.ticket, job.process.exitcode or 0, True)
 
 
-def end(process: ForkServerProcess) -> int:
-    """Collect a process and whatever its group has left behind; its exit code."""
-    process.join()
+def kill(job: Job) -> None:
+    """End a job with its loader workers and its other ranks, or what it has left of them."""
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid or 0, signal.SIGKILL)
-    return process.exitcode or 0
+        os.killpg(job.process.pid or 0, signal.SIGKILL)
+    job.process.kill()  # one that has just begun leads no group yet
 
 
-def stop(processes: list[ForkServerProcess]) -> None:
-    """SIGTERM to each job, and time to save; a second Ctrl-C or the end of the time: SIGKILL."""
-    print("stopping: each job saves a checkpoint (Ctrl-C again to end them at once)", flush=True)
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + GRACE
-    try:
-        for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-    except KeyboardInterrupt:
-        print("ending at once", flush=True)
-    for process in processes:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid or 0, signal.SIGKILL)
+def wait_until_free(folder: Path) -> None:
+    """Wait for the kernel to let go of a killed job's lock."""
+    for _ in range(100):
+        if not is_running(folder):
+            return
+        time.sleep(0.05)
 
 
-@contextmanager
-def terminated_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM, which a scheduler sends at the end of its patience, interrupts as Ctrl-C does."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def is_alive(process: ForkServerProcess) -> bool:
+    """Whether the process is there, whatever the fork server would say."""
+    with suppress(ProcessLookupError):
+        os.kill(process.pid or 0, 0)
+        return True
+    return False
 
 
 @contextmanager
