@@ -44,7 +44,7 @@ WORDS = ("--config-dir=conf", "callbacks=fault", "allow=[mylab]", *SMALL, "logge
 
 
 def make_lab(folder: Path) -> Path:
-    """A user's folder, with a callback that counts epochs and makes trouble where it is asked to."""
+    """A user's folder, with a callback that counts epochs and makes the trouble it is asked for."""
     (folder / "mylab.py").write_text(MYLAB)
     (folder / "faults").mkdir()
     (folder / "conf" / "callbacks").mkdir(parents=True)
@@ -53,7 +53,7 @@ def make_lab(folder: Path) -> Path:
 
 
 class Command:
-    """`mixlab-train ...` in `folder`, and whatever it starts, known by a mark in the environment."""
+    """`mixlab-train ...` in `folder`, and all that comes of it, marked in the environment."""
 
     def __init__(self, folder: Path, *words: str) -> None:
         self.folder = folder
@@ -110,9 +110,10 @@ class Command:
         """Processes that have joined a run as its other ranks."""
         return [pid for pid in self.alive() if b"runs/join.py" in words_of(pid)]
 
-    def ends(self, seconds: float) -> bool:
-        """Whether all its processes have ended so many seconds from now."""
-        return until(lambda: not self.alive(), seconds)
+    def left(self, seconds: float = 20) -> dict[int, bytes]:
+        """What of it has not ended by itself so many seconds from now, with its command line."""
+        until(lambda: not self.alive(), seconds)
+        return {pid: words_of(pid) for pid in self.alive()}
 
 
 def until(holds: Callable[[], object], seconds: float = 200, every: float = 0.05) -> bool:
