@@ -151,9 +151,7 @@ def kills(folder: Path, jobs: int, epochs: int) -> float:
     for name in ("whole", "killed"):
         (folder / name).mkdir()
         make_lab(folder / name)
-    calm = Storm(1, launchers=0, pause=1e9, rng=random.Random(0))
-    calm.kills = 0
-    whole = calm.rage(folder / "whole", *words)
+    whole = Storm(0, launchers=0, pause=0, rng=random.Random(0)).rage(folder / "whole", *words)
     storm = Storm(20, launchers=3, pause=whole / 30, rng=random.Random(0))
     killed = storm.rage(folder / "killed", *words)
     print(f"  {storm.hit} kills, {storm.commands} commands, {killed:.0f} s; alone {whole:.0f} s")

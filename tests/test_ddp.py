@@ -40,6 +40,7 @@ WATCH = "defaults: [default]\nwatch:\n  _target_: mylab.Watch\n"
 TWO = (
     "--config-dir=conf", "callbacks=watch", "allow=[mylab]", "trainer=ddp_sim", "threads=1",
     "trainer.max_epochs=2", "trainer.limit_train_batches=1.0", "data.image_size=16", "logger=csv",
+    "data.eval_batch_size=50",
 )  # fmt: skip
 pytestmark = pytest.mark.timeout(400)
 
@@ -97,7 +98,8 @@ def test_two_processes(lab: Path) -> None:
     check_run(cfg)
     record = read_json(run_folder(cfg) / "run.json")
     assert (record["devices"], record["threads"], record["seed"]) == (2, 1, 4)
-    assert record["data"]["test_rows"] % 2 == 1, "an uneven test set"
+    rows = record["data"]["test_rows"]
+    assert rows % 2 == 1 and rows > 2 * cfg.data.eval_batch_size, "some batches, the last uneven"
     last = figures_of(cfg, {"last": run_folder(cfg) / "checkpoints" / "last.ckpt"})["last"]
     assert record["results"]["last"]["test/accuracy"] == last["test/accuracy"]
     assert record["class_accuracy"]["last"] == [*last["test/class_accuracy"].values()]
@@ -106,12 +108,16 @@ def test_two_processes(lab: Path) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_of_jobs_with_two_processes(lab: Path) -> None:
-    done = console("train", "-m", *TWO, "seeds=2", "hydra.launcher.jobs=2")
+    """One folder and one run of W&B's for each job, and no sweep within the sweep."""
+    done = console("train", "-m", *TWO, "logger=default", "seeds=2", "hydra.launcher.jobs=2")
     assert done.returncode == 0, done.stdout
     runs = configs(lab)
     assert [cfg.seed for cfg in runs] == [0, 1]
     for cfg in runs:
         check_run(cfg)
+        assert len(list(run_folder(cfg).rglob("*.wandb"))) == 1
+    for name, count in (("run.json", 2), ("sweep.json", 1), ("*.wandb", 2), ("metrics.csv", 2)):
+        assert len(list(lab.rglob(name))) == count, name
 
 
 @pytest.fixture(scope="module")

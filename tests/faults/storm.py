@@ -42,7 +42,7 @@ class Storm:
         self.rng.shuffle(victims)
         status = None
         while status != 0:
-            assert self.commands < self.kills, "it never ends"
+            assert self.commands <= self.kills, "it never ends"
             self.commands += 1
             with Command(folder, *words) as command:
                 self.strike(command, victims)

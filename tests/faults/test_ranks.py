@@ -54,3 +54,13 @@ def test_the_launcher_of_two_ranks_is_killed(tmp_path: Path, injected: Injected)
         command.process.wait()
         assert not command.left(), "no orphan, of either rank"
     injected("SIGKILL to the launcher of a DDP job", 1, "both ranks end within 20 s")
+
+
+def test_rank_0_of_a_single_run_is_killed(tmp_path: Path, injected: Injected) -> None:
+    words = [word for word in TWO if word != "-m" and not word.startswith(("seeds", "hydra"))]
+    with Command(make_lab(tmp_path), *words, "trainer.max_epochs=10000") as command:
+        assert until(lambda: any(tmp_path.rglob("epochs-1.txt")), 280), command.said
+        command.process.kill()
+        assert command.wait() == -signal.SIGKILL
+        assert not command.left(), "no orphan"
+    injected("SIGKILL to rank 0 of a DDP run without a sweep", 1, "rank 1 ends within 20 s")

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,29 @@ def test_the_file_is_a_program() -> None:
     file = Path(module.__file__)
     done = subprocess.run([sys.executable, file], capture_output=True, text=True, check=False)
     assert "IndexError" in done.stderr, "it starts, and wants the folder"
+
+
+RANK = """
+import time
+from mixlab.runs.join import end_with_parent
+end_with_parent()
+print("watching", flush=True)
+time.sleep(100)
+"""
+LAUNCHER = f"""
+import os, signal, subprocess, sys
+rank = subprocess.Popen([sys.executable, "-c", {RANK!r}], stdout=subprocess.PIPE)
+rank.stdout.readline()
+print(rank.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_rank_does_not_outlive_the_one_that_started_it() -> None:
+    words = [sys.executable, "-c", LAUNCHER]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    stat, end = Path(f"/proc/{int(done.stdout)}/stat"), time.monotonic() + 20
+    while stat.exists() and " Z " not in stat.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -4,7 +4,11 @@ Lightning starts them with this process's `sys.argv`. With the launcher's own, a
 would run the whole sweep again and train with a rank of another job.
 """
 
+import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,5 +42,21 @@ def join(folder: Path, allow: list[str]) -> None:
         fit(Run.join(folder, cfg))  # pyright: ignore[reportArgumentType]
 
 
+def end_with_parent() -> None:
+    """End this process soon after the one that started it, however that has died.
+
+    Some backends wait for a dead rank for half an hour.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+
+
 if __name__ == "__main__":
+    end_with_parent()
     join(Path(sys.argv[1]), [name for name in sys.argv[2].split(",") if name])

@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Stop:
-    """The first signal is noted, and wakes who waits on `reader`; from the second on they interrupt.
+    """The first signal is noted, and wakes who waits on `reader`; the second interrupts.
 
     An exception at any line, from the first signal on, could lose a job that has just begun.
     """
