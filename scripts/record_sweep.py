@@ -49,7 +49,6 @@ def killed_half_way(folder: str, console: Console) -> None:
         console.print(Text(line))
         if (ended := ENDED.match(line)) and 2 * int(ended[1]) >= int(ended[2]):
             process.kill()
-            break
     assert process.wait() == -9
     console.print(prompt(f"kill -9 {process.pid}", "in another terminal"))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from mixlab.runs import sweep
 from small import SMALL
 
 MYLAB = '''
@@ -40,6 +41,8 @@ class Fault(pl.Callback):
             FAULTS[asked.read_text()]()
 '''
 CALLBACKS = "defaults: [default]\nfault:\n  _target_: mylab.Fault\n"
+# A sweep leaves alone what failed, where it can be asked to train that again.
+RETRY = (f"{sweep.RETRY}=failed",) if hasattr(sweep, "RETRY") else ()
 WORDS = ("--config-dir=conf", "callbacks=fault", "allow=[mylab]", *SMALL, "logger=csv")
 
 

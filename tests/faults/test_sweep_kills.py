@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.commands import WORDS, Command, make_lab, parent, until
+from faults.commands import RETRY, WORDS, Command, make_lab, parent, until
 from faults.conftest import Injected
 from faults.ledger import epochs_begun, nothing_lost, repeated, unequal
 from faults.storm import Storm
@@ -37,7 +37,7 @@ def test_random_kills(tmp_path: Path, injected: Injected) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed of the kills: {seed}")
     storm = Storm(20, launchers=3, pause=untouched / 30, rng=random.Random(seed))
-    seconds = storm.rage(storm_folder, *STORM)
+    seconds = storm.rage(storm_folder, *STORM, *RETRY)
     print(f"{storm}, {seconds:.0f} s against {untouched:.0f} s")
     assert storm.hit == 20 and storm.launchers_hit == 3
     records = nothing_lost(storm_folder / SWEEP, planned=12)

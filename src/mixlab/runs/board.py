@@ -68,6 +68,8 @@ class Board:
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True)
         failed = f", {self.failed} failed" if self.failed else ""
         table.add_row(f"{self.finished} of {self.total} runs done{failed}", f"eta {self.eta()}")
         for folder, began in list(self.running.items()):
