@@ -38,7 +38,7 @@ def test_random_kills(tmp_path: Path, injected: Injected) -> None:
     print(f"seed of the kills: {seed}")
     storm = Storm(20, launchers=3, pause=untouched / 30, rng=random.Random(seed))
     seconds = storm.rage(storm_folder, *STORM, *RETRY)
-    print(f"{storm}, {seconds:.0f} s against {untouched:.0f} s")
+    print(f"{storm.commands} commands, {seconds:.0f} s against {untouched:.0f} s")
     assert storm.hit == 20 and storm.launchers_hit == 3
     records = nothing_lost(storm_folder / SWEEP, planned=12)
     assert {record["status"] for record in records.values()} == {"finished"}

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.runs import launch, run_folder
 from mixlab.runs.launch import processes_of, slots, threads_for, ticket
+from mixlab.runs.processes import libraries
 from small import small
 
 
@@ -83,6 +84,24 @@ def test_a_ticket_has_the_job_in_it(tmp_path: Path) -> None:
     assert found.folder == run_folder(cfg) == run_folder(inside)
     assert cfg.threads == "auto", "the one given is left alone"
     assert OmegaConf.create(ticket(small(tmp_path), threads=3).config).threads == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ["sklearn.datasets"]),
+        (["data=shapes"], []),
+        (["data=shapes", "model=timm", "model.name=resnet18"], ["timm"]),
+        (["data=shapes", "optimizer=timm"], ["timm"]),
+    ],
+)
+def test_large_libraries_are_loaded_once_for_all_jobs(
+    tmp_path: Path, words: list[str], expected: list[str]
+) -> None:
+    tickets = [ticket(small(tmp_path, *words, seed=seed), threads=1) for seed in (0, 1)]
+    assert libraries(tickets) == expected
+    named = ticket(small(tmp_path, *words, logger="wandb"), threads=1)
+    assert libraries([*tickets, named]) == [*expected, "wandb"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("jobs", 0), ("jobs_per_device", -1)])

@@ -24,6 +24,11 @@ from mixlab.runs.run import is_running
 from mixlab.runs.stopping import Stop, stopping
 
 PRELOAD = ["mixlab.training", "mixlab.train", "mixlab.reporting.pictures"]
+LIBRARIES = {  # large, imported only where a configuration names what needs them
+    "mixlab.data.Digits": "sklearn.datasets",
+    "Timm": "timm",
+    "WandbRun": "wandb",
+}
 GRACE = 60.0  # seconds that a job has to save and stop after the first Ctrl-C
 LOST = 20  # jobs that may lose their fork server before it is no accident
 UNKNOWN = 255  # multiprocessing's exit code where the fork server that would know it is gone
@@ -65,8 +70,10 @@ def run_all(
             save and stop, the second ends them at once.
         RuntimeError: one fork server after the other has died.
     """
-    with stopping() as stop, fork_server() as context:
-        crew = Crew(context, task, watcher, stop, deque(tickets), list(reversed(slots)))
+    waiting = deque(tickets)
+    with stopping() as stop:
+        context = fork_server([*PRELOAD, *libraries(waiting)])
+        crew = Crew(context, task, watcher, stop, waiting, list(reversed(slots)))
         try:
             crew.run()
         except KeyboardInterrupt:
@@ -192,13 +199,18 @@ def is_alive(process: ForkServerProcess) -> bool:
     return False
 
 
-@contextmanager
-def fork_server() -> Iterator[Any]:
-    """A context whose server has torch and Lightning loaded, and no GPU touched."""
+def libraries(tickets: Iterable[Ticket]) -> list[str]:
+    """Those that a job would spend its first second on."""
+    texts = {ticket.config for ticket in tickets}
+    return [library for word, library in LIBRARIES.items() if any(word in text for text in texts)]
+
+
+def fork_server(modules: list[str]) -> Any:
+    """A context whose server has modules loaded (torch, Lightning), and no GPU touched."""
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    yield context
+    context.set_forkserver_preload(modules)
+    return context
 
 
 @contextmanager
