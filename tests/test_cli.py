@@ -27,7 +27,7 @@ KEYS = {
     "mixing=mixupp": "did you mean mixup? there are cutmix, cutmix_cifar10",
     "mixing=null": "logger=none, say, instead of logger=null",
     "mixing.method._target_=mixlab.mixing.methods.Mixupp": "Mixupp",
-    "mixing.method._target_=os.system": "add allow=[os]",
+    "mixing.method._target_=os.system": "add allow=[mylab]",
     "mixing=cutout mixing.method.alpha=1": "mixing.method.alpha is not a key",
     "-m seeds=2 mixing=none,mixupp": "did you mean mixup?",
     "-m seeds=2 arms={mixup:{method.alfa:1}}": "did you mean mixing.method.alpha?",
@@ -59,7 +59,7 @@ VALUES = {
     "augmentation=randaugment augmentation.pool=[Equalise]": "did you mean Equalize?",
     f"{ONE_OF}=[{{_target_:{PACKAGE}.Noise,sdt:1}}]": "unexpected keyword argument 'sdt'",
     f"{ONE_OF}=[{{_target_:{PACKAGE}.Noise,std:1}}]": "augmentation.std must be [lowest, highest]",
-    f"{ONE_OF}=[{{_target_:os.system}}]": "add allow=[os]",
+    f"{ONE_OF}=[{{_target_:os.system}}]": "add allow=[mylab]",
     "logger=wandb logger.wandb.mode=never": "auto, online, offline, disabled, got 'never'",
 }
 DATA = {
