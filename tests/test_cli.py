@@ -48,10 +48,10 @@ VALUES = {
     "code=keep": "code must be one of check, reuse, rerun, got 'keep'",
     "allow=[nosuch]": "there is no package of that name",
     "ckpt_path=gone.ckpt": "ckpt_path=gone.ckpt is not there",
-    "threads=0": "threads must be auto or a whole number above 0, got 0",
-    "trainer.max_epochs=many": "trainer.max_epochs must be a number such as 10, got 'many'",
-    "trainer.precision=8": "Precision 8 is invalid",
-    "optimizer.lr=-1": "torch.optim.Adam: Invalid learning rate: -1",
+    "threads=0": "threads must be a whole number from 1, or auto, got 0",
+    "trainer.max_epochs=many": "trainer.max_epochs must be a whole number from 1, or -1 or",
+    "trainer.precision=8": "trainer.precision must be one of 32-true",
+    "optimizer.lr=-1": "optimizer.lr must be a number above 0, got -1",
     "model.loss=hinge": "model.loss must be one of cross_entropy",
     "model=timm model.name=resnet19": "did you mean resnet18",
     "model.name=resnet18": "for a model of timm's use model=timm model.name=resnet18",
@@ -64,7 +64,7 @@ VALUES = {
 }
 DATA = {
     "data=npz": "data.path has no value; give it on the command line: data.path=...",
-    "data=npz data.path=gone.npz": "there is no file gone.npz; set data.path",
+    "data=npz data.path=gone.npz": "gone.npz; set data.path",
     "data=npz data.path=cut.npz": "cut.npz is damaged or not an .npz file",
     "data=npz data.path=labels.npz": "labels of labels.npz go from 0 to 6, but there are 4 classes",
     "data.batch_size=1": "data.batch_size=1 leaves a row no partner to mix with; use 2 or more",

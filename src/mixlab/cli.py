@@ -29,12 +29,14 @@ from mixlab.config import (
     absolute_paths,
     canonical,
     check_keys,
-    check_kinds,
+    check_present,
     config_dir,
     leaves,
     nearest_name,
     unknown_key,
 )
+from mixlab.recorded import check_secrets
+from mixlab.values import check_values
 
 NO_CHOICE = "Config group override must be"  # as Hydra answers logger=null
 PACKAGE = Path(__file__).resolve().parent
@@ -67,7 +69,7 @@ def trusted(cfg: DictConfig) -> list[str]:
     allow = OmegaConf.to_container(allow) if OmegaConf.is_config(allow) else allow
     words = [word.lstrip("+").partition("=")[0] for word in cfg.hydra.overrides.task]
     own = config_dir() / f"{cfg.hydra.job.config_name}.yaml"
-    given = "allow" in words or (own.is_file() and OmegaConf.load(own).get("allow") == allow)
+    given = "allow" in words or (own.is_file() and dict(OmegaConf.load(own)).get("allow") == allow)
     check_allow(allow, given)
     return allow
 
@@ -109,19 +111,19 @@ def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     """What a task gets: a configuration with legal keys, absolute paths and sound mixing."""
     loader = GlobalHydra.instance().config_loader()
     plain = reference(loader, hydra_cfg)
+    check_secrets(cfg)
     check_keys(cfg, plain)
+    check_present(cfg, plain)
     cfg = canonical(cfg)
     check_missing(cfg)
+    check_values(cfg, plain)
     check_targets(cfg, cfg.get("allow") or ())
     if "paths" in cfg:
         absolute_paths(cfg, Path.cwd())
-    if "seed" in cfg and not (isinstance(cfg.seed, int) and 0 <= cfg.seed < 2**32):
-        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {cfg.seed!r}")
     if cfg.get("allow"):
         import_from_here()
     check_mixing(cfg)
     check_model_name(cfg, plain)
-    check_kinds(cfg, plain)
     return cfg
 
 
@@ -247,8 +249,12 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return unknown_choice(group, name, error.options)
-    if key := re.search(r"Could not override '([^']+)'", text):
-        return unknown_key(key[1].split("@")[0], known_keys(config_name))
+    if key := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
+        name, known = key[1].split("@")[0], known_keys(config_name)
+        there = f"{name} is not there any more: ~ has taken it out"
+        return there if name in known else unknown_key(name, known)
+    if inner := re.search(r"raised while resolving interpolation: ([^\n]*)", text):
+        return f"{getattr(error, 'full_key', None) or 'a value'}: {inner[1]}"
     if several := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{several[1]} gives several values, which makes a sweep: add -m"
     if "No supported gpu backend found" in text:

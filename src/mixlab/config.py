@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,8 +10,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.allowed import locate, targets
+from mixlab.recorded import is_secret, secret_key
 
 OPEN = "kwargs"  # below a node of this name any key goes; the constructor it feeds checks it
+OPTIONAL = ("augmentation", "callbacks", "logger", "mixing", "scheduler", "tta")  # may be missing
+WHOLE = ("trainer", "paths")  # of these every key is needed
+NOTHING = object()
 
 
 def config_dir() -> Path:
@@ -50,18 +53,21 @@ def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
             raise ValueError(unknown_key(key, legal))
 
 
-def check_kinds(cfg: DictConfig, reference: DictConfig) -> None:
-    """Raise ValueError where `cfg` has a word and `reference` a number."""
-    given = dict(leaves(cfg))
-    for key, default in leaves(reference):
-        word = given.get(key)
-        if type(default) in (int, float) and isinstance(word, str):
-            if not re.fullmatch(r"auto|\$\{.*|[-\d, ]+", word):  # trainer.devices=auto, '0,1'
-                raise ValueError(f"{key} must be a number such as {default}, got {word!r}")
+def check_present(cfg: DictConfig, reference: DictConfig) -> None:
+    """Raise ValueError if `~` took out what nothing works without."""
+    for key, _ in leaves(reference):
+        node = key.split(".")[0]
+        needed = node not in OPTIONAL and (node in WHOLE or "." not in key)
+        if node not in OPTIONAL and cfg.get(node, NOTHING) is NOTHING:
+            raise ValueError(f"{node} cannot be taken out; choose another with {node}=...")
+        if needed and OmegaConf.select(cfg, key, default=NOTHING) is NOTHING:
+            raise ValueError(f"{key} cannot be taken out; set it with {key}=...")
 
 
 def unknown_key(key: str, legal: Iterable[str]) -> str:
     """The sentence for a misspelt key."""
+    if is_secret(key):
+        return secret_key(key)
     if f".{OPEN}." in key:
         node, argument = key.split(f".{OPEN}.", 1)
         return f"{key} is not there yet; write {node}.{OPEN}={{{argument}: value}}"
@@ -96,9 +102,17 @@ def canonical(cfg: DictConfig) -> DictConfig:
 
 
 def absolute_paths(cfg: DictConfig, folder: str | Path) -> None:
-    """Make `paths.*` absolute, in place, taking relative ones as seen from `folder`."""
+    """Make `paths.*` and `data.path` absolute, in place, as seen from `folder`.
+
+    A file below `paths.root_dir` is written as such, for a moved checkout has the same runs.
+    """
     for name in ("root_dir", "data_dir", "log_dir"):
         cfg.paths[name] = str((Path(folder) / Path(cfg.paths[name]).expanduser()).resolve())
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    given = (plain.get("data") or {}).get("path")
+    if isinstance(given, str) and "${" not in given and not Path(given).expanduser().is_absolute():
+        here = str(Path(folder).resolve())
+        cfg.data.path = f"{'${paths.root_dir}' if here == cfg.paths.root_dir else here}/{given}"
 
 
 def spread(node: Any, found: Mapping[str, Any]) -> Any:
