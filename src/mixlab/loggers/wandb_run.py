@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,17 +81,19 @@ class WandbRun(WandbLogger):
         )
         self._wandb_init.pop("anonymous", None)  # Lightning still gives it, W&B warns of it
         self._given_up = False
+        os.environ.setdefault("WANDB_SILENT", "true")  # its login heeds this alone
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # W&B's own, of its server
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run; a mute stand-in where W&B cannot start: metrics.csv has all of it."""
         if self._experiment is None and not self._given_up:
-            self._wandb_init["id"] = run_id(Path(str(self._wandb_init["dir"])))
             self._attempt("start", self._start)
         return Mute() if self._given_up else self._experiment
 
     def _start(self) -> None:
+        self._wandb_init["id"] = run_id(Path(str(self._wandb_init["dir"])))
         experiment = WandbLogger.experiment.fget(self)  # pyright: ignore
         experiment.define_metric("trainer/global_step")
         experiment.define_metric("*", step_metric="trainer/global_step")
@@ -119,6 +122,8 @@ class WandbRun(WandbLogger):
                 reason = " ".join(str(error).split()) or f"no answer within {LIMIT:g} seconds"
                 log.warning("W&B could not %s (%s); training goes on without it", what, reason)
             self._given_up = True
+            if isinstance(error, TimeoutError):
+                end_service()
 
     @rank_zero_only
     def close(self, failed: bool) -> None:
@@ -141,6 +146,18 @@ def within(seconds: float, call: Callable[[], Any]) -> Any:
 
     threading.Thread(target=work, daemon=True, name="wandb").start()
     return future.result(seconds)
+
+
+def end_service() -> None:
+    """End W&B's own process: at exit we would wait for as long as it goes on trying."""
+    from wandb.sdk import wandb_setup
+
+    connection = getattr(getattr(wandb_setup, "_singleton", None), "_connection", None)
+    process = getattr(getattr(connection, "_proc", None), "_process", None)
+    if process is not None:
+        process.kill()
+        with suppress(Exception, SystemExit):  # there is nobody left to take leave of
+            wandb_setup.teardown()
 
 
 def run_id(folder: Path) -> str:
