@@ -8,13 +8,12 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from mixlab.allowed import check_targets
 from mixlab.config import (
     absolute_paths,
     build,
     canonical,
     check_keys,
-    check_kinds,
-    check_targets,
     config_dir,
     leaves,
     nearest_name,
@@ -109,16 +108,6 @@ def test_nothing_is_suggested_where_nothing_is_near() -> None:
     assert "did you mean" not in unknown_key("xyzzy", ["mixing.gate"])
 
 
-@pytest.mark.parametrize("value", [2, 0.5, None, True, "auto", "0,1", "-1", "${mixing.gate}", [1]])
-def test_numbers_may_be_these(value: Any) -> None:
-    check_kinds(OmegaConf.create({"devices": value}), REFERENCE)
-
-
-def test_a_number_cannot_be_a_word() -> None:
-    with pytest.raises(ValueError, match="devices must be a number such as 1, got 'two'"):
-        check_kinds(OmegaConf.create({"devices": "two"}), REFERENCE)
-
-
 @pytest.mark.parametrize("mixing", [None, {"method": None}, {"method": {"_target_": None, "a": 1}}])
 def test_what_acts_on_nothing_is_nothing(mixing: Any) -> None:
     given = OmegaConf.create({"mixing": mixing, "seed": 1})
@@ -141,7 +130,7 @@ def test_paths_become_absolute(tmp_path: Path) -> None:
 def test_only_allowed_packages_are_called(target: str, place: str) -> None:
     node: Any = {"_target_": target}
     node = {"here": node, "list": {"x": [node]}, "kwargs": {"kwargs": {"y": node}}}[place]
-    with pytest.raises(ValueError, match=rf"add allow=\[{target.split('.')[0]}\]"):
+    with pytest.raises(ValueError, match=r"add allow=\[mylab\]"):
         build({"_target_": "torch.nn.Identity", "kwargs": node})
     check_targets(node, allow=[target.split(".")[0]])
 

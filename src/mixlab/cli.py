@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import hydra._internal.hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,19 +24,54 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mixlab.allowed import check_allow, check_hydra, check_targets
 from mixlab.config import (
     absolute_paths,
     canonical,
     check_keys,
-    check_kinds,
+    check_present,
     config_dir,
     leaves,
     nearest_name,
     unknown_key,
 )
+from mixlab.recorded import check_secrets
+from mixlab.values import check_values
 
 NO_CHOICE = "Config group override must be"  # as Hydra answers logger=null
 PACKAGE = Path(__file__).resolve().parent
+
+
+class Loader(ConfigLoaderImpl):
+    """Hydra's loader, that looks at what Hydra would call before Hydra does.
+
+    Callbacks and logging are made from the node `hydra`, which a stranger's file may set, before
+    any task gets to see the configuration.
+    """
+
+    def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
+        cfg = super().load_configuration(*args, **kwargs)
+        check_hydra(cfg.hydra, trusted(cfg))
+        return cfg
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        cfg = super().load_sweep_config(master_config, sweep_overrides)
+        if cfg.get("allow") != master_config.get("allow"):  # the words of a job may be a file's
+            raise ValueError("allow is for a whole sweep; give it on the command line")
+        return cfg
+
+
+def trusted(cfg: DictConfig) -> list[str]:
+    """The packages that may be called: only the command line and the program's own file say so."""
+    allow: Any = cfg.get("allow") or []
+    allow = OmegaConf.to_container(allow) if OmegaConf.is_config(allow) else allow
+    words = [word.lstrip("+").partition("=")[0] for word in cfg.hydra.overrides.task]
+    own = config_dir() / f"{cfg.hydra.job.config_name}.yaml"
+    given = "allow" in words or (own.is_file() and dict(OmegaConf.load(own)).get("allow") == allow)
+    check_allow(allow, given)
+    return allow
 
 
 def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
@@ -52,6 +89,7 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
     if "HYDRA_FULL_ERROR" not in os.environ:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints the error itself and exits with 1
+    hydra._internal.hydra.ConfigLoaderImpl = Loader  # pyright: ignore
     sys.argv[1:] = sorted(sys.argv[1:], key=is_override)  # argparse wants them together
     path = str(config_dir())
     main = hydra.main(config_path=path, config_name=config_name, version_base="1.3")(checked)
@@ -73,18 +111,19 @@ def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     """What a task gets: a configuration with legal keys, absolute paths and sound mixing."""
     loader = GlobalHydra.instance().config_loader()
     plain = reference(loader, hydra_cfg)
+    check_secrets(cfg)
     check_keys(cfg, plain)
+    check_present(cfg, plain)
     cfg = canonical(cfg)
     check_missing(cfg)
+    check_values(cfg, plain)
+    check_targets(cfg, cfg.get("allow") or ())
     if "paths" in cfg:
         absolute_paths(cfg, Path.cwd())
-    if "seed" in cfg and not (isinstance(cfg.seed, int) and 0 <= cfg.seed < 2**32):
-        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {cfg.seed!r}")
     if cfg.get("allow"):
         import_from_here()
     check_mixing(cfg)
     check_model_name(cfg, plain)
-    check_kinds(cfg, plain)
     return cfg
 
 
@@ -210,8 +249,12 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return unknown_choice(group, name, error.options)
-    if key := re.search(r"Could not override '([^']+)'", text):
-        return unknown_key(key[1].split("@")[0], known_keys(config_name))
+    if key := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
+        name, known = key[1].split("@")[0], known_keys(config_name)
+        there = f"{name} is not there any more: ~ has taken it out"
+        return there if name in known else unknown_key(name, known)
+    if inner := re.search(r"raised while resolving interpolation: ([^\n]*)", text):
+        return f"{getattr(error, 'full_key', None) or 'a value'}: {inner[1]}"
     if several := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{several[1]} gives several values, which makes a sweep: add -m"
     if "No supported gpu backend found" in text:

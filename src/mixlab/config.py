@@ -2,17 +2,20 @@
 
 import difflib
 import inspect
-import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mixlab.allowed import locate, targets
+from mixlab.recorded import is_secret, secret_key
+
 OPEN = "kwargs"  # below a node of this name any key goes; the constructor it feeds checks it
-ALLOWED = ("mixlab", "torch", "torchvision", "pytorch_lightning", "timm", "torchmetrics")
+OPTIONAL = ("augmentation", "callbacks", "logger", "mixing", "scheduler", "tta")  # may be missing
+WHOLE = ("trainer", "paths")  # of these every key is needed
+NOTHING = object()
 
 
 def config_dir() -> Path:
@@ -50,18 +53,21 @@ def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
             raise ValueError(unknown_key(key, legal))
 
 
-def check_kinds(cfg: DictConfig, reference: DictConfig) -> None:
-    """Raise ValueError where `cfg` has a word and `reference` a number."""
-    given = dict(leaves(cfg))
-    for key, default in leaves(reference):
-        word = given.get(key)
-        if type(default) in (int, float) and isinstance(word, str):
-            if not re.fullmatch(r"auto|\$\{.*|[-\d, ]+", word):  # trainer.devices=auto, '0,1'
-                raise ValueError(f"{key} must be a number such as {default}, got {word!r}")
+def check_present(cfg: DictConfig, reference: DictConfig) -> None:
+    """Raise ValueError if `~` took out what nothing works without."""
+    for key, _ in leaves(reference):
+        node = key.split(".")[0]
+        needed = node not in OPTIONAL and (node in WHOLE or "." not in key)
+        if node not in OPTIONAL and cfg.get(node, NOTHING) is NOTHING:
+            raise ValueError(f"{node} cannot be taken out; choose another with {node}=...")
+        if needed and OmegaConf.select(cfg, key, default=NOTHING) is NOTHING:
+            raise ValueError(f"{key} cannot be taken out; set it with {key}=...")
 
 
 def unknown_key(key: str, legal: Iterable[str]) -> str:
     """The sentence for a misspelt key."""
+    if is_secret(key):
+        return secret_key(key)
     if f".{OPEN}." in key:
         node, argument = key.split(f".{OPEN}.", 1)
         return f"{key} is not there yet; write {node}.{OPEN}={{{argument}: value}}"
@@ -96,56 +102,42 @@ def canonical(cfg: DictConfig) -> DictConfig:
 
 
 def absolute_paths(cfg: DictConfig, folder: str | Path) -> None:
-    """Make `paths.*` absolute, in place, taking relative ones as seen from `folder`."""
+    """Make `paths.*` and `data.path` absolute, in place, as seen from `folder`.
+
+    A file below `paths.root_dir` is written as such, for a moved checkout has the same runs.
+    """
     for name in ("root_dir", "data_dir", "log_dir"):
         cfg.paths[name] = str((Path(folder) / Path(cfg.paths[name]).expanduser()).resolve())
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    given = (plain.get("data") or {}).get("path")
+    if isinstance(given, str) and "${" not in given and not Path(given).expanduser().is_absolute():
+        here = str(Path(folder).resolve())
+        cfg.data.path = f"{'${paths.root_dir}' if here == cfg.paths.root_dir else here}/{given}"
 
 
-def targets(node: Any) -> Iterator[str]:
-    """Every `_target_` in a configuration node."""
-    if isinstance(node, dict):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        for value in node.values():
-            yield from targets(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from targets(value)
+def spread(node: Any, found: Mapping[str, Any]) -> Any:
+    """A copy in which each `kwargs: {...}` beside a `_target_` has become arguments of the call.
 
-
-def check_targets(node: Any, allow: Iterable[str] = ()) -> None:
-    """Raise ValueError if a `_target_` names something outside the allowed packages."""
-    packages = {*ALLOWED, *allow}
-    for target in targets(OmegaConf.to_container(node) if OmegaConf.is_config(node) else node):
-        package = target.split(".")[0]
-        if package not in packages:
-            raise ValueError(
-                f"_target_ {target} is outside the packages a configuration may call; "
-                f"if you trust {package}, add allow=[{package}]"
-            )
-
-
-def spread(node: Any) -> Any:
-    """A copy in which each `kwargs: {...}` beside a `_target_` has become arguments of the call."""
+    Args:
+        found: the callable of each `_target_`.
+    """
     if isinstance(node, list):
-        return [spread(value) for value in node]
+        return [spread(value, found) for value in node]
     if not isinstance(node, dict):
         return node
     if "_target_" in node and node["_target_"] is None:
         return None
-    extra = node.get(OPEN) if "_target_" in node else None
-    if not extra:
-        return {k: spread(v) for k, v in node.items() if k != OPEN or "_target_" not in node}
-    check_arguments(node["_target_"], extra)
-    return spread({**{key: value for key, value in node.items() if key != OPEN}, **extra})
+    if "_target_" not in node:
+        return {key: spread(value, found) for key, value in node.items()}
+    extra = node.get(OPEN) or {}
+    check_arguments(node["_target_"], found[node["_target_"]], extra)
+    own = {key: value for key, value in node.items() if key != OPEN}
+    return {key: spread(value, found) for key, value in {**own, **extra}.items()}
 
 
-def check_arguments(target: str, arguments: Mapping[str, Any]) -> None:
-    """Raise ValueError if `target` takes no argument of one of these names."""
-    try:
-        parameters = inspect.signature(resolve_name(target)).parameters
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{target} is not there ({error})") from None
+def check_arguments(target: str, made: Any, arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError if `target`, which is `made`, takes no argument of one of these names."""
+    parameters = inspect.signature(made).parameters if arguments else {}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for name in arguments:
@@ -165,8 +157,10 @@ def build(node: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> An
         return None
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=True)
-    check_targets(node, allow)
-    node = spread(node)
+    for key, value in leaves(node):
+        if "${" in str(value):  # Hydra would resolve it again, into calls that nobody has seen
+            raise ValueError(f"{key} still has ${{...}} in it when resolved: {value}")
+    node = spread(node, {target: locate(target, allow) for target in targets(node)})
     if node is None:  # `_target_: null`
         return None
     make = factory(node, tuple(allow))

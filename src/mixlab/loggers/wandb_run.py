@@ -3,6 +3,12 @@
 import logging
 import netrc
 import os
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -11,6 +17,9 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from mixlab.runs.files import write_text
+
+LIMIT = 10.0  # seconds that W&B may take for one answer: no training waits longer
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
 
@@ -59,35 +68,105 @@ class WandbRun(WandbLogger):
             job_type="train",
             tags=tags or [],
             mode=mode,
+            resume="allow",
             settings=wandb.Settings(
-                silent=True, console="off", init_timeout=30, x_disable_meta=True
+                silent=True,
+                console="off",
+                init_timeout=LIMIT,
+                finish_timeout=LIMIT,
+                x_disable_meta=True,  # host, user, command line
+                disable_git=True,  # the remote, which may have a token in it
+                disable_code=True,
             ),
         )
         self._wandb_init.pop("anonymous", None)  # Lightning still gives it, W&B warns of it
+        self._given_up = False
+        os.environ.setdefault("WANDB_SILENT", "true")  # its login heeds this alone
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # W&B's own, of its server
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run; a mute stand-in where W&B cannot start: metrics.csv has all of it."""
-        if self._experiment is None:
-            try:
-                experiment = WandbLogger.experiment.fget(self)  # pyright: ignore
-                experiment.define_metric("trainer/global_step")
-                experiment.define_metric("*", step_metric="trainer/global_step")
-            except Exception as error:  # whatever it is, it must not cost the training
-                log.warning("W&B could not start (%s); training goes on without it", error)
-                self._experiment = Mute()  # pyright: ignore
-        return self._experiment
+        if self._experiment is None and not self._given_up:
+            self._attempt("start", self._start)
+        return Mute() if self._given_up else self._experiment
+
+    def _start(self) -> None:
+        self._wandb_init["id"] = run_id(Path(str(self._wandb_init["dir"])))
+        experiment = WandbLogger.experiment.fget(self)  # pyright: ignore
+        experiment.define_metric("trainer/global_step")
+        experiment.define_metric("*", step_metric="trainer/global_step")
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if self.experiment and not self._given_up:
+            self._attempt("log", partial(super().log_metrics, metrics, step))
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        if self.experiment and not self._given_up:
+            self._attempt("log", partial(super().log_hyperparams, params))
+
+    @rank_zero_only
+    def log_image(self, key: str, images: list[Any], step: int | None = None, **kw: Any) -> None:
+        if self.experiment and not self._given_up:
+            self._attempt("log", partial(super().log_image, key, images, step, **kw))
+
+    def _attempt(self, what: str, call: Callable[[], Any]) -> None:
+        """Do it, or warn once and do no more: metrics.csv has all of it."""
+        try:
+            within(LIMIT, call)
+        except Exception as error:  # whatever it is, it must not cost the training
+            if not self._given_up:
+                reason = " ".join(str(error).split()) or f"no answer within {LIMIT:g} seconds"
+                log.warning("W&B could not %s (%s); training goes on without it", what, reason)
+            self._given_up = True
+            if isinstance(error, TimeoutError):
+                end_service()
 
     @rank_zero_only
     def close(self, failed: bool) -> None:
         """End the W&B run, so that the next one in this process is another."""
         if self._experiment is not None:
-            try:
-                self._experiment.finish(exit_code=int(failed))
-            except Exception as error:
-                log.warning("W&B could not finish (%s)", error)
+            self._attempt("finish", partial(self._experiment.finish, exit_code=int(failed)))
         self._experiment = None
+        self._given_up = False
+
+
+def within(seconds: float, call: Callable[[], Any]) -> Any:
+    """What `call` returns. One that takes longer is left behind, in a thread that ends with us."""
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True, name="wandb").start()
+    return future.result(seconds)
+
+
+def end_service() -> None:
+    """End W&B's own process: at exit we would wait for as long as it goes on trying."""
+    from wandb.sdk import wandb_setup
+
+    connection = getattr(getattr(wandb_setup, "_singleton", None), "_connection", None)
+    process = getattr(getattr(connection, "_proc", None), "_process", None)
+    if process is not None:
+        process.kill()
+        with suppress(Exception, SystemExit):  # there is nobody left to take leave of
+            wandb_setup.teardown()
+
+
+def run_id(folder: Path) -> str:
+    """The id that W&B knows the run of this folder by, through all its resumes."""
+    file = folder / "wandb" / "id"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, secrets.token_hex(4))
+    return file.read_text(encoding="utf-8")
 
 
 def default_mode() -> str:

@@ -1,0 +1,59 @@
+"""What may not get into records: a configuration goes to the run folder, dashboards and reports."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+SECRET = re.compile(r"(^|_)(api_?key|access_?key|secret|password|passwd|token|credentials?)$", re.I)
+NOTHING = object()
+
+
+def check_secrets(node: Any, key: str = "") -> None:
+    """Raise ValueError if a key is called as keys of accounts are and has a value."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=False)
+    if isinstance(node, dict | list):
+        named = node.items() if isinstance(node, dict) else enumerate(node)
+        for name, value in named:
+            check_secrets(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, str) and is_secret(key):
+        raise ValueError(secret_key(key))
+
+
+def is_secret(key: str) -> bool:
+    """Whether a dotted key is called as the key of an account is."""
+    return SECRET.search(key.rsplit(".", 1)[-1]) is not None
+
+
+def secret_key(key: str) -> str:
+    """The sentence for a key of an account in a configuration."""
+    return (
+        f"{key} would be recorded with the run; keep it out of configurations and command lines: "
+        "W&B reads WANDB_API_KEY, or what `wandb login` has saved"
+    )
+
+
+def path_from_environment(name: str, default: Any = NOTHING) -> str:
+    """`${oc.env:NAME}`: the path that a variable holds.
+
+    Raises:
+        ValueError: it holds none. Configurations are recorded with their values, and a stranger's
+            could have a secret of the environment written to a folder that is passed on.
+    """
+    value = os.environ.get(name, default)
+    if value is NOTHING:
+        raise ValueError(f"the environment variable {name} is not set")
+    path = Path(str(value)).expanduser()
+    if not path.is_absolute() or not path.exists():
+        raise ValueError(
+            f"the environment variable {name} is not the absolute path of a file or folder, and "
+            "nothing else is taken from the environment, because configurations are recorded; "
+            "write the value itself"
+        )
+    return str(value)
+
+
+OmegaConf.register_new_resolver("oc.env", path_from_environment, replace=True)

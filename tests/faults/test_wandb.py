@@ -1,0 +1,184 @@
+"""W&B that fails in every way: the training has the same bits, its metrics, and ends in time."""
+
+import http.server
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+
+from faults.conftest import Injected
+from mixlab.loggers import wandb_run
+from mixlab.loggers.wandb_run import Mute
+from mixlab.runs import run_folder
+from mixlab.runs.files import read_json
+from mixlab.train import train
+from small import SMALL, checkpoint, differences, small
+
+DELAY = 15.0  # seconds that W&B may cost a run at its end
+RESULT = "weights and metrics as without W&B, one warning"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The same run without W&B."""
+    cfg = small(tmp_path_factory.mktemp("alone"), logger="csv")
+    train(cfg)
+    return cfg
+
+
+def check(cfg: Any, alone: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The run is finished, has the same bits and rows, and said one thing."""
+    assert read_json(run_folder(cfg) / "run.json")["status"] == "finished"
+    weights = [checkpoint(each)["state_dict"] for each in (cfg, alone)]
+    assert not list(differences(*weights))
+    rows = [(run_folder(each) / "metrics.csv").read_text() for each in (cfg, alone)]
+    assert rows[0] == rows[1] and len(rows[0].splitlines()) > 2
+    said = [r.getMessage() for r in caplog.records if "W&B" in r.getMessage()]
+    assert len(said) == 1 and "goes on without it" in said[0]
+
+
+class Broken(Mute):
+    """A W&B run that answers one call as it is told to, and takes all the others."""
+
+    def __init__(self, name: str, answer: Callable[[], Any]) -> None:
+        self.called: list[str] = []
+        self.name, self.answer = name, answer
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        self.reached("log")
+
+    def finish(self, *args: Any, **kwargs: Any) -> None:
+        self.reached("finish")
+
+    def reached(self, name: str) -> None:
+        self.called.append(name)
+        if name == self.name:
+            self.answer()
+
+
+def fail() -> None:
+    raise OSError("connection reset by peer")
+
+
+@pytest.mark.parametrize("answer", ["raises", "hangs"])
+@pytest.mark.parametrize("place", ["init", "log", "finish"])
+def test_it_fails_inside(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    injected: Injected,
+    alone: Any,
+    place: str,
+    answer: str,
+) -> None:
+    release = threading.Event()
+    run = Broken(place, release.wait if answer == "hangs" else fail)  # pyright: ignore
+    monkeypatch.setattr(wandb_run, "LIMIT", 1.0)
+
+    def init(**_: Any) -> Any:
+        run.reached("init")
+        return run
+
+    monkeypatch.setattr(wandb, "init", init)
+    cfg = small(tmp_path, logger="default")
+    with caplog.at_level(logging.WARNING):
+        began = time.monotonic()
+        train(cfg)
+        seconds = time.monotonic() - began
+    release.set()
+    assert run.called.count(place) == 1, "it was not asked again"
+    check(cfg, alone, caplog)
+    assert seconds < DELAY
+    injected(f"W&B {answer} in {place}", 1, RESULT)
+
+
+def test_it_cannot_write_its_files(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, injected: Injected, alone: Any
+) -> None:
+    cfg = small(tmp_path, logger="default")
+    folder = run_folder(cfg)
+    folder.mkdir(parents=True)
+    (folder / "wandb").write_text("a file where its folder should be")
+    with caplog.at_level(logging.WARNING):
+        train(cfg)
+    assert (folder / "wandb").is_file()
+    check(cfg, alone, caplog)
+    injected("W&B has no place for its files", 1, RESULT)
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """A server that fails every request."""
+
+    requests = 0
+
+    def do_POST(self) -> None:
+        type(self).requests += 1
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.send_response(500)
+        self.end_headers()
+
+    do_GET = do_PUT = do_POST
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def server(kind: str) -> Iterator[int]:
+    """A port of this machine where W&B's server would be."""
+    if kind == "answers 500":
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as http_server:
+            threading.Thread(target=http_server.serve_forever, daemon=True).start()
+            yield http_server.server_address[1]
+            http_server.shutdown()
+        return
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if kind == "never answers":
+            listener.listen(50)
+        yield listener.getsockname()[1]  # bound but not listening: refused
+
+
+@pytest.mark.parametrize("kind", ["refuses", "never answers", "answers 500", "no key"])
+def test_its_server_fails(tmp_path: Path, injected: Injected, alone: Any, kind: str) -> None:
+    """In a process of its own, to its very end: what W&B leaves to be done at exit counts too."""
+    hidden = {"WANDB_MODE", "WANDB_SILENT", "WANDB_API_KEY", "WANDB_BASE_URL", "NETRC"}
+    environment = {key: value for key, value in os.environ.items() if key not in hidden}
+    words = [*SMALL, "logger=default", f"paths.root_dir={tmp_path}"]
+    with server(kind) as port:
+        environment |= {"NETRC": "/dev/null", "WANDB_BASE_URL": f"http://127.0.0.1:{port}"}
+        if kind != "no key":
+            environment["WANDB_API_KEY"] = "k" * 40
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mixlab.train", *words], env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = process.communicate(timeout=240)
+        ended = time.time()
+    folder = next(tmp_path.rglob("seed-0"))
+    assert process.returncode == 0, output
+    assert ended - (folder / "run.json").stat().st_mtime < DELAY
+    weights = [checkpoint_of(each) for each in (folder, run_folder(alone))]
+    assert not list(differences(*weights))
+    assert (folder / "metrics.csv").read_text() == (run_folder(alone) / "metrics.csv").read_text()
+    warnings = [line for line in output.splitlines() if "W&B" in line]
+    assert len(warnings) == (kind != "no key") and "k" * 40 not in output, output
+    assert len(output.splitlines()) == len(warnings) + 1, output
+    injected(f"W&B's server {kind}" if kind != "no key" else "W&B has no key", 1, RESULT)
+
+
+def checkpoint_of(folder: Path) -> Any:
+    import torch
+
+    path = folder / "checkpoints" / "last.ckpt"
+    return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]

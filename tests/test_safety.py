@@ -1,0 +1,208 @@
+"""A stranger's configuration, run folder or checkpoint runs nothing; a sentence says so."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixlab.allowed import EXCEPT, PLACES, locate, may_be_called, targets
+from mixlab.config import build, config_dir
+from small import SMALL
+
+PLANTED = "import pathlib\npathlib.Path({!r}).touch()\nclass Boom:\n    pass\n"
+
+FOREIGN = (
+    "os.system", "os.popen", "os.execv", "posix.system", "subprocess.run", "subprocess.Popen",
+    "shutil.rmtree", "shutil.copytree", "builtins.open", "builtins.eval", "builtins.exec",
+    "builtins.__import__", "builtins.getattr", "urllib.request.urlretrieve", "pickle.loads",
+    "pickle.load", "importlib.import_module", "runpy.run_path", "ctypes.CDLL", "socket.socket",
+    "pty.spawn", "code.interact", "timeit.timeit", "functools.partial", "operator.methodcaller",
+    "pathlib.Path.write_text", "tempfile.mkstemp", "logging.FileHandler", "numpy.load",
+    "numpy.f2py.compile", "yaml.unsafe_load", "joblib.load", "pandas.read_pickle", "evil.Boom",
+    "hydra.utils.instantiate", "hydra.utils.get_method", "omegaconf.OmegaConf.load", "wandb.init",
+)  # fmt: skip
+OF_LIBRARIES = (
+    "torch.load", "torch.save", "torch.hub.load", "torch.hub.download_url_to_file",
+    "torch.package.PackageImporter", "torch.utils.cpp_extension.load", "torch.jit.load",
+    "torch.multiprocessing.Process", "torch.utils.data.DataLoader", "torch.distributed.run.main",
+    "torch.utils.model_zoo.load_url", "torch.nn.Module.__init__", "torch.nn.Linear.__class__",
+    "torchvision.datasets.utils.download_url", "torchvision.datasets.LSUN",
+    "torchvision.datasets.utils.extract_archive", "torchvision.io.write_file",
+    "pytorch_lightning.cli.LightningCLI", "pytorch_lightning.seed_everything",
+    "pytorch_lightning.LightningModule.load_from_checkpoint", "timm.create_model",
+    "timm.models.load_checkpoint", "mixlab.train.train", "mixlab.runs.files.write_text",
+    "mixlab.runs.Run.open", "mixlab.models.networks", "mixlab.data.sources.download",
+)  # fmt: skip
+ALIASES = (
+    "mixlab.data.sources.os.system", "mixlab.data.sources.tempfile.TemporaryDirectory",
+    "mixlab.data.sources.Path", "mixlab.loggers.wandb_run.os.popen",
+    "mixlab.models.classifier.torch.load",
+    "mixlab.callbacks.stopping.os.kill", "torch.nn.modules.module.torch.package.PackageImporter",
+    "torch.nn.modules.module.functools.partial", "torchvision.datasets.folder.os.removedirs",
+    "torch.optim.optimizer.torch.hub.load", "pytorch_lightning.callbacks.timer.re.sys.exit",
+)  # fmt: skip
+PLACE_OF_NODE: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "itself": lambda node: node,
+    "argument": lambda node: {"_target_": "torch.nn.Identity", "x": node},
+    "list": lambda node: {"_target_": "torch.nn.Identity", "x": {"y": [1, [node]]}},
+    "kwargs": lambda node: {"_target_": "torch.nn.Identity", "kwargs": {"x": node}},
+    "in place of it": lambda node: {"_target_": "torch.nn.Identity", "kwargs": node},
+    "partial": lambda node: {**node, "_partial_": True},
+}
+REFUSED = r"is not among what a configuration may call; .*allow=\[\w+\]|is not there"
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len({*FOREIGN, *OF_LIBRARIES, *ALIASES}) >= 75
+
+
+@pytest.mark.parametrize("target", FOREIGN + OF_LIBRARIES + ALIASES)
+def test_what_is_not_listed_is_not_called(target: str) -> None:
+    for place, inside in PLACE_OF_NODE.items():
+        with pytest.raises(ValueError, match=REFUSED):
+            build(inside({"_target_": target, "_args_": ["touch called"]}))
+            pytest.fail(place)
+    assert not Path("called").exists()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "${oc.decode:'{_target_: os.system, command: id}'}",
+        "\\${oc.decode:'{_target_: os.system, command: id}'}",
+        "\\${oc.create:{_target_: os.system, command: id}}",
+        "\\\\\\${oc.create:{_target_: os.system, command: id}}",
+    ],
+)
+def test_no_target_comes_out_of_an_interpolation(value: str) -> None:
+    from omegaconf import OmegaConf
+
+    node = OmegaConf.create({"_target_": "torch.nn.Identity", "x": value})
+    with pytest.raises(ValueError, match="may call|when resolved"):
+        build(node)
+
+
+def test_every_target_that_is_shipped_is_listed() -> None:
+    from omegaconf import OmegaConf
+
+    found = {
+        target
+        for file in config_dir().rglob("*.yaml")
+        for target in targets(OmegaConf.to_container(OmegaConf.load(file)))
+    } - {"???"}
+    assert len(found) > 45
+    for target in found:
+        assert may_be_called(locate(target)), target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.nn.Linear", "torch.optim.SGD", "torch.optim.lr_scheduler.OneCycleLR",
+        "torch.utils.data.TensorDataset", "torchvision.datasets.FakeData",
+        "torchvision.transforms.v2.RandomRotation", "pytorch_lightning.callbacks.EarlyStopping",
+        "pytorch_lightning.callbacks.EMAWeightAveraging", "pytorch_lightning.Trainer",
+        "pytorch_lightning.profilers.SimpleProfiler", "pytorch_lightning.loggers.CSVLogger",
+        "pytorch_lightning.strategies.DDPStrategy", "timm.loss.LabelSmoothingCrossEntropy",
+        "timm.optim.Lamb", "torchmetrics.Accuracy", "mixlab.mixing.methods.CutMix",
+    ],
+)  # fmt: skip
+def test_what_experiments_need_is_listed(target: str) -> None:
+    locate(target)
+
+
+def test_places_are_modules_that_exist() -> None:
+    from importlib import import_module
+
+    for place in (*PLACES, *EXCEPT):
+        import_module(place)
+
+
+def test_a_package_that_is_trusted_is_trusted_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mylab.py").write_text("import os\ndef make(x=1): return x\nclass Net: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert build({"_target_": "mylab.make", "x": 3}, allow=["mylab"]) == 3
+    assert locate("mylab.Net", ["mylab"]).__name__ == "Net"
+    with pytest.raises(ValueError, match=REFUSED):
+        build({"_target_": "mylab.os.system", "command": "id"}, allow=["mylab"])
+    with pytest.raises(ValueError, match=r"if you trust mylab, add allow=\[mylab\]"):
+        build({"_target_": "mylab.make"})
+
+
+def plant(folder: Path, package: str = "evil") -> Path:
+    """A package that leaves a file when it is imported; returns the file."""
+    mark = folder / "it-ran"
+    (folder / f"{package}.py").write_text(PLANTED.format(str(mark)))
+    return mark
+
+
+HYDRA = {
+    "launcher": {"launcher": {"_target_": "evil.Boom"}},
+    "launcher's argument": {"launcher": {"jobs": {"_target_": "shutil.copytree"}}},
+    "alias": {"launcher": {"jobs": {"_target_": "hydra_plugins.mixlab.launcher.dataclass"}}},
+    "sweeper": {"sweeper": {"_target_": "evil.Boom"}},
+    "callbacks": {"callbacks": {"x": {"_target_": "evil.Boom"}}},
+    "callbacks, in a list": {"callbacks": {"x": {"y": [{"_target_": "builtins.open"}]}}},
+    "interpolated": {"callbacks": {"x": {"_target_": "${task_name}"}}},
+    "handler": {"job_logging": {"handlers": {"console": {"class": "evil.Boom"}}}},
+    "factory": {"job_logging": {"formatters": {"simple": {"()": "evil.Boom"}}}},
+    "hydra's own": {"hydra_logging": {"handlers": {"x": {"class": "logging.FileHandler"}}}},
+    "a filter in a list": {"job_logging": {"filters": {"x": [{"()": "os.system"}]}}},
+    "imported": {"job_logging": {"handlers": {"console": {"stream": "ext://evil.Boom"}}}},
+    "late": {"job_logging": {"handlers": {"console": {"stream": "${task_name}"}}}},
+    "environment": {"job": {"env_set": {"LD_PRELOAD": "evil.so"}}},
+}
+
+
+@pytest.mark.parametrize("case", HYDRA)
+@pytest.mark.parametrize("flags", [(), ("-m", "seeds=2")], ids=["run", "sweep"])
+def test_nothing_hides_in_hydras_own_node(
+    here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch, case: str, flags: tuple
+) -> None:
+    from omegaconf import OmegaConf
+
+    mark = plant(here)
+    monkeypatch.syspath_prepend(here)
+    experiment = here / "conf" / "experiment" / "evil.yaml"
+    experiment.parent.mkdir(parents=True)
+    node = {"hydra": HYDRA[case], "task_name": "evil.Boom"}
+    experiment.write_text("# @package _global_\n" + OmegaConf.to_yaml(OmegaConf.create(node)))
+    said = command("train", "--config-dir=conf", "experiment=evil", *flags)
+    assert said.status == 2 and "hydra" in said.sentence
+    assert not mark.exists() and not (here / "logs").exists()
+
+
+@pytest.mark.parametrize("word", ["allow=[os]", "allow=mylab", "allow=[mylab.train]", "allow=[1]"])
+def test_allow_takes_packages_of_the_users(here: Path, command: Callable, word: str) -> None:
+    said = command("train", word)
+    assert said.status == 2 and "allow=[mylab]" in said.sentence
+
+
+FILES = {
+    "experiment": "# @package _global_\nallow: [evil]\ncallbacks:\n  last: {_target_: evil.Boom}\n",
+    "callbacks": "# @package _global_\nallow: [evil]\ncallbacks: {x: {_target_: evil.Boom}}\n",
+    "sweep": "# @package _global_\nhydra:\n  sweeper:\n    params:\n      allow: '[evil]'\n"
+    "      callbacks.last._target_: evil.Boom\n",
+}
+ARMS = (
+    "# @package _global_\nhydra:\n  sweeper:\n    params:\n"
+    "      arms: '{mixup:{/allow:\"[evil]\",/callbacks.last._target_:evil.Boom}}'\n"
+)
+
+
+@pytest.mark.parametrize("group", [*FILES, "arms"])
+def test_a_file_cannot_allow_itself(
+    here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    mark = plant(here)
+    monkeypatch.syspath_prepend(here)
+    name = "sweep" if group == "arms" else group
+    (here / "conf" / name).mkdir(parents=True)
+    (here / "conf" / name / "theirs.yaml").write_text(FILES.get(group, ARMS))
+    flags = ("-m",) if name == "sweep" else ()
+    said = command("train", "--config-dir=conf", *flags, *SMALL, f"{name}=theirs", "logger=csv")
+    assert said.status == 2 and "on the command line" in said.sentence
+    assert not mark.exists()
