@@ -79,8 +79,8 @@ class OneOf(Several):
         """See `Augmentation`."""
         results = images.clone(), masks.clone()
         for each, rows in self.dealt(images, rng):
-            pair = (whole.index_select(0, rows) for whole in (images, masks))
-            for result, part in zip(results, each.with_masks(*pair, rng), strict=True):
+            theirs = each.with_masks(images.index_select(0, rows), masks.index_select(0, rows), rng)
+            for result, part in zip(results, theirs, strict=True):
                 result.index_copy_(0, rows, part)
         return results
 
