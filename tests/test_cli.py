@@ -72,7 +72,7 @@ DATA = {
     "data.image_size=8": "CNN needs images of at least 16 x 16 pixels, got 8 x 8",
     "augmentation=flip_crop": "augmentation.force=true",
     "data=shapes model=cnn": "use model=segmentation callbacks=segmentation",
-    "data=shapes augmentation=trivialaugment augmentation.force=true": "cannot move segmentation",
+    "data=shapes augmentation=augmix augmentation.force=true": "cannot move segmentation",
     "augmentation=rotation": "Rotation needs the kind rotate, which may change the label",
     "augmentation=grayscale": "Grayscale needs images of 3 channels, those of digits have 1",
     "augmentation=blur augmentation.kernel_size=65": "kernel_size must be below 32 for images of",

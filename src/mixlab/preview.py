@@ -83,13 +83,18 @@ def log(cfg: DictConfig, picture: Any, name: str) -> None:
     from mixlab.loggers.pictures import log_picture
 
     cfg.paths.run_dir = str(Path(cfg.paths.log_dir) / "previews" / name)
-    loggers = [build(node, allow=cfg.allow) for node in nodes]
+    loggers = [build(node, allow=cfg.allow, **job_type(node)) for node in nodes]
     log_picture(loggers, name, picture)
     for logger in loggers:
         if isinstance(logger, WandbRun):
             logger.close(failed=False)
         else:
             logger.finalize("success")
+
+
+def job_type(node: DictConfig) -> dict[str, str]:
+    """What tells W&B that this run trains nothing."""
+    return {"job_type": "preview"} if node.get("_target_") == "mixlab.loggers.WandbRun" else {}
 
 
 def keys_given() -> set[str]:

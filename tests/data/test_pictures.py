@@ -28,6 +28,22 @@ def test_colour_and_grey_become_what_is_asked_for(tmp_path, suffix, mode):
     assert (grey.int() - by_pil(path, "L").int()).abs().max() <= 1
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_without_torchvisions_decoder(tmp_path, monkeypatch, channels):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by the camera
+    path = str(tmp_path / "x.jpg")
+    Image.fromarray(pixels()[:, :12]).save(path, exif=exif)
+    before = decode(path, channels=channels)
+    monkeypatch.delattr("torchvision.io.decode_jpeg")
+    found = decode(path, channels=channels)
+    assert found.shape == before.shape == (channels, 12, 16)
+    assert (found.int() - before.int()).abs().max() <= 1
+    write_broken(tmp_path / "y.png").rename(tmp_path / "y.jpg")
+    with pytest.raises(BadItem, match="cannot be decoded"):
+        decode(str(tmp_path / "y.jpg"))
+
+
 def test_cmyk_is_converted_as_pil_does(tmp_path):
     Image.fromarray(pixels()).convert("CMYK").save(tmp_path / "x.jpg")
     assert torch.equal(decode(str(tmp_path / "x.jpg")), by_pil(tmp_path / "x.jpg"))

@@ -115,17 +115,53 @@ def test_a_link_that_leads_outside(labels, tmp_path):
         Csv(labels)
 
 
-@pytest.mark.parametrize(
-    ("numbers", "sentence"),
-    [((0, 1, -1), "-1 is below 0"), ((0, 5000, 1), "row 2 .* 5000 would make 5001 classes")],
-)
-def test_numbers_that_are_no_classes(labels, numbers, sentence):
-    rows = [(name, number) for (name, _), number in zip(ROWS[:3], numbers, strict=True)]
-    with pytest.raises(ValueError, match=sentence):
+@pytest.mark.parametrize("numbers", [(0, 1, 2), (1, 2, 3), (0, 1, 3), (5000, 7, 10)])
+def test_numbers_are_classes_in_their_order_whatever_they_start_at(labels, numbers):
+    rows = [(name, numbers[row % 3]) for row, (name, _) in enumerate(ROWS)]
+    data = Csv(write_csv(labels, rows))
+    assert data.classes == tuple(str(number) for number in sorted(numbers))
+    assert [int(data.classes[label]) for label in data.targets] == [number for _, number in rows]
+
+
+def test_numbers_that_are_no_classes(labels):
+    rows = [(name, number) for (name, _), number in zip(ROWS[:3], (0, 1, -1), strict=True)]
+    with pytest.raises(ValueError, match="-1 is below 0"):
         Csv(write_csv(labels, rows))
     rows = [(name, number) for (name, _), number in zip(ROWS[:3], (0, 2, 1), strict=True)]
     with pytest.raises(ValueError, match="row 2 .* 2 is not below 2, the number of names"):
         Csv(write_csv(labels, rows), class_names=["a", "b"])
+
+
+def test_as_spreadsheets_write_it(labels):
+    (labels.parent / "cat" / "0,1.jpg").write_bytes((labels.parent / "cat/0.jpg").read_bytes())
+    lines = ["IMAGE,Label,Split", '"cat/0,1.jpg",cat,train', *(f"{n},{c},train" for n, c in ROWS)]
+    blank = ["", ",,", "   ", ",,,,"]
+    labels.write_bytes("\r\n".join(["\ufeff" + lines[0], *lines[1:], *blank, ""]).encode())
+    data = Csv(labels)
+    assert names(data) == ["cat/0,1.jpg", *(name for name, _ in ROWS)]
+    assert data.classes == CLASSES and data.targets.tolist() == [0, *[0, 1, 2] * 4]
+    labels.write_bytes(labels.read_bytes().replace(b"dog,train", b"dog,trian"))
+    with pytest.raises(ValueError, match="row 3 .* column split: 'trian' is none of"):
+        Csv(labels)
+
+
+def test_columns_that_differ_in_case_alone_are_not_guessed(labels):
+    write_csv(labels, [(name, kind, kind) for name, kind in ROWS], ("image", "LABEL", "Label"))
+    with pytest.raises(ValueError, match="no column label, but image, LABEL, Label"):
+        Csv(labels)
+    assert Csv(labels, label_column="Label").classes == CLASSES
+
+
+def test_an_image_in_two_splits_is_told_of(labels, capsys):
+    rows = [(name, kind, "train") for name, kind in ROWS]
+    write_csv(labels, [*rows, (f"./{ROWS[3][0]}", "cat", "test")], ("image", "label", "split"))
+    Csv(labels)
+    said = capsys.readouterr().out
+    assert f"1 of 12 images stand in two splits, the first {ROWS[3][0]} in train and test" in said
+    Csv(labels, "test")
+    write_csv(labels, [*rows, rows[0]], ("image", "label", "split"))
+    Csv(labels)
+    assert capsys.readouterr().out == "", "once is enough, and within a split it is only weight"
 
 
 def test_a_missing_column_names_the_nearest(labels):

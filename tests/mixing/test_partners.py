@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mixlab.mixing import Address, Mixup, Policy
-from mixlab.mixing.partners import partner_columns, rule_from
+from mixlab.mixing import Address, CutMix, Mixup, MixupMany, Policy, Sequence
+from mixlab.mixing.partners import drawn_columns, partner_columns, rule_from
 
 NAMES = ["permutation", "derangement", "cyclic", "same_class", "other_class", "nearest"]
 
@@ -80,6 +80,41 @@ def test_guests_are_met_in_order_and_must_be_there() -> None:
     assert _partners("guests", [0] * 6, 4).tolist() == [4, 5, 4, 5]
     with pytest.raises(ValueError, match="needs rows beyond the batch"):
         _partners("guests", [0] * 4, 4)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "guests", "second_pass", "dataset"])
+def test_each_of_several_partners_is_found_by_the_rule(name: str) -> None:
+    images, targets = torch.rand(12, 3, generator=torch.Generator().manual_seed(0)), torch.eye(12)
+    targets[:] = torch.eye(12)[torch.arange(12) % 2]
+    rule, rng = rule_from(name), np.random.default_rng(0)
+    found = drawn_columns(rule, images, targets, rng, 6, 3)
+    assert found.shape == (6, 3) and found.dtype == np.int64
+    alone = np.random.default_rng(0)
+    assert (drawn_columns(rule, images, targets, alone, 6, 1) == found[:, 0]).all()
+    assert (found != found[:, :1])[:, 1:].any(0).all(), "no column is the first again"
+    if name in ("cyclic", "nearest", "guests", "second_pass", "dataset"):
+        assert all(len(set(row)) == 3 for row in found.tolist()), "three partners, not one"
+    if name in ("same_class", "other_class"):
+        odd = (found - np.arange(6)[:, None]) % 2
+        assert (odd == (name == "other_class")).all()
+    if name == "nearest":
+        distance = torch.cdist(images, images)[:6].gather(1, torch.from_numpy(found))
+        assert (distance.diff(dim=1) >= 0).all()
+
+
+def test_where_nobody_is_left_the_last_partners_are_the_row_itself() -> None:
+    images, rng = torch.rand(2, 3), np.random.default_rng(0)
+    found = drawn_columns(rule_from("nearest"), images, torch.eye(2), rng, 2, 3)
+    assert found.tolist() == [[1, 0, 0], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("method", [MixupMany(1.0, 3), Sequence([Mixup(1.0), CutMix(1.0)])])
+@pytest.mark.parametrize("rule", ["cyclic", "nearest", "second_pass", "dataset"])
+def test_a_method_of_several_partners_mixes_as_many_rows(method, rule: str) -> None:
+    images = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    policy = Policy(partners=rule)
+    blend = policy.draw(method, images, torch.eye(16), Address(0), num_rows=8)
+    assert all(len(set(row)) > 2 for row in blend.source.tolist())
 
 
 def test_a_permutation_reaches_the_guests() -> None:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
@@ -53,22 +52,32 @@ def test_accuracy_is_over_pixels():
     torch.testing.assert_close(means["accuracy"], expected)
 
 
-def test_a_network_of_torchvisions_gives_a_class_to_each_pixel():
-    network = Segmentation(SPEC, name="lraspp_mobilenet_v3_large")
-    assert isinstance(network, nn.Module)
-    assert network(torch.rand(2, 3, 64, 64)).shape == (2, 3, 64, 64)
+@pytest.mark.parametrize(
+    ("spec", "kwargs"),
+    [
+        (SPEC, {"name": "resnet10t", "out_indices": [0, 1, 2]}),
+        (ImageSpec(1, 34, 50, ("ground", "leaf")), {"name": "mobilenetv3_small_050", "width": 16}),
+    ],
+)
+def test_each_pixel_of_any_image_gets_logits_from_every_level(spec, kwargs):
+    network = Segmentation(spec, **kwargs)
+    logits = network(torch.rand(2, spec.channels, spec.height, spec.width))
+    assert logits.shape == (2, spec.num_classes, spec.height, spec.width)
+    logits.square().mean().backward()
+    assert all(float(each.weight.grad.abs().sum()) > 0 for each in network.laterals)  # pyright: ignore
 
 
 @pytest.mark.parametrize(
-    ("spec", "name", "said"),
+    ("kwargs", "said"),
     [
-        (SPEC, "lrasp_mobilenet", "no segmentation network 'lrasp_mobilenet'; try lraspp_mob"),
-        (ImageSpec(1, 64, 64, ("a", "b")), "fcn_resnet50", "got 1 channels"),
+        ({"name": "resnet10"}, "no model 'resnet10'; did you mean resnet"),
+        ({"name": "resnet10t", "out_indices": [9]}, "resnet10t gives no such features"),
+        ({"name": "resnet10t", "depht": 3}, "resnet10t gives no such features .*depht"),
     ],
 )
-def test_networks_that_cannot_be(spec, name, said):
+def test_networks_that_cannot_be(kwargs, said):
     with pytest.raises(ValueError, match=said):
-        Segmentation(spec, name=name)
+        Segmentation(SPEC, **kwargs)
 
 
 def test_overlap_by_torchmetrics_is_intersection_over_union():

@@ -124,7 +124,7 @@ def test_the_same_rows_unaugmented(tmp_path: Path) -> None:
     train(cfg)
     found = replayed(run_folder(cfg), epoch=1, batch=1)
     mixed = found.seen[0].before
-    bare = unaugmented(found.cfg, found.address, found)
+    bare = unaugmented(found.data, found.address)
     assert torch.equal(bare.index, mixed.index) and torch.equal(bare.targets, mixed.targets)
     assert not torch.equal(bare.images, mixed.images)
 

@@ -117,7 +117,7 @@ class ItemDataset:
         image, label = self.to_tensor(pair[0]), self.to_target(pair[1], row)
         if label.ndim == 2:
             label = self.fitting(label, image, row)
-        return self.augmented(self.resized(image), place), label
+        return self.augmented(self.resized(image), label, place)
 
     def fitting(self, mask: Tensor, image: Tensor, row: int) -> Tensor:
         """A mask (H, W) resized as its image (C, H, W) will be; it must have its size before."""
@@ -136,16 +136,20 @@ class ItemDataset:
         """The image (C, H, W) at the size that is asked for."""
         return image if self.image_size is None else resize(image[None], self.image_size)[0]
 
-    def augmented(self, image: Tensor, place: Address) -> Tensor:
-        """The image (C, H, W) as it is trained on at `place`, whose `batch` is the row."""
+    def augmented(self, image: Tensor, label: Tensor, place: Address) -> tuple[Tensor, Tensor]:
+        """Image (C, H, W) and label as they are trained on at `place`, whose `batch` is the row."""
         if self.augmentation is None:
-            return image
+            return image, label
         if image.dtype != torch.uint8:
             raise BadItem(
                 f"images of {self.source} are {image.dtype}, but {type(self.augmentation).__name__}"
                 " needs uint8; let the data set give PIL images or uint8 tensors"
             )
-        return self.augmentation(image[None], stream(place, Purpose.TRANSFORM))[0]
+        rng = stream(place, Purpose.TRANSFORM)
+        if label.ndim == 0:
+            return self.augmentation(image[None], rng)[0], label
+        images, masks = self.augmentation.with_masks(image[None], label[None], rng)
+        return images[0], masks[0]
 
     def __getitem__(self, key: Key) -> Batch:
         """The batch that a key names."""

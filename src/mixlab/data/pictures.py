@@ -5,8 +5,9 @@ reverse, and CMYK are converted; an alpha channel is laid on white; the orientat
 wrote down (EXIF) is applied. Refused are 16 bits, whose range no conversion can guess, and pictures
 less than two pixels high or wide.
 
-JPEG is decoded by torchvision, in half of PIL's time; PNG by PIL, because torchvision (0.29) mixes
-up the channels of a palette where it is asked for an alpha channel.
+JPEG is decoded by torchvision, in half of PIL's time; by PIL where a torchvision to come has given
+its decoders away (0.29 says that it will, to torchcodec). PNG is decoded by PIL, because torchvision
+mixes up the channels of a palette where it is asked for an alpha channel.
 """
 
 import io
@@ -15,14 +16,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision import io as torchvision
 from torchvision.transforms.v2 import functional as transform
 
 from mixlab.data.items import BadItem
 
 PNG = b"\x89PNG\r\n\x1a\n"
 BIT_DEPTH = 24  # where a PNG file says how many bits a channel has
-MODES = {1: ImageReadMode.GRAY, 3: ImageReadMode.RGB}  # by the number of channels
+MODES = {1: "GRAY", 3: "RGB"}  # by the number of channels, as torchvision calls them
 PIL_MODES = {1: "L", 3: "RGB"}
 REMEDY = "mend or remove it, or leave out such images with data.on_error=skip"
 UNREADABLE = (OSError, SyntaxError, EOFError, RuntimeError)  # what PIL and torchvision raise
@@ -82,7 +83,8 @@ def decode(path: str, *, channels: int = 3, image_size: int | None = None) -> Te
     try:
         with open(path, "rb") as file:
             data = file.read()
-        image = (by_pil if data.startswith(PNG) else by_torchvision)(data, channels)
+        fast = hasattr(torchvision, "decode_jpeg") and not data.startswith(PNG)
+        image = (by_torchvision if fast else by_pil)(data, channels)
     except FileNotFoundError:
         raise bad(path, "is not there") from None
     except UNREADABLE as error:
@@ -95,14 +97,16 @@ def decode(path: str, *, channels: int = 3, image_size: int | None = None) -> Te
 def by_torchvision(data: bytes, channels: int) -> Tensor:
     """uint8 (channels, H, W) of a JPEG file."""
     encoded = torch.from_numpy(np.frombuffer(bytearray(data), np.uint8))
-    decoded = decode_jpeg(encoded, mode=MODES[channels], apply_exif_orientation=True)
+    mode = torchvision.ImageReadMode[MODES[channels]]
+    decoded = torchvision.decode_jpeg(encoded, mode=mode, apply_exif_orientation=True)
     assert isinstance(decoded, Tensor)
     return decoded
 
 
 def by_pil(data: bytes, channels: int) -> Tensor:
-    """uint8 (channels, H, W) of a PNG file."""
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as file:
+    """uint8 (channels, H, W) of a JPEG or PNG file."""
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as file:
+        file.draft(PIL_MODES[channels], file.size)  # grey of a JPEG file as it is stored
         image = ImageOps.exif_transpose(file)
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")

@@ -8,7 +8,7 @@ from mixlab.data.sources import check_split
 
 CLASSES = ("background", "disc", "square", "triangle")
 SIDE = 64  # pixels
-SIZES = {"train": 512, "val": 128, "test": 256}
+SIZES = {"train": 1024, "val": 128, "test": 256}
 
 
 class Shapes(ArrayDataset):
@@ -38,12 +38,13 @@ class Shapes(ArrayDataset):
 def picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One image (SIDE, SIDE, 3) and its mask (SIDE, SIDE); later shapes hide earlier ones."""
     mask = np.zeros((SIDE, SIDE), np.uint8)
-    colours = rng.integers(40, 216, 3) + np.zeros((SIDE, SIDE, 3))
+    ground = rng.integers(40, 216, 3)
+    colours = ground + np.zeros((SIDE, SIDE, 3))
     for _ in range(rng.integers(1, 4)):
         kind = int(rng.integers(1, len(CLASSES)))
         inside = shape(kind, rng)
         mask[inside] = kind
-        colours[inside] = rng.integers(0, 256, 3)
+        colours[inside] = (ground + rng.integers(64, 192, 3)) % 256  # told from it by every channel
     noisy = colours + rng.normal(0, 20, colours.shape)
     return noisy.clip(0, 255).astype(np.uint8), mask
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.utilities import rank_zero_only
+
 from mixlab.config import nearest_name
 from mixlab.data.files import Entry, ImageFiles, note_of, without_test
 from mixlab.data.sources import SPLITS, check_split
@@ -36,24 +38,34 @@ class Table:
         Raises:
             ValueError: if there is no such column, or a row has no value in it.
         """
-        if name not in self.columns:
+        found = self.spelling(name)
+        if found is None:
             nearest = nearest_name(name, self.columns)
             hint = f"; did you mean {key}={nearest}?" if nearest else f"; set {key} to one of them"
             raise ValueError(
                 f"{self.path} has no column {name}, but {', '.join(self.columns)}{hint}"
             )
-        values = [row[name] for row in self.rows]
+        values = [row[found] for row in self.rows]
         if "" in values:
-            place = self.place(values.index(""), name)
+            place = self.place(values.index(""), found)
             raise ValueError(f"{place}there is no value; fill it in or remove the row")
         return values
+
+
+    def spelling(self, name: str) -> str | None:
+        """A column's name as the file spells it, perhaps in other letters' case; None for none."""
+        if name in self.columns:
+            return name
+        alike = [column for column in self.columns if column.casefold() == name.casefold()]
+        return alike[0] if len(alike) == 1 else None
 
 
 class Csv(ImageFiles):
     """One split of the images that a CSV file lists, a row each, by paths relative to the file.
 
-    Labels are names, sorted into classes; or whole numbers, from 0 on. Further columns are left
-    alone.
+    Labels are names or whole numbers from 0 up, sorted into classes: 1, 2 and 5 are three classes of
+    these names. Further columns are left alone, and so are rows without any value. Images that
+    stand in two splits are told of.
 
     Args:
         path: of the CSV file; its separator is a comma, semicolon or tab.
@@ -64,7 +76,8 @@ class Csv(ImageFiles):
         mask_column: `mask` or another column of mask files; or `mask_path`, whose values are
             folders that hold a PNG file of the image's name. Masks are learnt then, and no label is
             read; the classes are those of `class_names`.
-        class_names: the classes in their order, instead of the sorted labels or the numbers.
+        class_names: the classes in their order, instead of the sorted labels; labels may then be
+            their numbers, counted from 0.
         test_size: where no row is said to test, the share or number of the training rows that do.
         options: see `ImageFiles`.
 
@@ -96,6 +109,8 @@ class Csv(ImageFiles):
         else:
             labels, classes = [0] * len(names), named(class_names)
             masks = mask_files(table, mask_column, names)
+        if split == "train":
+            tell_of_twins(table.path, names, splits)
         own = "test" in splits
         if own and test_size:
             raise ValueError(f"{path} has rows to test on, so data.test_size must be 0")
@@ -123,7 +138,7 @@ def read_table(path: Path) -> Table:
             file.seek(0)
             separator = max(",;\t", key=header.count)
             reader = csv.DictReader(file, delimiter=separator, restkey="", restval="")
-            read = [(row, reader.line_num) for row in reader]
+            read = [(row, reader.line_num) for row in reader if not blank(row)]
             columns = tuple(name.strip() for name in reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = getattr(error, "strerror", None) or error
@@ -134,6 +149,11 @@ def read_table(path: Path) -> Table:
     return Table(str(path), columns, rows, [line for _, line in read])
 
 
+def blank(row: dict[str, str]) -> bool:
+    """Whether no column of the header has a value, as in rows that spreadsheets leave behind."""
+    return not any(value.strip() for name, value in row.items() if name)
+
+
 def numbered(
     table: Table, column: str, class_names: Sequence[str] | None
 ) -> tuple[list[int], list[str]]:
@@ -142,9 +162,11 @@ def numbered(
     names = [str(name) for name in class_names or ()]
     if all(map(WHOLE_NUMBER.fullmatch, values)) and not {*values} <= {*names}:
         labels = [int(value) for value in values]
-        names = names or [str(number) for number in range(max(labels) + 1)]
-        check_range(table, column, labels, len(names))
-        return labels, names
+        check_range(table, column, labels, len(names) or None)
+        if names:
+            return labels, names
+        numbers = sorted({*labels})
+        return [numbers.index(label) for label in labels], [str(number) for number in numbers]
     names = names or sorted({*values})
     number_of = {name: number for number, name in enumerate(names)}
     for row, value in enumerate(values):
@@ -156,18 +178,13 @@ def numbered(
     return [number_of[value] for value in values], names
 
 
-def check_range(table: Table, column: str, labels: list[int], num_classes: int) -> None:
-    """Raise ValueError for a number that is no class, or so large that it can be none."""
+def check_range(table: Table, column: str, labels: list[int], num_classes: int | None) -> None:
+    """Raise ValueError for a number below 0, or beyond the classes where somebody named them."""
     row = labels.index(min(labels)) if min(labels) < 0 else labels.index(max(labels))
     number = labels[row]
-    if number < 0 or number >= num_classes:
+    if number < 0 or (num_classes is not None and number >= num_classes):
         why = f"is not below {num_classes}, the number of names" if number > 0 else "is below 0"
         raise ValueError(f"{table.place(row, column)}{number} {why}; labels count from 0")
-    if number >= max(len(labels), 2):
-        raise ValueError(
-            f"{table.place(row, column)}{number} would make {number + 1} classes of {len(labels)} "
-            "rows; number the classes from 0 on, without gaps"
-        )
 
 
 def named(class_names: Sequence[str] | None) -> list[str]:
@@ -192,7 +209,7 @@ def mask_files(table: Table, column: str, names: Sequence[str]) -> list[str]:
 
 def split_of(table: Table, column: str | None) -> list[str]:
     """The split of each row; all rows train where there is no column for it."""
-    if column is None or (column == SPLIT_COLUMN and column not in table.columns):
+    if column is None or (column == SPLIT_COLUMN and table.spelling(column) is None):
         return ["train"] * len(table.rows)
     values = table.column(column, "data.split_column")
     for row, value in enumerate(values):
@@ -206,12 +223,27 @@ def split_of(table: Table, column: str | None) -> list[str]:
     return values
 
 
+def tell_of_twins(path: str, names: Sequence[str], splits: Sequence[str]) -> None:
+    """Say once which image stands in two splits, for it is judged by what was learnt by heart."""
+    of: dict[str, set[str]] = {}
+    for name, split in zip(names, splits, strict=True):
+        of.setdefault(os.path.normpath(name), set()).add(split)
+    twins = [name for name, found in of.items() if len(found) > 1]
+    if twins:
+        where = " and ".join(sorted(of[twins[0]], key=SPLITS.index))
+        rank_zero_only(print)(
+            f"{path}: {len(twins)} of {len(of)} images stand in two splits, the first {twins[0]} in "
+            f"{where}; scores on them say nothing of new images",
+            flush=True,
+        )
+
+
 def check_seen(table: Table, labels: list[int], splits: list[str], column: str) -> None:
     """Raise ValueError for a class that no row to train on has."""
     seen = {label for label, split in zip(labels, splits, strict=True) if split == "train"}
     for row, label in enumerate(labels):
         if label not in seen:
-            value = table.rows[row][column]
+            value = table.rows[row][table.spelling(column) or column]
             raise ValueError(
                 f"{table.place(row, column)}no row to train on has the label {value}, so that "
                 f"nothing could learn it; add one, or remove this row from {splits[row]}"

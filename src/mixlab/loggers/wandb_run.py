@@ -40,6 +40,7 @@ class WandbRun(WandbLogger):
     Args:
         folder: The run folder, `.../<arm>-<hash>/seed-<n>`: names the run and its group.
         mode: `auto` is online where a key is set and offline otherwise; WANDB_MODE goes before it.
+        job_type: what W&B files the run under.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class WandbRun(WandbLogger):
         entity: str | None = None,
         mode: str = "auto",
         tags: list[str] | None = None,
+        job_type: str = "train",
     ) -> None:
         import wandb
 
@@ -65,7 +67,7 @@ class WandbRun(WandbLogger):
             entity=entity,
             name=f"{arm}/{seed}",
             group=arm,
-            job_type="train",
+            job_type=job_type,
             tags=tags or [],
             mode=mode,
             resume="allow",

@@ -4,6 +4,8 @@ A rule is called as `rule(images, targets, rng, num_rows)` with images (R, ...) 
 (R, C), the batch's rows first, then the guests; it returns B = num_rows row numbers, int64. **A row
 for which nobody qualifies becomes its own partner** and so stays as it is: the only row of a batch,
 the only row of its class under `same_class`, all rows of a batch of one class under `other_class`.
+
+A method of several partners gets a column of them for each, see `drawn_columns`.
 """
 
 from collections.abc import Callable
@@ -30,20 +32,27 @@ def derangement(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) 
     return partners[:num_rows]
 
 
-def cyclic(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
-    """The row before, the last for the first: nothing is drawn (torchvision's choice)."""
-    return (np.arange(num_rows) - 1) % images.shape[0]
+def cyclic(
+    images: Tensor, targets: Tensor, rng: Generator, num_rows: int, column: int = 0
+) -> np.ndarray:
+    """The row before, the last for the first: nothing is drawn (torchvision's choice).
+
+    A row's second partner is the row before that, and so on.
+    """
+    return (np.arange(num_rows) - 1 - column) % images.shape[0]
 
 
-def guests(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
+def guests(
+    images: Tensor, targets: Tensor, rng: Generator, num_rows: int, column: int = 0
+) -> np.ndarray:
     """The first guest for the first row and so on, from the start again when there are too few.
 
-    Raises ValueError where there are none.
+    A row's second partner is the guest after its first. Raises ValueError where there are none.
     """
     num_guests = images.shape[0] - num_rows
     if num_guests == 0:
         raise ValueError("partners=guests needs rows beyond the batch, got none; load guests")
-    return num_rows + np.arange(num_rows) % num_guests
+    return num_rows + (np.arange(num_rows) + column) % num_guests
 
 
 def same_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
@@ -58,13 +67,19 @@ def other_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) 
     return _uniform(labels[:num_rows, None] != labels, rng)
 
 
-def nearest(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
-    """The other row at the smallest Euclidean distance, pixel by pixel; waits for a GPU."""
+def nearest(
+    images: Tensor, targets: Tensor, rng: Generator, num_rows: int, column: int = 0
+) -> np.ndarray:
+    """The other row at the smallest Euclidean distance, pixel by pixel; waits for a GPU.
+
+    A row's second partner is the second nearest, and the row itself where there are no more.
+    """
     pixels = images.detach().flatten(1).to(torch.promote_types(images.dtype, torch.float32))
     distance = torch.cdist(pixels[:num_rows], pixels)
     if distance.shape[1] > 1:
         distance.fill_diagonal_(float("inf"))
-    return distance.argmin(1).cpu().numpy()
+    order = distance.argsort(dim=1, stable=True)  # the row itself last
+    return order[:, min(column, order.shape[1] - 1)].cpu().numpy()
 
 
 _RULES: tuple[PartnerRule, ...] = (
@@ -76,6 +91,7 @@ _RULES: tuple[PartnerRule, ...] = (
     other_class,
     nearest,
 )
+_IN_ORDER = (cyclic, guests, nearest)  # draw nothing, and are told which partner is wanted
 _NAMED = {
     **{rule.__name__: rule for rule in _RULES},  # pyright: ignore[reportFunctionMemberAccess]
     "second_pass": guests,  # for whoever loads them: another order of the same data,
@@ -90,6 +106,21 @@ def rule_from(spec: Any) -> PartnerRule:
     if callable(spec):
         return cast(PartnerRule, spec)
     raise ValueError(f"partners must be {', '.join(_NAMED)}, got {spec!r}; choose one")
+
+
+def drawn_columns(
+    rule: PartnerRule, images: Tensor, targets: Tensor, rng: Generator, num_rows: int, count: int
+) -> np.ndarray:
+    """(num_rows,) partners by a rule; (num_rows, count) for two and more, each column drawn anew.
+
+    Columns are drawn independently of each other; those of a rule that draws nothing (`cyclic`,
+    guests, `nearest`) are the next in its order.
+    """
+    columns = [
+        rule(images, targets, rng, num_rows, *[column] * (rule in _IN_ORDER))
+        for column in range(count)
+    ]
+    return columns[0] if count == 1 else np.stack(columns, axis=1)
 
 
 def partner_columns(

@@ -10,7 +10,7 @@ from torch import Tensor
 from mixlab.mixing import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import Method
-from mixlab.mixing.partners import PartnerRule, rule_from
+from mixlab.mixing.partners import PartnerRule, drawn_columns, rule_from
 from mixlab.mixing.schedule import schedule_from
 from mixlab.mixing.stream import Address, Purpose, stream
 
@@ -75,8 +75,7 @@ class Policy:
         if chosen is not None and not chosen.any():
             return Blend.identity(num_rows)
         rule = rule_from(self.partners)
-        columns = [rule(images, targets, rng, num_rows) for _ in range(method.num_partners)]
-        partners = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+        partners = drawn_columns(rule, images, targets, rng, num_rows, method.num_partners)
         blend = method(images, targets, rng, partners)
         return blend if chosen is None else blend.where(chosen)
 

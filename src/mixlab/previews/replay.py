@@ -1,6 +1,7 @@
 """Any training batch of any run again, rebuilt from its address, bit for bit on the same device."""
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -168,10 +169,9 @@ def batch_from(data: ImageDataModule, address: Address, processes: int = 1) -> B
     return next(iter(loader))
 
 
-def unaugmented(cfg: DictConfig, address: Address, run: Replay | None = None) -> Batch:
-    """The rows at an address as a configuration without its augmentation makes them, unmixed."""
-    bare = cfg.copy()
+def unaugmented(data: ImageDataModule, address: Address, processes: int = 1) -> Batch:
+    """The rows at an address as the data make them without their augmentation, unmixed."""
+    bare = copy(data)
     bare.augmentation = None
-    data = build_data(bare)
-    data.trainer = run.data.trainer if run else None
-    return data.prepare(batch_from(data, address, run.processes if run else 1), address)
+    bare.prepare = replace(data.prepare, augmentation=None)
+    return bare.prepare(batch_from(bare, address, processes), address)

@@ -1,7 +1,7 @@
 """The images a picture is made of: from a data configuration, a run, or picture files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ class Rows:
         class_names: of the targets' columns.
         what: the batch in words.
         scale: `mean` and `std` of the normalisation, empty where there is none.
+        data: that it is a batch of, if it is one.
         replayed: the run it comes from, if it does.
     """
 
@@ -34,6 +35,7 @@ class Rows:
     class_names: Sequence[str] | None
     what: str
     scale: dict[str, Any]
+    data: ImageDataModule | None = None
     replayed: Replay | None = None
 
     @property
@@ -49,7 +51,7 @@ def rows_from(cfg: DictConfig) -> Rows:
     if cfg.run is not None:
         found = replay(cfg)
         rows = rows_of_data(found.data, found.seen[0].before, words_of(cfg, found))
-        return Rows(rows.batch, rows.class_names, rows.what, rows.scale, found)
+        return replace(rows, replayed=found)
     data = build_data(cfg)
     return rows_of_data(
         data, batch_of(cfg, data), f"batch {cfg.batch} of epoch {cfg.epoch} of {data.name}"
@@ -62,7 +64,7 @@ def rows_of_data(data: ImageDataModule, batch: Batch, what: str) -> Rows:
     if batch.images.ndim != 4:
         shape = tuple(batch.images.shape)
         raise ValueError(f"{data.name} has rows of shape {shape[1:]}; only images have a picture")
-    return Rows(batch, data.spec.class_names, what, scale)
+    return Rows(batch, data.spec.class_names, what, scale, data)
 
 
 def batch_of(cfg: DictConfig, data: ImageDataModule) -> Batch:

@@ -88,12 +88,15 @@ def show_augmentation(cfg: DictConfig) -> Shown:
         raise ValueError(
             "augmentation=none leaves images as they are; name one, as in augmentation=flip_crop"
         )
-    before = unaugmented(own, rows.address, rows.replayed)
+    assert rows.data is not None
+    processes = rows.replayed.processes if rows.replayed else 1
+    before = unaugmented(rows.data, rows.address, processes)
     picture = before_and_after(
         before.images,
         rows.batch.images,
         before.targets,
         rows.class_names,
+        moved=rows.batch.targets,
         count=cfg.count or 24,
         **rows.scale,
     )

@@ -77,10 +77,19 @@ class Augmentation(ABC):
         """Whether pixels change their place, so that segmentation masks have to go with them."""
         return bool({"flip", "crop", "rotate"} & {*self.kinds})
 
+    @property
+    def serves_masks(self) -> bool:
+        """Whether `with_masks` takes segmentation masks along where pixels move."""
+        return not self.moves
+
     def with_masks(
         self, images: Tensor, masks: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """The same for images (B, C, H, W) with uint8 masks (B, H, W); see `check_serves_masks`."""
+        """The same for images (B, C, H, W) with uint8 masks (B, H, W), where it `serves_masks`.
+
+        Masks go where the pixels go, with class 0 beyond the border. What changes colours or hides
+        a part leaves them as they are: the network is still to say what is there.
+        """
         return self(images, rng), masks
 
     @abstractmethod
@@ -122,11 +131,10 @@ class Occasional(Augmentation):
 
 def check_serves_masks(augmentation: Augmentation) -> None:
     """Raise ValueError for one that moves pixels and would leave segmentation masks behind."""
-    own = type(augmentation).with_masks is not Augmentation.with_masks
-    if augmentation.moves and not own:
+    if not augmentation.serves_masks:
         raise ValueError(
             f"{type(augmentation).__name__} moves pixels and cannot move segmentation masks with "
-            "them; choose augmentation=flip_crop, or one of colour, blur, noise or erasing"
+            "them; choose another, such as augmentation=flip_crop, rotation or trivialaugment"
         )
 
 

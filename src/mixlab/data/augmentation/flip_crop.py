@@ -51,6 +51,10 @@ class FlipCrop(Augmentation):
         settled = replace(self, flip=flip, crop_padding=pixels)
         return super(FlipCrop, settled).allowed(label_preserving, name)
 
+    @property
+    def serves_masks(self) -> bool:
+        return True
+
     def with_masks(
         self, images: Tensor, masks: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:

@@ -69,14 +69,27 @@ class RandAugment(PilLibrary):
     def transform(self) -> Callable[[Any], Any]:
         from timm.data import auto_augment as timm
 
+        return timm.RandAugment(self.drawn_from(), self.operations)
+
+    @cached_property
+    def mask_transform(self) -> Callable[[Any], Any]:
+        from mixlab.data.augmentation import of_masks
+
+        moves = [name for name, kind in OPERATIONS.items() if kind in ("rotate", "crop")]
+        operations = of_masks.of_timm(self.drawn_from(), moves)
+        return of_masks.timm.RandAugment(operations, self.operations)
+
+    def drawn_from(self) -> list[Any]:
+        """The pool, as timm makes it."""
+        from timm.data import auto_augment as timm
+
         options = {"magnitude_std": self.magnitude_std, "img_mean": (FILLS[self.fill],) * 3}
-        operations = timm.rand_augment_ops(
+        return timm.rand_augment_ops(
             magnitude=self.magnitude,  # pyright: ignore  # any number does
             prob=self.rate,
             hparams=options,
             transforms=list(self.pool),
         )
-        return timm.RandAugment(operations, self.operations)
 
 
 @dataclass(frozen=True)
@@ -115,8 +128,13 @@ class AutoAugment(Policy, PilLibrary):
     def transform(self) -> Callable[[Any], Any]:
         from torchvision.transforms import v2
 
-        policy = v2.AutoAugmentPolicy(self.policy)
-        return v2.AutoAugment(policy, fill=FILLS[self.fill])
+        return v2.AutoAugment(v2.AutoAugmentPolicy(self.policy), fill=FILLS[self.fill])
+
+    @cached_property
+    def mask_transform(self) -> Callable[[Any], Any]:
+        from mixlab.data.augmentation import of_masks
+
+        return of_masks.MovingAutoAugment(of_masks.v2.AutoAugmentPolicy(self.policy), fill=0)
 
 
 @dataclass(frozen=True)
@@ -140,6 +158,12 @@ class TrivialAugment(Policy, PilLibrary):
         from torchvision.transforms import v2
 
         return v2.TrivialAugmentWide(self.levels, fill=FILLS[self.fill])
+
+    @cached_property
+    def mask_transform(self) -> Callable[[Any], Any]:
+        from mixlab.data.augmentation import of_masks
+
+        return of_masks.MovingTrivialAugment(self.levels, fill=0)
 
 
 @dataclass(frozen=True)

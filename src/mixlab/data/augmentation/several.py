@@ -1,7 +1,7 @@
 """OneOf and Sequence: several augmentations, one for each image, or all in turn."""
 
 from collections import abc
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Self
@@ -37,6 +37,10 @@ class Several(Augmentation):
     def per_image(self) -> bool:
         return any(each.per_image for each in self.augmentations)
 
+    @property
+    def serves_masks(self) -> bool:
+        return all(each.serves_masks for each in self.augmentations)
+
     def allowed(self, label_preserving: Collection[str], name: str) -> Self:
         """See `Augmentation`; each is asked for itself."""
         each = [replace(one, force=one.force or self.force) for one in self.augmentations]
@@ -64,14 +68,31 @@ class OneOf(Several):
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """See `Augmentation`."""
+        result = images.clone()
+        for each, rows in self.dealt(images, rng):
+            result.index_copy_(0, rows, each(images.index_select(0, rows), rng))
+        return result
+
+    def with_masks(
+        self, images: Tensor, masks: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """See `Augmentation`."""
+        results = images.clone(), masks.clone()
+        for each, rows in self.dealt(images, rng):
+            theirs = each.with_masks(images.index_select(0, rows), masks.index_select(0, rows), rng)
+            for result, part in zip(results, theirs, strict=True):
+                result.index_copy_(0, rows, part)
+        return results
+
+    def dealt(
+        self, images: Tensor, rng: np.random.Generator
+    ) -> Iterator[tuple[Augmentation, Tensor]]:
+        """Each augmentation with the rows that fall to it, int64 on the images' device."""
         weights = np.array(self.weights or [1.0] * len(self.augmentations))
         choice = rng.choice(len(weights), size=len(images), p=weights / weights.sum())
-        result = images.clone()
         for number in np.unique(choice).tolist():
-            rows = torch.from_numpy(np.flatnonzero(choice == number)).to(images.device)
-            changed = self.augmentations[number](images.index_select(0, rows), rng)
-            result.index_copy_(0, rows, changed)
-        return result
+            rows = torch.from_numpy(np.flatnonzero(choice == number))
+            yield self.augmentations[number], rows.to(images.device)
 
 
 @dataclass(frozen=True)
@@ -81,3 +102,11 @@ class Sequence(Several):
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """See `Augmentation`."""
         return reduce(lambda changed, each: each(changed, rng), self.augmentations, images)
+
+    def with_masks(
+        self, images: Tensor, masks: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """See `Augmentation`."""
+        for each in self.augmentations:
+            images, masks = each.with_masks(images, masks, rng)
+        return images, masks

@@ -68,3 +68,29 @@ class PilLibrary(Library):
         colour = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
         changed = np.array(self.transform(Image.fromarray(colour)))
         return torch.from_numpy(changed).permute(2, 0, 1)[: len(image)].contiguous()
+
+    @cached_property
+    def mask_transform(self) -> Callable[[Any], Any] | None:
+        """`transform` as it moves masks, PIL images of class numbers: of the same draws, by nearest
+        neighbours, class 0 beyond the border. None where there is none."""
+        return None
+
+    @property
+    def serves_masks(self) -> bool:
+        return not self.moves or self.mask_transform is not None
+
+    def with_masks(
+        self, images: Tensor, masks: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """See `Augmentation`; both are changed from the same state of the global generators."""
+        if self.mask_transform is None:
+            return super().with_masks(images, masks, rng)
+        images, masks = images.clone(), masks.clone()
+        for row in np.flatnonzero(rng.random(len(images)) < self.probability).tolist():
+            seed = int(rng.integers(2**63))
+            set_generators(seed)
+            images[row] = self.one(images[row])
+            set_generators(seed)
+            moved = self.mask_transform(Image.fromarray(masks[row].numpy()))
+            masks[row] = torch.from_numpy(np.array(moved))
+        return images, masks

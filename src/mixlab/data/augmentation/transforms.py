@@ -32,11 +32,18 @@ class Rotation(PilLibrary):
 
     @cached_property
     def transform(self) -> Callable[[Any], Any]:
+        return self.turn("bilinear", FILLS[self.fill])
+
+    @cached_property
+    def mask_transform(self) -> Callable[[Any], Any]:
+        return self.turn("nearest", 0)
+
+    def turn(self, interpolation: str, fill: int) -> Callable[[Any], Any]:
+        """The library's rotation."""
         from torchvision.transforms import v2
 
-        bilinear = v2.InterpolationMode.BILINEAR
         sides = (-self.degrees, self.degrees)
-        return v2.RandomRotation(sides, interpolation=bilinear, fill=FILLS[self.fill])
+        return v2.RandomRotation(sides, v2.InterpolationMode(interpolation), fill=fill)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ class MixupMany:
     """Mixes rows of any rank: images, signals, tables, point clouds.
 
     The own share follows Beta(alpha, (sources - 1) * alpha), of mean 1 / sources; with two sources
-    that is `Mixup`. Partner rules that draw nothing (`cyclic`, `nearest`, guests) give a row the
-    same partner again and again, so these mix two rows however many sources there are.
+    that is `Mixup`.
 
     Attributes:
         alpha: > 0, of Dirichlet(alpha, ..., alpha), from which the shares are drawn.

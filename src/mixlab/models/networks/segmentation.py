@@ -1,38 +1,58 @@
-"""Networks of torchvision that say the class of each pixel."""
+"""An encoder of timm under a light decoder, which says the class of each pixel."""
 
-import difflib
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mixlab.data.spec import ImageSpec
+from mixlab.models.networks.timm import check_name, check_takes
 
 
 class Segmentation(nn.Module):
-    """A segmentation network of torchvision, from scratch: (B, 3, H, W) to (B, classes, H, W).
+    """A feature pyramid (arXiv:1612.03144), from scratch: (B, C, H, W) to (B, classes, H, W).
+
+    Each level of the encoder is brought to `width` channels and added, enlarged, to the finer one;
+    the finest says the classes, which are enlarged to the image's size.
 
     Args:
         spec: of the data.
-        name: as torchvision knows it: `lraspp_mobilenet_v3_large`, `fcn_resnet50`, ...
-        kwargs: of the network's function in `torchvision.models.segmentation`.
+        name: of the encoder, any that timm can give features of: `resnet10t`, `convnext_atto`, ...
+        width: channels of the decoder.
+        kwargs: of `timm.create_model`; `out_indices` names the levels, finest first.
 
     Raises:
-        ValueError: for an unknown name, or images without three channels.
+        ValueError: for an encoder that is unknown, or without features of several sizes, or that
+            cannot take such images.
     """
 
-    def __init__(self, spec: ImageSpec, *, name: str, **kwargs: object) -> None:
-        from torchvision.models import get_model, list_models, segmentation
+    def __init__(self, spec: ImageSpec, *, name: str, width: int = 64, **kwargs: Any) -> None:
+        import timm
 
         super().__init__()
-        names = list_models(module=segmentation)
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
-            raise ValueError(f"torchvision has no segmentation network {name!r}; try {near}")
-        if spec.channels != 3:
-            remedy = "use images of three channels"
-            raise ValueError(f"{name} takes colour images, got {spec.channels} channels; {remedy}")
-        kwargs = {"weights": None, "weights_backbone": None, **kwargs}
-        self.model = get_model(name, num_classes=spec.num_classes, **kwargs)
+        check_name(name)
+        kwargs = {"in_chans": spec.channels, **kwargs}
+        try:
+            self.encoder: Any = timm.create_model(name, features_only=True, **kwargs)
+        except (TypeError, RuntimeError, AssertionError, AttributeError, IndexError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"{name} gives no such features ({reason}); try resnet10t") from error
+        levels = self.encoder.feature_info.channels()
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in levels)
+        self.smooth = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        self.classes = nn.Conv2d(width, spec.num_classes, 1)
+        check_takes(self, spec, name)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of each pixel."""
-        return self.model(images)["out"]
+        levels = [
+            layer(level) for layer, level in zip(self.laterals, self.encoder(images), strict=True)
+        ]
+        finer = levels.pop()
+        while levels:
+            level = levels.pop()
+            finer = level + F.interpolate(finer, level.shape[-2:])
+        logits = self.classes(torch.relu(self.norm(self.smooth(finer))))
+        return F.interpolate(logits, images.shape[-2:], mode="bilinear")

@@ -33,11 +33,7 @@ def Timm(
         raise ValueError(
             f"model.network.small_stem must be true, false or auto, got {small_stem!r}"
         )
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.4)
-        raise ValueError(
-            f"timm has no model {name!r}" + (f"; did you mean {', '.join(near)}?" if near else "")
-        )
+    check_name(name)
     small = max(spec.height, spec.width) <= SMALL_PIXELS if small_stem == "auto" else small_stem
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
@@ -54,6 +50,17 @@ def Timm(
         )
     check_takes(model, spec, name)
     return model
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError for a name that timm does not know."""
+    import timm
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.4)
+        raise ValueError(
+            f"timm has no model {name!r}" + (f"; did you mean {', '.join(near)}?" if near else "")
+        )
 
 
 def check_takes(model: nn.Module, spec: ImageSpec, name: str) -> None:

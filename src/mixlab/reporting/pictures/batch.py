@@ -8,7 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from mixlab.reporting.pictures.captions import FAINT, Line, label_line
-from mixlab.reporting.pictures.sheet import Cell, grid, strip
+from mixlab.reporting.pictures.masks import coloured, legend
+from mixlab.reporting.pictures.sheet import GAP, Cell, grid, stacked, strip
 from mixlab.reporting.pictures.tiles import check_pictures, tiles
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ def mixed_batch(
 
     Args:
         before: the batch that was mixed: images (B, C, H, W), with guests where the blend has any.
-        after: the batch that came out: images (B, C, H, W), targets (B, num_classes) or masks
-            (B, num_classes, H, W), which are
-            what the captions show ("0.70 cat + 0.30 dog").
+        after: the batch that came out: images (B, C, H, W) and targets (B, num_classes), which are
+            what the captions show ("0.70 cat + 0.30 dog"); or masks (B, num_classes, H, W), which
+            are shown as well, in colours below the images.
         blend: what was drawn; `source` (B, K) names the partners, of which up to three are shown.
         class_names: names of the classes; their numbers where None.
         count: rows to show, fewer where the batch is smaller.
@@ -49,21 +50,30 @@ def mixed_batch(
     count = min(count, len(after.images))
     source = blend.source[:count, :MAX_SOURCES]
     share = blend.share.expand(len(blend.source), -1)[:count, :MAX_SOURCES]
-    inputs = _rows(before, source.flatten())
-    shown = tiles(torch.cat([inputs, after.images[:count].float()]), inputs, mean=mean, std=std)
+    inputs = _rows(before, "images", source.flatten())
+    lines = [tiles(torch.cat([inputs, after.images[:count].float()]), inputs, mean=mean, std=std)]
     targets = after.targets[:count].float().cpu()
-    if targets.ndim > 2:  # of the pixels' classes, the shares in the picture
-        targets = targets.flatten(2).mean(2)
+    if targets.ndim == 4:
+        planes = torch.cat([_rows(before, "targets", source.flatten()).cpu(), targets])
+        lines.append(tiles(coloured(planes)))
 
     cells = []
     for row in range(count):
-        theirs = shown[row * source.shape[1] : (row + 1) * source.shape[1]]
         partners = partners_of(row, source[row], share[row])
-        own = [tile if k == 0 or k in partners else None for k, tile in enumerate(theirs)]
+        strips = [_strip(shown, row, source.shape[1], [0, *partners]) for shown in lines]
         origin = _describe_origin(row, list(partners.values()), len(before.images))
-        lines = [label_line(targets[row], class_names), Line([origin], FAINT, 11)]
-        cells.append(Cell(strip([*own, shown[len(inputs) + row]]), lines))
-    return grid(cells, columns)
+        words = [label_line(targets[row], class_names), Line([origin], FAINT, 11)]
+        cells.append(Cell(stacked(*strips, gap=GAP), words))
+    drawn = grid(cells, columns)
+    if targets.ndim < 4:
+        return drawn
+    return stacked(legend(targets.shape[1], class_names, drawn.width), drawn)
+
+
+def _strip(shown: list[Image.Image], row: int, num_sources: int, used: list[int]) -> Image.Image:
+    """Of all rows' sources, then all mixtures, those of a row; sources of no use are left empty."""
+    first, mixture = row * num_sources, shown[row - len(shown) // (num_sources + 1)]
+    return strip([*(shown[first + k] if k in used else None for k in range(num_sources)), mixture])
 
 
 def partners_of(row: int, source: Tensor, share: Tensor) -> dict[int, int]:
@@ -79,12 +89,10 @@ def _describe_origin(row: int, partners: list[int], num_rows: int) -> str:
     return f"row {row}, partner{'s' * (len(partners) > 1)} {', '.join(names)}"
 
 
-def _rows(batch: "Batch", rows: Tensor) -> Tensor:
-    """Take rows (N,) of a batch and, from its length on, of its guests, as float32."""
-    rows = rows.to(batch.images.device)
+def _rows(batch: "Batch", name: str, rows: Tensor) -> Tensor:
+    """Rows (N,) of a batch's images or targets and, from its length on, of its guests', float32."""
+    own = getattr(batch, name)
+    rows = rows.to(own.device)
     if batch.guests is None:
-        return batch.images.index_select(0, rows).float()
-    size = len(batch.images)
-    own = batch.images[rows.clamp(max=size - 1)]
-    guest = batch.guests.images[(rows - size).clamp(min=0)]
-    return torch.where((rows < size)[:, None, None, None], own, guest).float()
+        return own.index_select(0, rows).float()
+    return torch.cat([own, getattr(batch.guests, name)]).index_select(0, rows).float()

@@ -14,6 +14,7 @@ from mixlab.reporting.pictures.captions import (
     class_name,
     describe_label,
     label_line,
+    of_classes,
 )
 from mixlab.reporting.pictures.examples import LARGE, Box, Names, pasted
 from mixlab.reporting.pictures.sheet import (
@@ -107,7 +108,7 @@ def label_table(
         words = [
             str(row),
             describe_label(targets[row], class_names, digits=4),
-            f"{partner} {class_name(int(targets[partner].argmax()), class_names)}",
+            f"{partner} {class_name(int(of_classes(targets[partner]).argmax()), class_names)}",
             f"{own:.4f}",
             f"{1 - own:.4f}",
             describe_label(labels[row], class_names, digits=4),

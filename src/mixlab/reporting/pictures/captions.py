@@ -34,6 +34,7 @@ def describe_label(
 ) -> str:
     """Say a soft label (num_classes,) in words, largest share first: "0.70 cat + 0.30 dog".
 
+    A mask (num_classes, H, W) has the shares of its pixels.
     At most `most` classes are named, each by at most `longest` letters; shares have `digits`.
     """
     named = shares_by_name(target, class_names, most=most, longest=longest, digits=digits)
@@ -49,10 +50,15 @@ def shares_by_name(
     digits: int = 2,
 ) -> list[str]:
     """The parts of a soft label: ["0.70 cat", "0.30 dog"], and "..." for more than `most`."""
-    shares, classes = target.sort(descending=True, stable=True)
+    shares, classes = of_classes(target).sort(descending=True, stable=True)
     kept = [(s, c) for s, c in zip(shares.tolist(), classes.tolist(), strict=True) if s >= LEAST]
     words = [f"{s:.{digits}f} {class_name(c, class_names, longest)}" for s, c in kept[:most]]
     return words + ["..."] * (len(kept) > most)
+
+
+def of_classes(target: Tensor) -> Tensor:
+    """The classes' weights (num_classes,) of a label; of a mask (num_classes, H, W), by area."""
+    return target if target.ndim == 1 else target.float().flatten(1).mean(1)
 
 
 def class_name(number: int, class_names: Sequence[str] | None, longest: int = 40) -> str:

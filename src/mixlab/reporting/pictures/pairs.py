@@ -6,7 +6,8 @@ from PIL import Image
 from torch import Tensor
 
 from mixlab.reporting.pictures.captions import FAINT, Line, class_name
-from mixlab.reporting.pictures.sheet import Cell, grid, strip
+from mixlab.reporting.pictures.masks import coloured, legend
+from mixlab.reporting.pictures.sheet import GAP, Cell, grid, stacked, strip
 from mixlab.reporting.pictures.tiles import tiles
 
 
@@ -16,6 +17,7 @@ def before_and_after(
     targets: Tensor | None = None,
     class_names: Sequence[str] | None = None,
     *,
+    moved: Tensor | None = None,
     count: int = 24,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -25,6 +27,8 @@ def before_and_after(
     Args:
         before, after: (B, C, H, W), the latter perhaps of another height and width.
         targets: (B, num_classes), of which the largest is named below; nothing where None.
+        moved: where `targets` are masks (B, num_classes, H, W), what became of them; they are
+            shown in colours below the images.
         class_names, mean, std: as for `mixed_batch`.
 
     Raises:
@@ -34,13 +38,23 @@ def before_and_after(
         raise ValueError(f"{len(before)} images before and {len(after)} after do not make pairs")
     old = tiles(before[:count], before, mean=mean, std=std)
     new = tiles(after[:count], before, mean=mean, std=std)
-    cells = []
-    for row, pair in enumerate(zip(old, new, strict=True)):
-        named = targets is not None
-        name = class_name(int(targets[row].argmax()), class_names) if named else ""
-        lines = [Line([name])] if named else []
-        cells.append(Cell(side_by_side(*pair), [*lines, Line([f"row {row}"], FAINT, 11)]))
-    return grid(cells)
+    drawn = [side_by_side(*pair) for pair in zip(old, new, strict=True)]
+    lines = [words(row, targets, class_names) for row in range(len(drawn))]
+    if targets is None or moved is None or targets.ndim < 4:
+        return grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])
+    pairs = zip(*(tiles(coloured(each[:count])) for each in (targets, moved)), strict=True)
+    below = [side_by_side(*pair) for pair in pairs]
+    drawn = [stacked(*pair, gap=GAP) for pair in zip(drawn, below, strict=True)]
+    page = grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])
+    return stacked(legend(targets.shape[1], class_names, page.width), page)
+
+
+def words(row: int, targets: Tensor | None, class_names: Sequence[str] | None) -> list[Line]:
+    """The caption of a pair: its class, where there is one for all of it, and its number."""
+    number = Line([f"row {row}"], FAINT, 11)
+    if targets is None or targets.ndim > 2:
+        return [number]
+    return [Line([class_name(int(targets[row].argmax()), class_names)]), number]
 
 
 def side_by_side(one: Image.Image, other: Image.Image) -> Image.Image:

@@ -150,12 +150,13 @@ def column_widths(lines: Sequence[Sequence[Line]]) -> list[int]:
     return widths
 
 
-def stacked(*images: Image.Image) -> Image.Image:
-    """Images one below the other, as wide as the widest."""
-    width, height = max(image.width for image in images), sum(image.height for image in images)
+def stacked(*images: Image.Image, gap: int = 0) -> Image.Image:
+    """Images one below the other, `gap` pixels apart, as wide as the widest."""
+    width = max(image.width for image in images)
+    height = sum(image.height for image in images) + gap * (len(images) - 1)
     page = Image.new("RGB", (width, height), PAPER)
     top = 0
     for image in images:
         page.paste(image, (0, top))
-        top += image.height
+        top += image.height + gap
     return page
