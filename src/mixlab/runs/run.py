@@ -64,12 +64,6 @@ class Run:
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
-    @property
-    def last_checkpoint(self) -> Path | None:
-        """Where an unfinished run can go on."""
-        last = self.checkpoints / "last.ckpt"
-        return last if last.is_file() else None
-
     def settled(self) -> bool:
         """Whether there is nothing to do. What other code left behind is cleared."""
         changed = changed_files(self.record.get("code", {}), code_hashes(self.cfg.get("allow", ())))
@@ -165,6 +159,8 @@ def standing(record: dict[str, Any], changed: list[str], code: str) -> str:
         raise ValueError(f"code must be one of {', '.join(CODE)}, got {code!r}")
     if not record:
         return "go on"
+    if record.get("status") == "diverged" and not changed:
+        return "done"  # the same numbers again would end there again
     if record.get("status") != "finished":
         return "afresh" if changed else "go on"
     if not changed or code == "reuse":
