@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -11,6 +12,7 @@ from unittest.mock import patch
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
+from mixlab.callbacks import Interrupted
 from mixlab.loggers import MetricsFile
 from small import train_with
 
@@ -29,6 +31,10 @@ def train_in_child(cfg: DictConfig, *callbacks: pl.Callback, dies_at: int | None
             with killed_at(dies_at):
                 train_with(cfg, *callbacks)
             status = 0
+        except Interrupted:
+            pass
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -169,13 +169,21 @@ def test_a_chain_of_deaths_within_epochs(tmp_path: Path) -> None:
     assert unequal(once, again) == [] and "averaging_state" in checkpoint(again)
 
 
-JPEGS = ("data=folder", "data.path=jpegs", "augmentation=randaugment", "data.val_size=0.2")
+def jpegs(folder: Path, workers: int) -> tuple[str, ...]:
+    """Pictures that are changed one by one, by a library's transform, as they are read."""
+    write_folder(folder / "jpegs", rows=60)
+    return (
+        "data=folder", f"data.path={folder / 'jpegs'}", "data.val_size=0.2", "data.test_size=0.1",
+        "augmentation=randaugment", "augmentation.force=true", f"data.num_workers={workers}",
+    )  # fmt: skip
+
+
 SETTINGS = {
     "memory": (),
     "average of weights": EMA,
     "accumulated gradients": ("trainer.accumulate_grad_batches=2",),
-    "no worker": (*JPEGS, "data.num_workers=0"),
-    "two workers": (*JPEGS, "data.num_workers=2"),
+    "no worker": 0,
+    "two workers": 2,
     "saved at epochs' ends alone": ("checkpoint_minutes=null", "scheduler=timm"),
 }
 
@@ -183,19 +191,17 @@ SETTINGS = {
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_random_chain_of_signals_and_deaths(here: Path, setting: str) -> None:
-    write_folder(here / "jpegs", rows=60)
+def test_a_chain_of_signals_and_deaths(tmp_path: Path, setting: str) -> None:
     shape = ("checkpoint_minutes=0", "data.batch_size=16", "trainer.limit_train_batches=8")
-    once, again = twins(here, *shape, *SETTINGS[setting])
-    draw, ended = random.Random(setting), []
-    for _ in range(8):
-        if draw.random() < 0.3:
-            ended.append(train_in_child(again, dies_at=draw.randrange(3, 12)))
-        else:
-            signum = draw.choice([signal.SIGKILL, signal.SIGTERM])
-            place = draw.randrange(2), draw.randrange(8)
-            ended.append(train_in_child(again, SignalAt(*place, signum)))
-    assert -signal.SIGKILL in ended and 1 in ended, ended
+    found = SETTINGS[setting]
+    more = jpegs(tmp_path, found) if isinstance(found, int) else found
+    once, again = twins(tmp_path, *shape, *more)
+    draw = random.Random(setting)
+    signals = draw.sample(3 * [signal.SIGKILL, signal.SIGTERM], 6)
+    for number, signum in enumerate(signals):
+        ended = train_in_child(again, SignalAt(number // 3, 2 * (number % 3), signum))
+        assert ended == (-9 if signum == signal.SIGKILL else 1)
+    assert train_in_child(again, dies_at=draw.randrange(3, 8)) == -9
     assert train_in_child(again) == 0
     assert unequal(once, again) == []
 
@@ -229,11 +235,10 @@ def test_nor_is_it_within_an_epoch(
 
 
 @pytest.mark.slow
-def test_nor_in_the_workers(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nor_in_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Library transforms that draw from generators with a past."""
-    write_folder(here / "jpegs", rows=60)
     monkeypatch.setattr(items, "set_generators", lambda seed: None)
-    once, again = twins(here, *JPEGS)
+    once, again = twins(tmp_path, *jpegs(tmp_path, 2))
     assert train_in_child(again, SignalAt(0, 1, signal.SIGTERM)) == 1
     assert train_in_child(again) == 0
     assert ".state_dict.network.0.weight" in unequal(once, again)
