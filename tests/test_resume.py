@@ -3,6 +3,7 @@
 import random
 import shutil
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,7 @@ def test_nor_is_it_within_an_epoch(
 def test_nor_in_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Library transforms that draw from generators with a past."""
     monkeypatch.setattr(items, "set_generators", lambda seed: None)
+    monkeypatch.setattr(items, "private_generators", nullcontext)
     once, again = twins(tmp_path, *jpegs(tmp_path, 2))
     assert train_in_child(again, SignalAt(0, 1, signal.SIGTERM)) == 1
     assert train_in_child(again) == 0

@@ -56,7 +56,7 @@ class MetricsFile(Logger):
             pending: a row that was to be logged when the checkpoint was there, and may be missing.
         """
         if self.path.exists():
-            text = self.path.read_text(encoding="utf-8")
+            text = self.path.read_bytes().decode()
             lines = text[: text.rfind("\n") + 1].splitlines()  # a full disk tears the last one
             reader = csv.DictReader(lines)
             self.columns = list(reader.fieldnames or FIRST)

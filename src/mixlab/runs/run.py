@@ -45,7 +45,11 @@ class Run:
         descriptor = lock(folder)
         if descriptor is None:
             raise RuntimeError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
-        return cls(folder, cfg, descriptor)
+        run = cls(folder, cfg, descriptor)
+        os.register_at_fork(
+            after_in_child=run.__exit__
+        )  # or loader workers would outlive us with it
+        return run
 
     @classmethod
     def join(cls, folder: Path, cfg: DictConfig) -> "Run":
