@@ -3,7 +3,6 @@
 import random
 import shutil
 import signal
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from data.disk import write_folder
 from deaths import train_in_child
 from mixlab.callbacks import Interrupted, Seeding
 from mixlab.data import items
+from mixlab.data.augmentation import third_party
 from mixlab.data.loader import TrainLoader
 from mixlab.runs import run_folder
 from mixlab.runs.files import read_json
@@ -239,7 +239,7 @@ def test_nor_is_it_within_an_epoch(
 def test_nor_in_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Library transforms that draw from generators with a past."""
     monkeypatch.setattr(items, "set_generators", lambda seed: None)
-    monkeypatch.setattr(items, "private_generators", nullcontext)
+    monkeypatch.setattr(third_party, "set_generators", lambda seed: None)
     once, again = twins(tmp_path, *jpegs(tmp_path, 2))
     assert train_in_child(again, SignalAt(0, 1, signal.SIGTERM)) == 1
     assert train_in_child(again) == 0
