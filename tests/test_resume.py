@@ -1,5 +1,6 @@
 """Training that was cut off and goes on equals training that never stopped, bit for bit."""
 
+import random
 import shutil
 import signal
 from pathlib import Path
@@ -8,7 +9,11 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
+from data.disk import write_folder
+from deaths import train_in_child
 from mixlab.callbacks import Interrupted, Seeding
+from mixlab.data import items
+from mixlab.data.augmentation import third_party
 from mixlab.data.loader import TrainLoader
 from mixlab.runs import run_folder
 from mixlab.runs.files import read_json
@@ -19,7 +24,11 @@ ALL_THAT_DRAWS = (
     "mixing=cutmix", "mixing.probability=0.7", "mixing.schedule=cosine", "augmentation=standard",
     "scheduler=cosine", "optimizer=adamw",
 )  # fmt: skip
-BOTH = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "global_step", "epoch", "tally")
+BOTH = (
+    "state_dict", "optimizer_states", "lr_schedulers", "loops", "global_step", "epoch", "tally",
+    "current_model_state", "averaging_state",
+)  # fmt: skip
+EMA = ("callbacks=ema", "callbacks.ema.decay=0.8")
 
 
 @pytest.fixture
@@ -28,6 +37,13 @@ def whole(tmp_path: Path) -> DictConfig:
     cfg = small(tmp_path / "whole", *ALL_THAT_DRAWS)
     train_with(cfg)
     return cfg
+
+
+def twins(folder: Path, *overrides: str) -> tuple[DictConfig, DictConfig]:
+    """One configuration in two places; the first is trained, in a process of its own."""
+    once, again = (small(folder / name, *ALL_THAT_DRAWS, *overrides) for name in ("once", "again"))
+    assert train_in_child(once) == 0
+    return once, again
 
 
 def cut(whole: DictConfig) -> DictConfig:
@@ -39,7 +55,7 @@ def cut(whole: DictConfig) -> DictConfig:
 def unequal(one: DictConfig, other: DictConfig) -> list[str]:
     """Where two runs differ: weights, optimizer, counters, metrics.csv, results."""
     pairs = (checkpoint(one), checkpoint(other))
-    found = list(differences(*({key: kept[key] for key in BOTH} for kept in pairs)))
+    found = list(differences(*({key: kept.get(key) for key in BOTH} for kept in pairs)))
     if metrics(one) != metrics(other):
         found.append("metrics.csv")
     return [*found, *differences(results(one), results(other))]
@@ -133,6 +149,64 @@ def test_a_run_can_start_where_another_has_ended(whole: DictConfig, tmp_path: Pa
     assert {path.name for path in run_folder(longer).glob("*/*.ckpt")} == {"best.ckpt", "last.ckpt"}
 
 
+# The 19 writes of such a run, from config.yaml to the last run.json; between them everything is.
+@pytest.mark.parametrize("write", [6, pytest.param(range(19), marks=pytest.mark.slow)])
+def test_after_a_death_before_any_write(tmp_path: Path, write: int | range) -> None:
+    once, _ = twins(tmp_path)
+    for number in [write] if isinstance(write, int) else write:
+        again = small(tmp_path / str(number), *ALL_THAT_DRAWS)
+        assert train_in_child(again, dies_at=number) == -signal.SIGKILL
+        assert train_in_child(again) == 0
+        assert unequal(once, again) == [], f"killed before write {number}"
+
+
+@pytest.mark.slow
+def test_a_chain_of_deaths_within_epochs(tmp_path: Path) -> None:
+    """Killed in each batch but the first of an epoch, with a checkpoint after every step."""
+    once, again = twins(tmp_path, "checkpoint_minutes=0", *EMA)
+    for place in ((0, 1), (0, 2), (1, 1), (1, 3)):
+        assert train_in_child(again, SignalAt(*place, signal.SIGKILL)) == -signal.SIGKILL
+    assert train_in_child(again) == 0
+    assert unequal(once, again) == [] and "averaging_state" in checkpoint(again)
+
+
+def jpegs(folder: Path, workers: int) -> tuple[str, ...]:
+    """Pictures that are changed one by one, by a library's transform, as they are read."""
+    write_folder(folder / "jpegs", rows=60)
+    return (
+        "data=folder", f"data.path={folder / 'jpegs'}", "data.val_size=0.2", "data.test_size=0.1",
+        "augmentation=randaugment", "augmentation.force=true", f"data.num_workers={workers}",
+    )  # fmt: skip
+
+
+SETTINGS = {
+    "memory": (),
+    "average of weights": EMA,
+    "accumulated gradients": ("trainer.accumulate_grad_batches=2",),
+    "no worker": 0,
+    "two workers": 2,
+    "saved at epochs' ends alone": ("checkpoint_minutes=null", "scheduler=timm"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_chain_of_signals_and_deaths(tmp_path: Path, setting: str) -> None:
+    shape = ("checkpoint_minutes=0", "data.batch_size=16", "trainer.limit_train_batches=8")
+    found = SETTINGS[setting]
+    more = jpegs(tmp_path, found) if isinstance(found, int) else found
+    once, again = twins(tmp_path, *shape, *more)
+    draw = random.Random(setting)
+    signals = draw.sample(3 * [signal.SIGKILL, signal.SIGTERM], 6)
+    for number, signum in enumerate(signals):
+        ended = train_in_child(again, SignalAt(number // 3, 2 * (number % 3), signum))
+        assert ended == (-9 if signum == signal.SIGKILL else 1)
+    assert train_in_child(again, dies_at=draw.randrange(3, 8)) == -9
+    assert train_in_child(again) == 0
+    assert unequal(once, again) == []
+
+
 def no_seeding(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Seeding, "on_train_batch_start", lambda *_: None)
 
@@ -143,6 +217,33 @@ def epochs_counted_by_the_process(patch: pytest.MonkeyPatch) -> None:
         loader.calls = loader.epoch + 1
 
     patch.setattr(TrainLoader, "set_epoch", number_from_zero)
+
+
+def position_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TrainLoader, "load_state_dict", lambda *_: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("breakage", [no_seeding, position_forgotten])
+def test_nor_is_it_within_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breakage: Any
+) -> None:
+    breakage(monkeypatch)
+    once, again = twins(tmp_path, *EMA)
+    assert train_in_child(again, SignalAt(0, 1, signal.SIGTERM)) == 1
+    assert train_in_child(again) == 0
+    assert ".state_dict.network.0.weight" in unequal(once, again)
+
+
+@pytest.mark.slow
+def test_nor_in_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Library transforms that draw from generators with a past."""
+    monkeypatch.setattr(items, "set_generators", lambda seed: None)
+    monkeypatch.setattr(third_party, "set_generators", lambda seed: None)
+    once, again = twins(tmp_path, *jpegs(tmp_path, 2))
+    assert train_in_child(again, SignalAt(0, 1, signal.SIGTERM)) == 1
+    assert train_in_child(again) == 0
+    assert ".state_dict.network.0.weight" in unequal(once, again)
 
 
 @pytest.mark.parametrize("breakage", [no_seeding, epochs_counted_by_the_process])

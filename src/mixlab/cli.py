@@ -225,7 +225,9 @@ def explain(error: Exception, config_name: str = "train") -> None:
 
 
 def status(error: Exception) -> int:
-    """The exit status: 2 where a user can mend it, 128 + n after signal n, else 1."""
+    """The exit status: 3 of a diverged run, 2 where a user can mend it, 128 + n after signal n."""
+    if own := getattr(error, "exit_status", None):
+        return own
     signum = getattr(error, "signum", None)
     return 128 + signum if signum else 2 if is_users(error) else 1
 

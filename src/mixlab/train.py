@@ -1,13 +1,14 @@
 """Train one configuration: `mixlab-train`, or `train(cfg)` from anywhere."""
 
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from mixlab.cli import is_users
 from mixlab.cli import run as run_from_command_line
-from mixlab.runs.files import write_text
+from mixlab.runs.files import DiskFull, write_text
 
 if TYPE_CHECKING:
     from mixlab.runs import Run
@@ -32,6 +33,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     with Run.open(cfg) as run:
         cfg.paths.run_dir = str(run.folder)
         if run.settled():
+            if run.record["status"] == "diverged":
+                raise already(run)
             done = summary(run.record["results"])
             print(f"{name_of(run)}: finished already: {done}", flush=True)
             return run.record["results"]
@@ -40,7 +43,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 def supervised(run: "Run") -> dict[str, Any]:
     """Train, and leave a true status behind whatever happens."""
-    from mixlab.callbacks import Interrupted
+    from mixlab.callbacks import Diverged, Interrupted
     from mixlab.training import fit
 
     try:
@@ -48,15 +51,26 @@ def supervised(run: "Run") -> dict[str, Any]:
     except (KeyboardInterrupt, SystemExit, Interrupted) as stop:
         run.end("interrupted", error=str(stop) or type(stop).__name__)
         raise
+    except Diverged as error:
+        run.end("diverged", error=str(error))
+        raise
     except BaseException as error:
         if is_users(error) and run.is_untouched():
             run.discard()  # a slip on the command line leaves no run behind
             raise
-        run.end("failed", error=f"{type(error).__name__}: {error}")
-        write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
+        with suppress(DiskFull):  # what cannot be written down is said all the same
+            run.end("failed", error=f"{type(error).__name__}: {error}")
+            write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise
     print(f"{name_of(run)}: {summary(results)} ({run.record['seconds']:.1f} s)", flush=True)
     return results
+
+
+def already(run: "Run") -> Exception:
+    """What to raise for a run that diverged before."""
+    from mixlab.callbacks import Diverged
+
+    return Diverged(f"{name_of(run)} diverged already: {run.record.get('error')}")
 
 
 def summary(results: dict[str, Any]) -> str:

@@ -5,10 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.callbacks import GracefulStop, Previews, RunRecord, Seeding
+from mixlab.callbacks import (
+    Diverged,
+    GracefulStop,
+    Previews,
+    RunRecord,
+    Seeding,
+    StopOnDivergence,
+)
 from mixlab.callbacks.record import best_checkpoint
 from mixlab.config import build
 from mixlab.data import ImageDataModule
@@ -17,9 +23,11 @@ from mixlab.loggers import WandbRun
 from mixlab.models import ImageClassifier, ImageSegmenter
 from mixlab.profiler import NoProfiler
 from mixlab.runs import Run, arm_hash, arm_slug
+from mixlab.runs.checkpoints import LAST, PREVIOUS, SealedFiles, load, newest
 from mixlab.runs.join import ranks_join
 from mixlab.runs.launch import threads_for
 from mixlab.runs.provenance import hardware
+from mixlab.runs.weights import export_weights
 from mixlab.runtime import keep_memory, quiet, set_threads
 
 
@@ -32,29 +40,52 @@ def fit(run: Run) -> dict[str, Any]:
     threads = set_threads(threads_for(cfg, jobs=1) if threads == "auto" else threads)
     data = build_data(cfg)
     model = build_model(cfg, data)
-    record = RunRecord(goes_on=run.last_checkpoint is not None)
+    own, trouble = newest(run.checkpoints)
+    start = own or named_start(cfg)
+    record = RunRecord(goes_on=own is not None)
     trainer = build_trainer(cfg, data, record)
     facts = {"accelerator": model_device(trainer), "devices": trainer.num_devices}
-    run.begin(threads=threads, hardware=hardware(), data=data.record(), **facts)
+    if own and trouble and trainer.is_global_zero:
+        print(f"{trouble}; the run goes on from {own.name}", flush=True)
+    run.begin(
+        threads=threads,
+        hardware=hardware(),
+        data=data.record(),
+        resumed_from=start and "; ".join(filter(None, (start.name, trouble))),
+        **facts,
+    )
     failed = True
     try:
         with ranks_join(run.folder, cfg.get("allow", ())):
-            trainer.fit(model, data, ckpt_path=resume_path(run), weights_only=True)
+            trainer.fit(model, data, ckpt_path=start, weights_only=True)
             results, by_class = record.results(trainer), {}
             if cfg.test and data.has_test and not cfg.trainer.fast_dev_run:
                 by_class = test(trainer, model, data, results)
         failed = False
+    except Diverged:
+        run.write(results=record.results(trainer), **progress(trainer, record))
+        raise
     finally:
         close_loggers(trainer, failed)
+    if trainer.is_global_zero:
+        export_weights(run, data.spec)
+        (run.checkpoints / PREVIOUS).unlink(missing_ok=True)
     run.end(
         "finished",
         results=results,
         class_accuracy={"classes": list(data.spec.class_names), **by_class},
-        epochs=trainer.current_epoch,
-        seconds_per_epoch=record.seconds_per_epoch(),
-        monitor=monitored(trainer),
+        **progress(trainer, record),
     )
     return results
+
+
+def progress(trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
+    """How far a training came, and what chose its best checkpoint."""
+    return {
+        "epochs": trainer.current_epoch,
+        "seconds_per_epoch": record.seconds_per_epoch(),
+        "monitor": monitored(trainer),
+    }
 
 
 def build_data(cfg: DictConfig) -> ImageDataModule:
@@ -103,12 +134,13 @@ def check_learns(model: Any, data: ImageDataModule) -> None:
 def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> pl.Trainer:
     """Lightning's Trainer with our callbacks and loggers."""
     allow = cfg.get("allow", ())
-    last = Path(cfg.paths.run_dir) / "checkpoints" / "last.ckpt"
-    callbacks = [Seeding(cfg.seed), *build_callbacks(cfg, data)]
+    last = Path(cfg.paths.run_dir) / "checkpoints" / LAST
+    callbacks = [Seeding(cfg.seed), StopOnDivergence(), *build_callbacks(cfg, data)]
     if cfg.get("mixing"):
         figures = Path(cfg.paths.run_dir) / "figures"
         callbacks += [build(cfg.mixing, allow=allow), Previews(figures, data.spec.class_names)]
-    callbacks += [record, GracefulStop(last)]  # after all that has something to record or to save
+    # After all that has something to record or to save.
+    callbacks += [record, GracefulStop(last, cfg.get("checkpoint_minutes"))]
     node = plain(cfg.trainer)
     if node.get("enable_progress_bar") == "auto":
         node["enable_progress_bar"] = sys.stderr.isatty()
@@ -117,6 +149,7 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
         callbacks=callbacks,
         logger=build_loggers(cfg),
         profiler=node.pop("profiler", None) or NoProfiler(),
+        plugins=[SealedFiles()],
         default_root_dir=cfg.paths.run_dir,
         use_distributed_sampler=False,  # our loaders deal the rows out themselves
         allow=allow,
@@ -166,8 +199,7 @@ def tested(
 ) -> dict[str, float]:
     """Figures of the test set, with the weights of a checkpoint or those the model has."""
     if checkpoint is not None:
-        found = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        model.load_state_dict(found["state_dict"])
+        model.load_state_dict(load(Path(checkpoint))["state_dict"])
     loggers, trainer.loggers = trainer.loggers, []  # they are told which checkpoint it was
     trainer.test(model, data, verbose=False)
     trainer.loggers = loggers
@@ -175,14 +207,15 @@ def tested(
     return {key: float(value) for key, value in metrics if key.startswith("test/")}
 
 
-def resume_path(run: Run) -> str | None:
-    """The checkpoint to start from: the run's own last one, or the one the user names."""
-    if run.last_checkpoint:
-        return str(run.last_checkpoint)
-    named = run.cfg.ckpt_path
-    if named is not None and not Path(named).is_file():
-        raise ValueError(f"ckpt_path={named} is not there; name a file such as .../last.ckpt")
-    return named
+def named_start(cfg: DictConfig) -> Path | None:
+    """The checkpoint that the user names to start from."""
+    if cfg.ckpt_path is None:
+        return None
+    if not Path(cfg.ckpt_path).is_file():
+        raise ValueError(
+            f"ckpt_path={cfg.ckpt_path} is not there; name a file such as .../last.ckpt"
+        )
+    return Path(cfg.ckpt_path)
 
 
 def close_loggers(trainer: pl.Trainer, failed: bool) -> None:

@@ -95,6 +95,8 @@ def test_another_rank_reads_and_never_writes(cfg: DictConfig) -> None:
         ({"status": "finished"}, ["a.py"], "check", "ask"),
         ({"status": "finished"}, ["a.py"], "reuse", "done"),
         ({"status": "finished"}, ["a.py"], "rerun", "afresh"),
+        ({"status": "diverged"}, [], "check", "done"),
+        ({"status": "diverged"}, ["a.py"], "check", "afresh"),
         ({"status": "interrupted"}, [], "check", "go on"),
         ({"status": "running"}, [], "check", "go on"),
         ({"status": "failed"}, ["a.py"], "check", "afresh"),
@@ -108,7 +110,7 @@ def test_standing(record: dict, changed: list[str], code: str, expected: str) ->
 def test_a_finished_run_is_settled(cfg: DictConfig) -> None:
     finished(cfg)
     with Run.open(cfg) as run:
-        assert run.settled() and run.last_checkpoint
+        assert run.settled() and list(run.checkpoints.iterdir())
 
 
 def test_other_code_is_named(cfg: DictConfig) -> None:
@@ -116,7 +118,7 @@ def test_other_code_is_named(cfg: DictConfig) -> None:
     sentence = r"finished by other code \(mixlab/training.py changed\).*code=reuse.*code=rerun"
     with Run.open(cfg) as run, pytest.raises(ValueError, match=sentence):
         run.settled()
-    assert run.last_checkpoint, "nothing is touched"
+    assert list(run.checkpoints.iterdir()), "nothing is touched"
 
 
 @pytest.mark.parametrize(("code", "settled"), [("reuse", True), ("rerun", False)])

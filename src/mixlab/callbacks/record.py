@@ -34,12 +34,18 @@ class RunRecord(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = time.monotonic()  # an epoch that goes on does not start again
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["pending_row"] = pending_row(trainer)
+
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        pending = checkpoint.get("pending_row") if self.goes_on else None
         for logger in trainer.loggers:  # here, for a training that was over is not started again
             if isinstance(logger, MetricsFile):
-                logger.resume(checkpoint["global_step"])
+                logger.resume(checkpoint["global_step"], pending)
         if not self.goes_on:
             checkpoint["callbacks"].clear()
         for callback in trainer.checkpoint_callbacks:
@@ -78,6 +84,19 @@ class RunRecord(pl.Callback):
         """The median; None if no epoch was finished."""
         seconds = [row["seconds"] for row in self.epochs]
         return statistics.median(seconds) if seconds else None
+
+
+def pending_row(trainer: pl.Trainer) -> dict[str, float]:
+    """What Lightning is about to log: it does so after the callbacks, and so after a checkpoint.
+
+    A process that dies, or is stopped, between the two would leave a gap in `metrics.csv`.
+    """
+    connector = trainer._logger_connector
+    at_epochs_end = connector._first_loop_iter is None
+    if trainer._results is None or not (at_epochs_end or connector.should_update_logs):
+        return {}
+    row = {name: float(value) for name, value in connector.metrics["log"].items()}
+    return {"epoch": trainer.current_epoch, **row} if row else {}
 
 
 def moved(node: Any, folder: str, before: str = "") -> Any:

@@ -6,6 +6,8 @@ weights from before it.
 
 import signal
 import threading
+import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,13 +32,21 @@ class GracefulStop(pl.Callback):
 
     Args:
         checkpoint: Where the last checkpoint goes.
+        minutes: Also save, and train on, so long after the last time, for epochs that take longer.
     """
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, minutes: float | None = None) -> None:
+        if minutes is not None and not (isinstance(minutes, int | float) and minutes >= 0):
+            raise ValueError(
+                f"checkpoint_minutes must be a number from 0 or null for never, got {minutes!r}"
+            )
         self.checkpoint = checkpoint
+        self.minutes = minutes
         self.asked: int | None = None
+        self._saved = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._saved = time.monotonic()
         if threading.current_thread() is threading.main_thread():
             # In place of Lightning's own, which leaves at the batch's end without a checkpoint.
             signal.signal(signal.SIGTERM, self._ask)
@@ -58,13 +68,24 @@ class GracefulStop(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        asked = self.asked is not None
+        stop = self.asked is not None
+        save = stop or self._is_due()
         if trainer.world_size > 1:  # one rank gets the signal, all must save together
-            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+            any_rank = partial(trainer.strategy.reduce_boolean_decision, all=False)
+            save = any_rank(save)
+            stop = save and any_rank(stop)
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if asked and stepped and not trainer.is_last_batch:
+        if save and stepped and not trainer.is_last_batch:
             trainer.save_checkpoint(self.checkpoint)
-            raise Interrupted(self.asked or signal.SIGTERM)
+            self._saved = time.monotonic()
+            if stop:
+                raise Interrupted(self.asked or signal.SIGTERM)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._saved = time.monotonic()  # Lightning's ModelCheckpoint does it now
+
+    def _is_due(self) -> bool:
+        return self.minutes is not None and time.monotonic() - self._saved >= 60 * self.minutes
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         if self.asked == signal.SIGINT == signum:

@@ -11,7 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from mixlab.runs.files import write_text
+from mixlab.runs.files import write_text, writing
 
 FIRST = ("epoch", "step")
 
@@ -45,20 +45,30 @@ class MetricsFile(Logger):
             self.columns += new
             self._rewrite()
         else:
-            with open(self.path, "a", encoding="utf-8", newline="") as file:
+            with writing(self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
                 csv.DictWriter(file, self.columns).writerow(row)
 
     @rank_zero_only
-    def resume(self, step: int) -> None:
-        """Go on from a checkpoint taken after `step` steps: rows logged later will come again."""
-        if not self.path.exists():
-            return
-        with open(self.path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
+    def resume(self, step: int, pending: dict[str, float] | None = None) -> None:
+        """Go on from a checkpoint taken after `step` steps: rows logged later will come again.
+
+        Args:
+            pending: a row that was to be logged when the checkpoint was there, and may be missing.
+        """
+        if self.path.exists():
+            text = self.path.read_bytes().decode()
+            lines = text[: text.rfind("\n") + 1].splitlines()  # a full disk tears the last one
+            reader = csv.DictReader(lines)
             self.columns = list(reader.fieldnames or FIRST)
             whole = [row for row in reader if None not in row.values() and row["step"].isdecimal()]
-        self.rows = [row for row in whole if int(row["step"]) < step]
-        self._rewrite()
+            self.rows = [row for row in whole if int(row["step"]) < step]
+            self._rewrite()
+        if pending and not any(self._tells(row, step - 1, pending) for row in self.rows):
+            self.log_metrics(pending, step - 1)
+
+    @staticmethod
+    def _tells(row: dict[str, Any], step: int, metrics: dict[str, float]) -> bool:
+        return int(row["step"]) == step and all(row.get(name) for name in metrics)
 
     def _rewrite(self) -> None:
         text = io.StringIO(newline="")

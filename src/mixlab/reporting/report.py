@@ -1,12 +1,11 @@
 """The files of a report: page, table, figure."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from mixlab.reporting import drawing, export, overview, page
 from mixlab.reporting.comparison import Block, Comparison
-from mixlab.runs.files import write_text
+from mixlab.runs.files import write_bytes, write_text
 
 FIGURE, MOST = "report.png", 12  # blocks in the figure; the page has them all
 
@@ -37,6 +36,4 @@ def _write_figure(blocks: Sequence[Block], comparison: Comparison, path: Path) -
         path.unlink(missing_ok=True)
         return
     figure = overview.draw(blocks, comparison, ink=drawing.PAPER_INK)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(drawing.to_png(figure))
-    part.replace(path)
+    write_bytes(path, drawing.to_png(figure))

@@ -1,23 +1,60 @@
 """Small files that are whole or not there at all."""
 
+import errno
 import json
 import math
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write beside the final place, on the same file system, and rename."""
+    """As `write_bytes`, in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(
+    path: Path, data: bytes | memoryview, *, before: Callable[[Path], object] | None = None
+) -> None:
+    """Write beside the final place, on the same file system, sync and rename.
+
+    Args:
+        before: called with `path` when the new file is whole and about to take its place.
+
+    Raises:
+        OSError: the disk is full, say; what was there before is as it was.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(part, "w", encoding="utf-8") as file:
-            file.write(text)
+        with writing(path), open(part, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if before is not None:
+            before(path)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within, a full disk is an error that says so in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFull(
+            f"there was no room left on the disk to write {path}; make some, and the same command "
+            "goes on from what is there"
+        ) from None
+
+
+class DiskFull(OSError):
+    """A file could not be written for want of space."""
 
 
 def write_json(path: Path, record: Any) -> None:

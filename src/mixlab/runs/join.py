@@ -31,14 +31,14 @@ def join(folder: Path, allow: list[str]) -> None:
     """Train as one more rank. What code may be called comes from the parent, not the folder."""
     from omegaconf import OmegaConf
 
-    from mixlab.callbacks import Interrupted
+    from mixlab.callbacks import Diverged, Interrupted
     from mixlab.runs import Run
     from mixlab.training import fit
 
     cfg = OmegaConf.load(folder / "config.yaml")
     cfg.allow = allow
     # For a rank that ends with an error Lightning kills the others, before they have said why.
-    with suppress(Interrupted):
+    with suppress(Interrupted, Diverged):
         fit(Run.join(folder, cfg))  # pyright: ignore[reportArgumentType]
 
 

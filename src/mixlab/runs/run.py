@@ -45,7 +45,11 @@ class Run:
         descriptor = lock(folder)
         if descriptor is None:
             raise RuntimeError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
-        return cls(folder, cfg, descriptor)
+        run = cls(folder, cfg, descriptor)
+        os.register_at_fork(
+            after_in_child=run.__exit__
+        )  # or loader workers would outlive us with it
+        return run
 
     @classmethod
     def join(cls, folder: Path, cfg: DictConfig) -> "Run":
@@ -63,12 +67,6 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
-
-    @property
-    def last_checkpoint(self) -> Path | None:
-        """Where an unfinished run can go on."""
-        last = self.checkpoints / "last.ckpt"
-        return last if last.is_file() else None
 
     def settled(self) -> bool:
         """Whether there is nothing to do. What other code left behind is cleared."""
@@ -165,6 +163,8 @@ def standing(record: dict[str, Any], changed: list[str], code: str) -> str:
         raise ValueError(f"code must be one of {', '.join(CODE)}, got {code!r}")
     if not record:
         return "go on"
+    if record.get("status") == "diverged" and not changed:
+        return "done"  # the same numbers again would end there again
     if record.get("status") != "finished":
         return "afresh" if changed else "go on"
     if not changed or code == "reuse":
