@@ -41,10 +41,14 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 def supervised(run: "Run") -> dict[str, Any]:
     """Train, and leave a true status behind whatever happens."""
     from mixlab.callbacks import Interrupted
+    from mixlab.runs.run import Refused
     from mixlab.training import fit
 
     try:
         results = fit(run)
+    except Refused as why:
+        run.write(error=str(why))  # and its status stays
+        raise
     except (KeyboardInterrupt, SystemExit, Interrupted) as stop:
         run.end("interrupted", error=str(stop) or type(stop).__name__)
         raise

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.callbacks import GracefulStop, Previews, RunRecord, Seeding
+from mixlab.callbacks import GracefulStop, Heartbeat, Previews, RunRecord, Seeding, StepLoss
 from mixlab.callbacks.record import best_checkpoint
 from mixlab.config import build
 from mixlab.data import ImageDataModule
@@ -108,6 +108,7 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
     if cfg.get("mixing"):
         figures = Path(cfg.paths.run_dir) / "figures"
         callbacks += [build(cfg.mixing, allow=allow), Previews(figures, data.spec.class_names)]
+    callbacks += [StepLoss(), Heartbeat(cfg.paths.run_dir)]
     callbacks += [record, GracefulStop(last)]  # after all that has something to record or to save
     node = plain(cfg.trainer)
     if node.get("enable_progress_bar") == "auto":

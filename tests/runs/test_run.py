@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.runs import Run, run_folder
 from mixlab.runs.files import read_json, write_json
 from mixlab.runs.provenance import code_hashes
-from mixlab.runs.run import is_running, standing
+from mixlab.runs.run import is_running
+from mixlab.runs.standing import standing
 from small import small
 
 
@@ -98,6 +99,9 @@ def test_another_rank_reads_and_never_writes(cfg: DictConfig) -> None:
         ({"status": "interrupted"}, [], "check", "go on"),
         ({"status": "running"}, [], "check", "go on"),
         ({"status": "failed"}, ["a.py"], "check", "afresh"),
+        ({"status": "diverged"}, [], "check", "go on"),
+        ({"status": "planned"}, ["a.py"], "check", "go on"),
+        ({"status": "planned", "code": {"a.py": "old"}}, ["a.py"], "check", "afresh"),
         ({"status": "interrupted"}, ["a.py"], "reuse", "afresh"),
     ],
 )

@@ -9,7 +9,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.runs import sweep
+from mixlab.runs import run_folder, sweep
 from mixlab.runs.files import write_json
 from mixlab.runs.provenance import code_hashes
 from small import composed
@@ -121,7 +121,7 @@ def test_equal_arms_are_one(tmp_path: Path) -> None:
         ["mixing=cutmix", "mixing.method.alpha=1"], ["mixing=cutmix", "mixing.method.alpha=1.0"],
     )  # fmt: skip
     assert len({job.folder for job in jobs}) == len(jobs) == 4
-    assert [(job.config.seed, job.config.mixing is None) for job in jobs] == [
+    assert [(job.seed, job.arm.mixing is None) for job in jobs] == [
         (0, True), (0, False), (1, True), (1, False),
     ]  # fmt: skip
     assert jobs[-1].overrides == ["mixing=cutmix", "mixing.method.alpha=1", "seed=1"]
@@ -129,7 +129,8 @@ def test_equal_arms_are_one(tmp_path: Path) -> None:
 
 def test_without_seeds_the_configurations_own(tmp_path: Path) -> None:
     (job,) = planned(tmp_path, None, ["seed=9"])
-    assert job.config.seed == 9 and job.folder.name == "seed-9"
+    assert job.config.seed == job.seed == 9 and job.folder.name == "seed-9"
+    assert job.folder == run_folder(job.config)
 
 
 @pytest.fixture
@@ -170,8 +171,7 @@ def test_runs_of_other_code_are_asked_about(tmp_path: Path, config: DictConfig) 
     finish(jobs[0], code={**code_hashes(), "mixlab/training.py": "another"})
     with pytest.raises(ValueError, match="1 finished by other code .*mixlab/training.py"):
         sweep.begin(jobs, config)
-    for job in jobs:
-        job.config.code = "reuse"
+    jobs[0].arm.code = "reuse"
     assert sweep.begin(jobs, config) == [jobs[1]]
 
 
@@ -184,14 +184,15 @@ def test_the_end_says_what_is_missing_and_what_is_next(
     for job, record in zip(
         jobs[1:3], ({"status": "failed", "error": "no\nmemory"}, {"status": "running"}), strict=True
     ):
-        job.folder.mkdir(parents=True)
         write_json(job.folder / "run.json", record)
     with pytest.raises(SystemExit) as end:
         sweep.end(jobs, config)
     assert end.value.code == 1
     said = capsys.readouterr().out
     assert "failed: logs/runs/train/" in said and "/seed-1: no memory" in said
-    assert "/seed-2: its process is gone" in said and "/seed-3: it was not begun" in said
+    assert "/seed-2: its process is gone" in said
+    assert "planned: logs/runs/train/" in said and "/seed-3: it was not begun" in said
+    assert "sweep.retry=failed added to the same command trains the failed again" in said
     assert "1 of 4 runs finished" in said and "the same command again trains what is" in said
     assert said.splitlines()[-1] == "next: mixlab-compare logs/sweeps/s"
 

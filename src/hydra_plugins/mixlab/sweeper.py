@@ -37,9 +37,9 @@ class MixlabSweeper(BasicSweeper):
         arms = sweep.arms(overrides, self.split_arguments)
         compose = partial(sweep.compose, self.hydra_context, self.config)
         jobs = sweep.plan(arms, sweep.seeds(overrides), compose)
-        missing = sweep.begin(jobs, self.config)
+        missing = sweep.begin(jobs, self.config, sweep.retried(overrides))
         if isinstance(self.launcher, ProcessesLauncher):
-            self.launcher.launch_configs([job.config for job in missing])
+            self.launcher.launch_jobs(missing)
         elif missing:
             self.launcher.launch([job.overrides for job in missing], initial_job_idx=0)
         sweep.end(jobs, self.config)

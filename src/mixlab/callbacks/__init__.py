@@ -1,9 +1,14 @@
 """What happens beside the plain training loop."""
 
+from mixlab.callbacks.heartbeat import Heartbeat
 from mixlab.callbacks.mixing import MixingCallback
 from mixlab.callbacks.previews import Previews
 from mixlab.callbacks.record import RunRecord
 from mixlab.callbacks.seeding import Seeding
+from mixlab.callbacks.step_loss import STEP_LOSS, StepLoss
 from mixlab.callbacks.stopping import GracefulStop, Interrupted
 
-__all__ = ["GracefulStop", "Interrupted", "MixingCallback", "Previews", "RunRecord", "Seeding"]
+__all__ = [
+    "GracefulStop", "Heartbeat", "Interrupted", "MixingCallback", "Previews", "RunRecord",
+    "STEP_LOSS", "Seeding", "StepLoss",
+]  # fmt: skip

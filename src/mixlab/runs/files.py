@@ -7,22 +7,27 @@ from pathlib import Path
 from typing import Any
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write beside the final place, on the same file system, and rename."""
+def write_text(path: Path, text: str, durable: bool = True) -> None:
+    """Write beside the final place, on the same file system, and rename.
+
+    Args:
+        durable: wait until the disk has it. What can be made again need not.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def write_json(path: Path, record: Any) -> None:
+def write_json(path: Path, record: Any, durable: bool = True) -> None:
     """As JSON that every reader takes: NaN and infinity become null."""
-    write_text(path, json.dumps(finite(record), indent=1) + "\n")
+    write_text(path, json.dumps(finite(record), indent=1) + "\n", durable)
 
 
 def read_json(path: Path) -> dict[str, Any]:

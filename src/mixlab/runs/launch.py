@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,18 @@ from mixlab.runs.provenance import available_cores
 from mixlab.runs.run import ANOTHER, is_running, now
 
 
-def launch(configs: Sequence[DictConfig], jobs: int | None, jobs_per_device: int) -> None:
-    """Train each configuration in a process of its own, as many at a time as fit the machine."""
+def launch(
+    configs: Sequence[DictConfig],
+    jobs: int | None,
+    jobs_per_device: int,
+    written: Callable[[int], list[Ticket]] | None = None,
+) -> None:
+    """Train each configuration in a process of its own, as many at a time as fit the machine.
+
+    Args:
+        written: The jobs' tickets at a number of threads, where they are made more cheaply than
+            from each configuration.
+    """
     if not configs:
         return
     for name, value in (("jobs", jobs), ("jobs_per_device", jobs_per_device)):
@@ -28,7 +38,7 @@ def launch(configs: Sequence[DictConfig], jobs: int | None, jobs_per_device: int
             raise ValueError(f"hydra.launcher.{name} must be above 0, got {value}")
     places = slots(configs[0], jobs, jobs_per_device)[: len(configs)]
     threads = threads_for(configs[0], len(places))
-    tickets = [ticket(cfg, threads) for cfg in configs]
+    tickets = written(threads) if written else [ticket(cfg, threads) for cfg in configs]
     board = Board(len(tickets))
     with board.shown():
         try:
