@@ -52,8 +52,8 @@ def send(folder: Path, parts: Sequence[Path]) -> bool:
     command = [*wandb(), "sync", "--id", run_id(folder), *map(str, parts)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        why = one_line((done.stderr or done.stdout).strip().splitlines()[-1:] or "no reason given")
-        print(f"not sent: {shown(folder)}: {why}", file=sys.stderr)
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
+        print(f"not sent: {shown(folder)}: {one_line(said[-1])}", file=sys.stderr)
         return False
     for part in parts:
         for file in part.glob("*.wandb"):

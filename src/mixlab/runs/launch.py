@@ -83,11 +83,16 @@ def visible_gpus() -> list[str]:
 
 def ticket(cfg: DictConfig, threads: int) -> Ticket:
     """What the child needs; it resolves the run folder itself."""
+    return Ticket(written_out(cfg, threads), run_folder(cfg))
+
+
+def written_out(cfg: DictConfig, threads: int) -> str:
+    """A job's configuration, as YAML."""
     cfg = cfg.copy()
     if cfg.threads == "auto":
         cfg.threads = threads
     cfg.trainer.enable_progress_bar = False
-    return Ticket(OmegaConf.to_yaml(cfg), run_folder(cfg))
+    return OmegaConf.to_yaml(cfg)
 
 
 class Board:

@@ -6,14 +6,18 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from mixlab import cli
 from mixlab.runs import launch
 from mixlab.runs.files import read_json, write_json
-from mixlab.runs.identity import arm_folder, arm_hash, arm_slug, file_name, run_folder
+from mixlab.runs.identity import arm_folder, file_name, run_folder
 from mixlab.runs.job import Ticket
 from mixlab.runs.provenance import changed_files, code_hashes
 from mixlab.runs.run import ANOTHER, Run, is_running
@@ -195,18 +199,16 @@ def plan_records(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if not (job.folder / "run.json").exists():
             if job.folder.parent not in arms:
-                arms[job.folder.parent] = described(job.arm)
+                arms[job.folder.parent] = described(job.arm, job.folder.parent)
             job.folder.mkdir(parents=True, exist_ok=True)
             record = {"status": "planned", **arms[job.folder.parent], "seed": job.seed}
             write_json(job.folder / "run.json", record, durable=False)
 
 
-def described(cfg: DictConfig) -> dict[str, Any]:
+def described(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """What `run.json` says of an arm before it is trained."""
-    return {
-        "task_name": cfg.task_name, "arm": arm_slug(cfg), "hash": arm_hash(cfg),
-        "tags": list(cfg.tags),
-    }  # fmt: skip
+    slug, _, digits = folder.name.rpartition("-")
+    return {"task_name": cfg.task_name, "arm": slug, "hash": digits, "tags": list(cfg.tags)}
 
 
 def set_aside(jobs: Sequence[Job]) -> None:
@@ -230,7 +232,7 @@ def tickets(jobs: Sequence[Job], threads: int) -> list[Ticket]:
     texts = {}
     for job in jobs:
         if job.folder.parent not in texts:
-            texts[job.folder.parent] = launch.ticket(job.arm, threads).config
+            texts[job.folder.parent] = launch.written_out(job.arm, threads)
     at = re.compile("^seed: .*$", re.M)
     return [
         Ticket(at.sub(f"seed: {job.seed}", texts[job.folder.parent], count=1), job.folder)
@@ -271,12 +273,41 @@ def advised(statuses: Sequence[str]) -> Iterator[str]:
 
 def compose(hydra_context: Any, master: DictConfig, overrides: list[str]) -> DictConfig:
     """One job's configuration, checked."""
-    from mixlab.cli import prepare
+    return Composer(hydra_context, master)(overrides)
 
-    cfg = hydra_context.config_loader.load_sweep_config(master, overrides)
-    OmegaConf.set_struct(cfg, False)
-    hydra_cfg = cfg.pop("hydra")
-    return prepare(cfg, hydra_cfg)
+
+class Composer:
+    """Configurations of a sweep, checked; those with the same choices share Hydra's work.
+
+    A grid of a hundred learning rates reads the files of its choices once.
+    """
+
+    def __init__(self, hydra_context: Any, master: DictConfig) -> None:
+        self.loader = hydra_context.config_loader
+        self.master = master
+        self.parser = OverridesParser.create(config_loader=self.loader)
+        self.chosen: dict[tuple[str, ...], DictConfig] = {}
+
+    def __call__(self, overrides: list[str]) -> DictConfig:
+        parsed = self.parser.parse_overrides(overrides)
+        values = [each for each in parsed if self.is_value(each)]
+        choices = tuple(str(each.input_line) for each in parsed if each not in values)
+        if choices not in self.chosen:
+            self.chosen[choices] = self.loader.load_sweep_config(self.master, list(choices))
+        cfg = self.chosen[choices].copy()
+        ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+        OmegaConf.set_struct(cfg, False)
+        hydra_cfg = cfg.pop("hydra")
+        return cli.prepare(cfg, hydra_cfg)
+
+    def is_value(self, override: Any) -> bool:
+        """Whether an override is one that Hydra applies when all files are read."""
+        key = override.key_or_group
+        return key.split(".")[0] not in ("hydra", "allow") and not self.is_group(key)
+
+    @cache  # noqa: B019 (there is one composer for a sweep)
+    def is_group(self, key: str) -> bool:
+        return bool(self.loader.get_group_options(key))
 
 
 def job_return(cfg: DictConfig) -> Any:
