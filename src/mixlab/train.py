@@ -23,6 +23,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         validation set) and at the last epoch (`last`).
     """
     from mixlab.runs import Run
+    from mixlab.runs.start import check_data_of
 
     if cfg.get("seeds") is not None or cfg.get("arms") is not None:
         raise ValueError(
@@ -32,6 +33,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     with Run.open(cfg) as run:
         cfg.paths.run_dir = str(run.folder)
         if run.settled():
+            check_data_of(cfg, [run.folder])
             done = summary(run.record["results"])
             print(f"{name_of(run)}: finished already: {done}", flush=True)
             return run.record["results"]
@@ -42,9 +44,11 @@ def supervised(run: "Run") -> dict[str, Any]:
     """Train, and leave a true status behind whatever happens."""
     from mixlab.callbacks import Interrupted
     from mixlab.runs.run import Refused
+    from mixlab.runs.start import check_start
     from mixlab.training import fit
 
     try:
+        check_start(run.cfg)
         results = fit(run)
     except Refused as why:
         run.write(error=str(why))  # and its status stays

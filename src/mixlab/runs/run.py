@@ -147,9 +147,16 @@ class Run:
         )
 
     def _check_data(self, data: dict[str, Any]) -> None:
-        before = self.record.get("data") or {}
-        if self.last_checkpoint and (why := other_data(self.folder, before, data)):
-            raise Refused(why)
+        """Those of the run itself, or of the run that `ckpt_path` is of."""
+        start = self.cfg.get("ckpt_path")
+        if self.last_checkpoint:
+            if why := other_data(self.folder, self.record.get("data") or {}, data):
+                raise Refused(f"{why}, or add rerun=true to train afresh beside it")
+        elif start is not None and not self.cfg.get("ckpt_force"):
+            folder = Path(start).absolute().parents[1]
+            before = read_json(folder / "run.json").get("data") or {}
+            if why := other_data(folder, before, data):
+                raise ValueError(f"{why}, or add ckpt_force=true to start from it all the same")
 
     def end(self, status: str, error: str | None = None, **facts: Any) -> None:
         """Write how it ended. `seconds` adds up over the processes that trained the run."""

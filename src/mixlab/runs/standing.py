@@ -67,10 +67,7 @@ def other_data(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str
         for key in {**before, **now}
         if before.get(key) != now.get(key)
     )
-    return (
-        f"{folder} was trained on other data ({differences}); put them back to go on, or add "
-        "rerun=true to train afresh beside it"
-    )
+    return f"{folder} was trained on other data ({differences}); put them back to go on"
 
 
 def short(value: Any) -> str:

@@ -22,6 +22,7 @@ from mixlab.runs.job import Ticket
 from mixlab.runs.provenance import changed_files, code_hashes
 from mixlab.runs.run import ANOTHER, Run, is_running
 from mixlab.runs.standing import RETRIED, other_code, standing
+from mixlab.runs.start import check_data_of
 
 RETRY = "sweep.retry"
 OURS = ("seeds", "arms", "seed", RETRY)
@@ -167,6 +168,7 @@ def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) ->
         set_aside(jobs)
     fates = list(zip(jobs, standings(jobs, retry), strict=True))
     missing = [job for job, fate in fates if fate in ("go on", "afresh")]
+    check_data([job for job, fate in fates if fate == "done"])
     folder = sweep_folder(config)
     runs = [os.path.relpath(job.folder, folder) for job in jobs]
     write_json(folder / "sweep.json", {"name": folder.name, "runs": runs})
@@ -191,6 +193,15 @@ def standings(jobs: Sequence[Job], retry: Sequence[str] = ()) -> list[str]:
     if asked:
         raise ValueError(other_code([folder for folder, _ in asked], asked[0][1]))
     return fates
+
+
+def check_data(done: Sequence[Job]) -> None:
+    """Raise ValueError if data of finished runs have changed since; each data set once."""
+    by_data: dict[str, tuple[DictConfig, list[Path]]] = {}
+    for job in done:
+        by_data.setdefault(str(job.arm.data), (job.arm, []))[1].append(job.folder)
+    for arm, folders in by_data.values():
+        check_data_of(arm, folders)
 
 
 def plan_records(jobs: Sequence[Job]) -> None:
