@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -169,12 +170,13 @@ def reference(loader: ConfigLoader, hydra_cfg: Any) -> DictConfig:
         for group, choice in hydra_cfg.runtime.choices.items()
         if not group.startswith("hydra/") and group not in ("experiment", "sweep", "debug")
     ]
-    return load(loader, hydra_cfg.job.config_name, choices)
+    return load(loader, hydra_cfg.job.config_name, tuple(choices))
 
 
-def load(loader: ConfigLoader, config_name: str, overrides: list[str]) -> DictConfig:
-    """Compose without the node `hydra`."""
-    cfg = loader.load_configuration(config_name, overrides, run_mode=RunMode.RUN)
+@lru_cache(maxsize=16)  # the arms of a sweep differ in values more often than in choices
+def load(loader: ConfigLoader, config_name: str, overrides: tuple[str, ...]) -> DictConfig:
+    """Compose without the node `hydra`; to be read only."""
+    cfg = loader.load_configuration(config_name, list(overrides), run_mode=RunMode.RUN)
     OmegaConf.set_struct(cfg, False)
     del cfg["hydra"]
     return cfg

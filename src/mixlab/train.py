@@ -24,6 +24,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         validation set) and at the last epoch (`last`).
     """
     from mixlab.runs import Run
+    from mixlab.runs.start import check_data_of
 
     if cfg.get("seeds") is not None or cfg.get("arms") is not None:
         raise ValueError(
@@ -35,6 +36,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         if run.settled():
             if run.record["status"] == "diverged":
                 raise already(run)
+            check_data_of(cfg, [run.folder])
             done = summary(run.record["results"])
             print(f"{name_of(run)}: finished already: {done}", flush=True)
             return run.record["results"]
@@ -44,10 +46,16 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 def supervised(run: "Run") -> dict[str, Any]:
     """Train, and leave a true status behind whatever happens."""
     from mixlab.callbacks import Diverged, Interrupted
+    from mixlab.runs.run import Refused
+    from mixlab.runs.start import check_start
     from mixlab.training import fit
 
     try:
+        check_start(run.cfg)
         results = fit(run)
+    except Refused as why:
+        run.write(error=str(why))  # and its status stays
+        raise
     except (KeyboardInterrupt, SystemExit, Interrupted) as stop:
         run.end("interrupted", error=str(stop) or type(stop).__name__)
         raise
@@ -70,7 +78,10 @@ def already(run: "Run") -> Exception:
     """What to raise for a run that diverged before."""
     from mixlab.callbacks import Diverged
 
-    return Diverged(f"{name_of(run)} diverged already: {run.record.get('error')}")
+    return Diverged(
+        f"{name_of(run)} diverged already: {run.record.get('error')}; "
+        "rerun=true trains it afresh, beside what is there"
+    )
 
 
 def summary(results: dict[str, Any]) -> str:

@@ -10,9 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.callbacks import (
     Diverged,
     GracefulStop,
+    Heartbeat,
     Previews,
     RunRecord,
     Seeding,
+    StepLoss,
     StopOnDivergence,
 )
 from mixlab.callbacks.record import best_checkpoint
@@ -48,6 +50,7 @@ def fit(run: Run) -> dict[str, Any]:
     if own and trouble and trainer.is_global_zero:
         print(f"{trouble}; the run goes on from {own.name}", flush=True)
     run.begin(
+        goes_on=own is not None,
         threads=threads,
         hardware=hardware(),
         data=data.record(),
@@ -139,6 +142,7 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
     if cfg.get("mixing"):
         figures = Path(cfg.paths.run_dir) / "figures"
         callbacks += [build(cfg.mixing, allow=allow), Previews(figures, data.spec.class_names)]
+    callbacks += [StepLoss(), Heartbeat(cfg.paths.run_dir)]
     # After all that has something to record or to save.
     callbacks += [record, GracefulStop(last, cfg.get("checkpoint_minutes"))]
     node = plain(cfg.trainer)

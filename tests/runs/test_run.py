@@ -1,6 +1,8 @@
 """A run folder in the hands of one process."""
 
+import fcntl
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.runs import Run, run_folder
 from mixlab.runs.files import read_json, write_json
 from mixlab.runs.provenance import code_hashes
-from mixlab.runs.run import is_running, standing
+from mixlab.runs.run import Refused, is_running
+from mixlab.runs.standing import standing
 from small import small
 
 
@@ -100,6 +103,9 @@ def test_another_rank_reads_and_never_writes(cfg: DictConfig) -> None:
         ({"status": "interrupted"}, [], "check", "go on"),
         ({"status": "running"}, [], "check", "go on"),
         ({"status": "failed"}, ["a.py"], "check", "afresh"),
+        ({"status": "diverged"}, [], "check", "go on"),
+        ({"status": "planned"}, ["a.py"], "check", "go on"),
+        ({"status": "planned", "code": {"a.py": "old"}}, ["a.py"], "check", "afresh"),
         ({"status": "interrupted"}, ["a.py"], "reuse", "afresh"),
     ],
 )
@@ -140,3 +146,64 @@ def test_clearing_does_not_follow_links(cfg: DictConfig, tmp_path: Path) -> None
         (run.folder / "link").symlink_to(precious)
         run.clear()
     assert (precious / "file").exists() and not (run.folder / "link").exists()
+
+
+def test_rerun_keeps_the_old_beside(cfg: DictConfig) -> None:
+    folder = finished(cfg)
+    for number in (1, 2):
+        cfg.rerun = True
+        with Run.open(cfg) as run:
+            assert not run.settled() and run.last_checkpoint is None
+            assert is_running(folder) and not is_running(folder.with_name(f"seed-0.{number}"))
+            run.begin()
+            run.end("finished", results={})
+        assert (folder.with_name("seed-0.1") / "checkpoints" / "last.ckpt").exists()
+        assert OmegaConf.load(folder / "config.yaml").rerun is False
+    assert {path.name for path in folder.parent.iterdir()} == {"seed-0", "seed-0.1", "seed-0.2"}
+
+
+def test_a_slip_puts_the_old_back(cfg: DictConfig) -> None:
+    folder = finished(cfg)
+    cfg.rerun = True
+    with Run.open(cfg) as run:
+        assert run.is_untouched()
+        run.discard()
+    assert [path.name for path in folder.parent.iterdir()] == ["seed-0"]
+    assert read_json(folder / "run.json")["status"] == "finished"
+
+
+def test_who_looks_does_not_keep_a_run_from_starting(cfg: DictConfig) -> None:
+    with Run.open(cfg) as run:
+        pass
+    looking = open(run.folder / ".lock", "rb")
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    timer = threading.Timer(0.1, looking.close)
+    timer.start()
+    with Run.open(cfg):
+        timer.join()
+        assert is_running(run.folder)
+
+
+def test_other_data_are_refused_where_a_run_goes_on(cfg: DictConfig) -> None:
+    with Run.open(cfg) as run:
+        run.begin(data={"sha256": "a" * 64, "train_rows": 10})
+        run.end("interrupted")
+        run.checkpoints.mkdir()
+        (run.checkpoints / "last.ckpt").touch()
+    before = (run.folder / "run.json").read_bytes()
+    sentence = r"sha256 aaaaaaaa... then, bbbbbbbb... now, train_rows 10 then, 11 now.*rerun=true"
+    with Run.open(cfg) as run, pytest.raises(Refused, match=sentence):
+        run.begin(data={"sha256": "b" * 64, "train_rows": 11})
+    assert (run.folder / "run.json").read_bytes() == before
+    with Run.open(cfg) as run:
+        run.begin(data={"sha256": "a" * 64, "train_rows": 10})
+
+
+def test_history_remembers_ends_that_were_not_good(cfg: DictConfig) -> None:
+    for status, error in (("failed", "one"), ("interrupted", "two"), ("finished", None)):
+        with Run.open(cfg) as run:
+            run.begin()
+            run.end(status, error=error)
+    history = [(end["status"], end["error"]) for end in run.record["history"]]
+    assert history == [("failed", "one"), ("interrupted", "two")]
+    assert run.record["error"] is None

@@ -9,7 +9,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.runs import sweep
+from mixlab.runs import Run, run_folder, sweep
 from mixlab.runs.files import write_json
 from mixlab.runs.provenance import code_hashes
 from small import composed
@@ -91,6 +91,27 @@ def test_the_command_line_replaces_what_a_sweeps_configuration_says() -> None:
     assert words == ["mixing.probability=0.5,1", "data=digits", "seed=3", "mixing=cutmix"]
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("failed", ("failed",)),
+        ("failed,diverged", ("failed", "diverged")),
+        ("[failed,diverged]", ("failed", "diverged")),
+        ("all", ("failed", "diverged")),
+        ("null", ()),
+    ],
+)
+def test_what_is_to_be_tried_again(word: str, expected: tuple[str, ...]) -> None:
+    overrides = parsed(f"sweep.retry={word}", "mixing=none")
+    assert sweep.retried(overrides) == expected
+    assert sweep.arms(overrides, BasicSweeper.split_arguments) == [["mixing=none"]]
+
+
+def test_what_cannot_be_tried_again() -> None:
+    with pytest.raises(ValueError, match="must be failed, diverged or all, got finished"):
+        sweep.retried(parsed("sweep.retry=finished"))
+
+
 @pytest.mark.parametrize(("value", "word"), [(None, "null"), (True, "true"), (0.5, "0.5")])
 def test_values_as_words(value: Any, word: str) -> None:
     assert sweep.word(value) == word
@@ -121,7 +142,7 @@ def test_equal_arms_are_one(tmp_path: Path) -> None:
         ["mixing=cutmix", "mixing.method.alpha=1"], ["mixing=cutmix", "mixing.method.alpha=1.0"],
     )  # fmt: skip
     assert len({job.folder for job in jobs}) == len(jobs) == 4
-    assert [(job.config.seed, job.config.mixing is None) for job in jobs] == [
+    assert [(job.seed, job.arm.mixing is None) for job in jobs] == [
         (0, True), (0, False), (1, True), (1, False),
     ]  # fmt: skip
     assert jobs[-1].overrides == ["mixing=cutmix", "mixing.method.alpha=1", "seed=1"]
@@ -129,7 +150,8 @@ def test_equal_arms_are_one(tmp_path: Path) -> None:
 
 def test_without_seeds_the_configurations_own(tmp_path: Path) -> None:
     (job,) = planned(tmp_path, None, ["seed=9"])
-    assert job.config.seed == 9 and job.folder.name == "seed-9"
+    assert job.config.seed == job.seed == 9 and job.folder.name == "seed-9"
+    assert job.folder == run_folder(job.config)
 
 
 @pytest.fixture
@@ -170,9 +192,57 @@ def test_runs_of_other_code_are_asked_about(tmp_path: Path, config: DictConfig) 
     finish(jobs[0], code={**code_hashes(), "mixlab/training.py": "another"})
     with pytest.raises(ValueError, match="1 finished by other code .*mixlab/training.py"):
         sweep.begin(jobs, config)
-    for job in jobs:
-        job.config.code = "reuse"
+    jobs[0].arm.code = "reuse"
     assert sweep.begin(jobs, config) == [jobs[1]]
+
+
+def statuses(jobs: list[sweep.Job]) -> list[str]:
+    return [json.loads((job.folder / "run.json").read_text())["status"] for job in jobs]
+
+
+def test_every_run_that_is_missing_is_planned(tmp_path: Path, config: DictConfig) -> None:
+    jobs = planned(tmp_path, [0, 7], ["mixing=none"])
+    finish(jobs[0])
+    sweep.begin(jobs, config)
+    assert statuses(jobs) == ["finished", "planned"]
+    record = json.loads((jobs[1].folder / "run.json").read_text())
+    assert (record["arm"], record["seed"]) == ("digits-cnn-none", 7)
+    assert jobs[1].folder.parent.name == f"{record['arm']}-{record['hash']}"
+
+
+@pytest.mark.parametrize(
+    ("retry", "begun"), [((), [2, 3]), (("failed",), [0, 2, 3]), (sweep.RETRIED, [0, 1, 2, 3])]
+)
+def test_failed_and_diverged_runs_are_left_until_somebody_asks(
+    tmp_path: Path, config: DictConfig, retry: tuple[str, ...], begun: list[int]
+) -> None:
+    jobs = planned(tmp_path, [0, 1, 2, 3], ["mixing=none"])
+    for job, status in zip(jobs, ("failed", "diverged", "interrupted"), strict=False):
+        job.folder.mkdir(parents=True)
+        write_json(job.folder / "run.json", {"status": status, "code": code_hashes()})
+    assert sweep.begin(jobs, config, retry) == [jobs[number] for number in begun]
+    assert statuses(jobs) == ["failed", "diverged", "interrupted", "planned"]
+
+
+def test_rerun_sets_every_run_aside(tmp_path: Path, config: DictConfig) -> None:
+    jobs = planned(tmp_path, [0, 1], ["mixing=none"])
+    finish(jobs[0])
+    jobs[0].arm.rerun = True
+    assert sweep.begin(jobs, config) == jobs and not jobs[0].arm.rerun
+    assert statuses(jobs) == ["planned", "planned"]
+    assert (jobs[0].folder.with_name("seed-0.1") / "run.json").exists()
+    jobs[0].arm.rerun = True
+    with Run.open(jobs[1].config), pytest.raises(RuntimeError, match="before rerun=true"):
+        sweep.begin(jobs, config)
+    assert statuses(jobs) == ["planned", "planned"]
+
+
+def test_a_ticket_is_what_its_configuration_says(tmp_path: Path) -> None:
+    jobs = planned(tmp_path, [3, 11], ["mixing=cutmix"], ["mixing=none"])
+    for job, ticket in zip(jobs, sweep.tickets(jobs, threads=2), strict=True):
+        cfg = OmegaConf.create(ticket.config)
+        assert (cfg.seed, cfg.threads) == (job.seed, 2)
+        assert run_folder(cfg) == ticket.folder == job.folder
 
 
 def test_the_end_says_what_is_missing_and_what_is_next(
@@ -184,14 +254,15 @@ def test_the_end_says_what_is_missing_and_what_is_next(
     for job, record in zip(
         jobs[1:3], ({"status": "failed", "error": "no\nmemory"}, {"status": "running"}), strict=True
     ):
-        job.folder.mkdir(parents=True)
         write_json(job.folder / "run.json", record)
     with pytest.raises(SystemExit) as end:
         sweep.end(jobs, config)
     assert end.value.code == 1
     said = capsys.readouterr().out
     assert "failed: logs/runs/train/" in said and "/seed-1: no memory" in said
-    assert "/seed-2: its process is gone" in said and "/seed-3: it was not begun" in said
+    assert "/seed-2: its process is gone" in said
+    assert "planned: logs/runs/train/" in said and "/seed-3: it was not begun" in said
+    assert "sweep.retry=failed added to the same command trains the failed again" in said
     assert "1 of 4 runs finished" in said and "the same command again trains what is" in said
     assert said.splitlines()[-1] == "next: mixlab-compare logs/sweeps/s"
 

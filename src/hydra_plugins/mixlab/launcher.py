@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -34,13 +35,16 @@ class ProcessesLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
         from mixlab.runs import sweep
-
-        configs = [sweep.compose(self.context, self.config, list(job)) for job in job_overrides]
-        return [sweep.job_return(config) for config in self.launch_configs(configs)]
-
-    def launch_configs(self, configs: Sequence[Any]) -> Sequence[Any]:
-        """Train composed configurations, some at a time; returns them."""
         from mixlab.runs.launch import launch
 
+        configs = [sweep.compose(self.context, self.config, list(job)) for job in job_overrides]
         launch(configs, self.jobs, self.jobs_per_device)
-        return configs
+        return [sweep.job_return(config) for config in configs]
+
+    def launch_jobs(self, jobs: Sequence[Any]) -> None:
+        """Train the jobs of our sweeper, some at a time."""
+        from mixlab.runs import sweep
+        from mixlab.runs.launch import launch
+
+        written = partial(sweep.tickets, jobs)
+        launch([job.arm for job in jobs], self.jobs, self.jobs_per_device, written)

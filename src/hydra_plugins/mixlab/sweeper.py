@@ -1,7 +1,6 @@
 """Hydra's basic sweeper, with `seeds=`, `arms=`, and each arm once. The thinking is in mixlab."""
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -35,11 +34,11 @@ class MixlabSweeper(BasicSweeper):
         of_config, given = map(parser.parse_overrides, (params, arguments))
         overrides = sweep.merged(of_config, given)
         arms = sweep.arms(overrides, self.split_arguments)
-        compose = partial(sweep.compose, self.hydra_context, self.config)
+        compose = sweep.Composer(self.hydra_context, self.config)
         jobs = sweep.plan(arms, sweep.seeds(overrides), compose)
-        missing = sweep.begin(jobs, self.config)
+        missing = sweep.begin(jobs, self.config, sweep.retried(overrides))
         if isinstance(self.launcher, ProcessesLauncher):
-            self.launcher.launch_configs([job.config for job in missing])
+            self.launcher.launch_jobs(missing)
         elif missing:
             self.launcher.launch([job.overrides for job in missing], initial_job_idx=0)
         sweep.end(jobs, self.config)

@@ -1,13 +1,15 @@
 """What happens beside the plain training loop."""
 
 from mixlab.callbacks.divergence import Diverged, StopOnDivergence
+from mixlab.callbacks.heartbeat import Heartbeat
 from mixlab.callbacks.mixing import MixingCallback
 from mixlab.callbacks.previews import Previews
 from mixlab.callbacks.record import RunRecord
 from mixlab.callbacks.seeding import Seeding
+from mixlab.callbacks.step_loss import STEP_LOSS, StepLoss
 from mixlab.callbacks.stopping import GracefulStop, Interrupted
 
 __all__ = [
-    "Diverged", "GracefulStop", "Interrupted", "MixingCallback", "Previews", "RunRecord", "Seeding",
-    "StopOnDivergence",
+    "Diverged", "GracefulStop", "Heartbeat", "Interrupted", "MixingCallback", "Previews",
+    "RunRecord", "STEP_LOSS", "Seeding", "StepLoss", "StopOnDivergence",
 ]  # fmt: skip

@@ -51,7 +51,6 @@ class Table:
             raise ValueError(f"{place}there is no value; fill it in or remove the row")
         return values
 
-
     def spelling(self, name: str) -> str | None:
         """A column's name as the file spells it, perhaps in other letters' case; None for none."""
         if name in self.columns:

@@ -27,5 +27,5 @@ def mixing_nodes() -> dict[str, DictConfig]:
 def nodes_found() -> dict[str, DictConfig]:
     loader = GlobalHydra.instance().config_loader()
     names = loader.get_group_options("mixing")
-    nodes = {name: load(loader, "preview", [f"mixing={name}"]).mixing.method for name in names}
+    nodes = {name: load(loader, "preview", (f"mixing={name}",)).mixing.method for name in names}
     return {name: node for name, node in nodes.items() if node.get("_target_")}

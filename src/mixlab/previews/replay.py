@@ -70,13 +70,15 @@ def replay(cfg: DictConfig) -> Replay:
     return Replay(data, run_cfg, address, after, seen, processes, notes(record))
 
 
-def check_code(record: dict[str, Any], allow: Iterable[str] = ()) -> None:
-    """Raise ValueError if code that may change a batch is not what the run was made by."""
+def check_code(
+    record: dict[str, Any], allow: Iterable[str] = (), no_matter: tuple[str, ...] = NO_MATTER
+) -> None:
+    """Raise ValueError if code that matters is not what the run was made by."""
     now = code_hashes(allow)
     changed = [
         name
         for name, digest in sorted(record.get("code", {}).items())
-        if now.get(name) != digest and not name.startswith(NO_MATTER) and named(name, allow)
+        if now.get(name) != digest and not name.startswith(no_matter) and named(name, allow)
     ]
     if changed:
         files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")

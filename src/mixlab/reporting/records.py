@@ -137,12 +137,15 @@ def _expand(path: str) -> list[Path]:
 
 
 def _walk(path: Path) -> Iterator[Path]:
-    """Yield folders with a run.json or a sweep.json; a run folder has none below it."""
+    """Yield folders with a run.json or a sweep.json; a run folder has none below it.
+
+    What `rerun=true` has set aside (`seed-0.1`) is found only where it is named itself.
+    """
     path = path.resolve()
     if path.name in ("run.json", "sweep.json"):
         path = path.parent
     for folder, below, files in os.walk(path):
-        below.sort()
+        below[:] = sorted(name for name in below if not re.fullmatch(r"seed-\d+\.\d+", name))
         if "run.json" in files or "sweep.json" in files:
             yield Path(folder)
         if "run.json" in files:

@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Any
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """As `write_bytes`, in UTF-8."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), durable=durable)
 
 
 def write_bytes(
-    path: Path, data: bytes | memoryview, *, before: Callable[[Path], object] | None = None
+    path: Path,
+    data: bytes | memoryview,
+    *,
+    before: Callable[[Path], object] | None = None,
+    durable: bool = True,
 ) -> None:
     """Write beside the final place, on the same file system, sync and rename.
 
     Args:
         before: called with `path` when the new file is whole and about to take its place.
+        durable: wait until the disk has it. What can be made again need not.
 
     Raises:
         OSError: the disk is full, say; what was there before is as it was.
@@ -30,8 +35,9 @@ def write_bytes(
     try:
         with writing(path), open(part, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         if before is not None:
             before(path)
         os.replace(part, path)
@@ -57,9 +63,9 @@ class DiskFull(OSError):
     """A file could not be written for want of space."""
 
 
-def write_json(path: Path, record: Any) -> None:
+def write_json(path: Path, record: Any, *, durable: bool = True) -> None:
     """As JSON that every reader takes: NaN and infinity become null."""
-    write_text(path, json.dumps(finite(record), indent=1) + "\n")
+    write_text(path, json.dumps(finite(record), indent=1) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -79,8 +79,12 @@ def file_name(word: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", str(word)).strip(".") or "_"
 
 
+def arm_folder(cfg: DictConfig) -> Path:
+    """logs/runs/<task_name>/<arm>-<hash8>, a function of the configuration alone."""
+    arm = f"{arm_slug(cfg)}-{arm_hash(cfg)}"
+    return Path(cfg.paths.log_dir) / "runs" / file_name(cfg.task_name) / arm
+
+
 def run_folder(cfg: DictConfig) -> Path:
     """logs/runs/<task_name>/<arm>-<hash8>/seed-<n>, a function of the configuration alone."""
-    arm = f"{arm_slug(cfg)}-{arm_hash(cfg)}"
-    runs = Path(cfg.paths.log_dir) / "runs"
-    return runs / file_name(cfg.task_name) / arm / f"seed-{cfg.seed}"
+    return arm_folder(cfg) / f"seed-{cfg.seed}"

@@ -1,7 +1,7 @@
 """From composed configurations to jobs on this machine's cores or GPUs."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,8 +12,18 @@ from mixlab.runs.processes import run_all
 from mixlab.runs.provenance import available_cores
 
 
-def launch(configs: Sequence[DictConfig], jobs: int | None, jobs_per_device: int) -> None:
-    """Train each configuration in a process of its own, as many at a time as fit the machine."""
+def launch(
+    configs: Sequence[DictConfig],
+    jobs: int | None,
+    jobs_per_device: int,
+    written: Callable[[int], list[Ticket]] | None = None,
+) -> None:
+    """Train each configuration in a process of its own, as many at a time as fit the machine.
+
+    Args:
+        written: The jobs' tickets at a number of threads, where they are made more cheaply than
+            from each configuration.
+    """
     if not configs:
         return
     for name, value in (("jobs", jobs), ("jobs_per_device", jobs_per_device)):
@@ -21,7 +31,7 @@ def launch(configs: Sequence[DictConfig], jobs: int | None, jobs_per_device: int
             raise ValueError(f"hydra.launcher.{name} must be above 0, got {value}")
     places = slots(configs[0], jobs, jobs_per_device)[: len(configs)]
     threads = threads_for(configs[0], len(places))
-    tickets = [ticket(cfg, threads) for cfg in configs]
+    tickets = written(threads) if written else [ticket(cfg, threads) for cfg in configs]
     board = Board(len(tickets))
     with board.shown():
         try:
@@ -66,8 +76,13 @@ def visible_gpus() -> list[str]:
 
 def ticket(cfg: DictConfig, threads: int) -> Ticket:
     """What the child needs; it resolves the run folder itself."""
+    return Ticket(written_out(cfg, threads), run_folder(cfg))
+
+
+def written_out(cfg: DictConfig, threads: int) -> str:
+    """A job's configuration, as YAML."""
     cfg = cfg.copy()
     if cfg.threads == "auto":
         cfg.threads = threads
     cfg.trainer.enable_progress_bar = False
-    return Ticket(OmegaConf.to_yaml(cfg), run_folder(cfg))
+    return OmegaConf.to_yaml(cfg)

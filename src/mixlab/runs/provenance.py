@@ -17,7 +17,8 @@ PACKAGES = (
 )  # fmt: skip
 # What reads finished runs cannot have changed how they were trained.
 NOT_TRAINING = (
-    "reporting", "compare.py", "sweep.py", "preview.py", "previews", "evaluate.py", "evaluation",
+    "reporting", "compare.py", "sweep.py", "ledger", "preview.py", "previews", "evaluate.py",
+    "evaluation",
 )  # fmt: skip
 
 

@@ -1,10 +1,11 @@
 """One run's folder: made, locked, and described in `run.json`.
 
 A lock on the folder, held while the process lives, is the truth about "running": the kernel lets
-go of it however the process dies.
+go of it however the process dies. When it was last touched is the heartbeat, for people.
 """
 
 import fcntl
+import itertools
 import os
 import shutil
 import time
@@ -18,9 +19,14 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.runs.files import read_json, write_json, write_text
 from mixlab.runs.identity import arm_hash, arm_slug, run_folder
 from mixlab.runs.provenance import changed_files, code_hashes, git_commit, versions
+from mixlab.runs.standing import asked_again, other_code, other_data, standing, with_history
 
-CODE = ("check", "reuse", "rerun")
 ANOTHER = "another process"
+ATTEMPTS = 25  # 20 ms apart: who only looks whether a run is running holds its lock for an instant
+
+
+class Refused(ValueError):
+    """A run that cannot go on as asked, and stays what it was."""
 
 
 class Run:
@@ -31,24 +37,21 @@ class Run:
         self.cfg = cfg
         self.record = read_json(folder / "run.json")
         self._lock = lock
+        self._aside: Path | None = None
         self._began = time.monotonic()
 
     @classmethod
     def open(cls, cfg: DictConfig) -> "Run":
-        """Make and lock the folder of this configuration.
+        """Make and lock the folder of this configuration; with `rerun`, an empty one.
 
         Raises:
             RuntimeError: another process is training this very run.
         """
         folder = run_folder(cfg)
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = lock(folder)
-        if descriptor is None:
-            raise RuntimeError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
-        run = cls(folder, cfg, descriptor)
-        os.register_at_fork(
-            after_in_child=run.__exit__
-        )  # or loader workers would outlive us with it
+        run = cls(folder, cfg, taken(folder))
+        os.register_at_fork(after_in_child=run.__exit__)  # or loader workers would hold the lock on
+        if cfg.get("rerun"):
+            run.set_aside()
         return run
 
     @classmethod
@@ -69,14 +72,30 @@ class Run:
         return self.folder / "checkpoints"
 
     def settled(self) -> bool:
-        """Whether there is nothing to do. What other code left behind is cleared."""
+        """Whether there is nothing to do. What other code left behind is cleared.
+
+        A run that failed is trained again, for here it was asked for by name; one that diverged
+        would do so again, and is left until `sweep.retry` or `rerun` says otherwise.
+        """
         changed = changed_files(self.record.get("code", {}), code_hashes(self.cfg.get("allow", ())))
-        fate = standing(self.record, changed, self.cfg.code)
+        retry = ("failed", *asked_again(OmegaConf.select(self.cfg, "sweep.retry")))
+        fate = standing(self.record, changed, self.cfg.code, retry)
         if fate == "ask":
             raise ValueError(other_code([self.folder], changed))
         if fate == "afresh":
             self.clear()
-        return fate == "done"
+        return fate in ("done", "leave")
+
+    def set_aside(self) -> None:
+        """Keep what an earlier training left as `seed-<n>.<number>`, and begin with nothing."""
+        self.cfg.rerun = False  # it is done; `config.yaml` asks for no other
+        if self.record.get("status") in (None, "planned"):
+            return
+        names = (self.folder.with_name(f"{self.folder.name}.{n}") for n in itertools.count(1))
+        self._aside = next(path for path in names if not path.exists())
+        os.rename(self.folder, self._aside)
+        self.__exit__()
+        self._lock, self.record = taken(self.folder), {}
 
     def clear(self) -> None:
         """Remove what an earlier training left, all but the lock and what was printed."""
@@ -85,21 +104,33 @@ class Run:
                 shutil.rmtree(entry)
             elif entry.name not in (".lock", "log.txt"):
                 entry.unlink()
-        self.record = {}
+        history = with_history(self.record).get("history")
+        self.record = {"history": history} if history else {}
 
     def is_untouched(self) -> bool:
         """Whether nothing has been written here yet, by any process."""
         return all(entry.name == ".lock" for entry in self.folder.iterdir())
 
     def discard(self) -> None:
-        """Remove an untouched folder, and those above it that are empty then."""
+        """Remove an untouched folder, and those above it that are empty; what lay there is back."""
         (self.folder / ".lock").unlink()
         for folder in (self.folder, *self.folder.parents[:2]):
             with suppress(OSError):
                 folder.rmdir()
+        if self._aside is not None:
+            os.rename(self._aside, self.folder)
 
-    def begin(self, **facts: Any) -> None:
-        """Write `config.yaml` and a first `run.json`, status running."""
+    def begin(self, *, goes_on: bool = False, **facts: Any) -> None:
+        """Write `config.yaml` and a first `run.json`, status running.
+
+        Args:
+            goes_on: from a checkpoint of its own.
+
+        Raises:
+            Refused: the run goes on from a checkpoint, and its data are not what they were.
+        """
+        self._check_data(facts.get("data") or {}, goes_on)
+        self.record = with_history(self.record)
         self._began = time.monotonic()
         if self._lock is not None:
             write_text(self.folder / "config.yaml", OmegaConf.to_yaml(self.cfg, resolve=True))
@@ -118,6 +149,18 @@ class Run:
             **facts,
         )
 
+    def _check_data(self, data: dict[str, Any], goes_on: bool) -> None:
+        """Those of the run itself, or of the run that `ckpt_path` is of."""
+        start = self.cfg.get("ckpt_path")
+        if goes_on:
+            if why := other_data(self.folder, self.record.get("data") or {}, data):
+                raise Refused(f"{why}, or add rerun=true to train afresh beside it")
+        elif start is not None and not self.cfg.get("ckpt_force"):
+            folder = Path(start).absolute().parents[1]
+            before = read_json(folder / "run.json").get("data") or {}
+            if why := other_data(folder, before, data):
+                raise ValueError(f"{why}, or add ckpt_force=true to start from it all the same")
+
     def end(self, status: str, error: str | None = None, **facts: Any) -> None:
         """Write how it ended. `seconds` adds up over the processes that trained the run."""
         seconds = self.record.get("seconds", 0.0) + time.monotonic() - self._began
@@ -130,56 +173,55 @@ class Run:
             write_json(self.folder / "run.json", self.record)
 
 
+def taken(folder: Path) -> int:
+    """A descriptor that holds the lock on a run folder, which is made if it is not there.
+
+    Raises:
+        RuntimeError: another process holds it.
+    """
+    for attempt in range(ATTEMPTS):
+        time.sleep(0.02 * (attempt > 0))
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # removed by another, just now
+            if (descriptor := lock(folder)) is not None:
+                return descriptor
+    raise RuntimeError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
+
+
 def lock(folder: Path) -> int | None:
     """A descriptor that holds the lock on a run folder; None while another process does."""
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+        if os.path.samestat(os.fstat(descriptor), os.stat(folder / ".lock")):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)  # another's, or of a folder that was moved away meanwhile
+    return None
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process trains the run of this folder now, whatever `run.json` says."""
-    if not (folder / ".lock").exists():
-        return False
-    descriptor = lock(folder)
-    if descriptor is not None:
-        os.close(descriptor)
-    return descriptor is None
+    """Whether a process trains the run of this folder now, whatever `run.json` says.
 
-
-def standing(record: dict[str, Any], changed: list[str], code: str) -> str:
-    """What is to be done about a run: done, ask, afresh, or go on (from its last checkpoint).
-
-    Args:
-        record: its `run.json`, empty where there is none.
-        changed: source files that are not what the run was made by.
-        code: what the user says of a finished run that other code made: check, reuse or rerun.
+    Those who look share the lock, and whoever begins to train tries for longer than they hold it.
     """
-    if code not in CODE:
-        raise ValueError(f"code must be one of {', '.join(CODE)}, got {code!r}")
-    if not record:
-        return "go on"
-    if record.get("status") == "diverged" and not changed:
-        return "done"  # the same numbers again would end there again
-    if record.get("status") != "finished":
-        return "afresh" if changed else "go on"
-    if not changed or code == "reuse":
-        return "done"
-    return "afresh" if code == "rerun" else "ask"
+    try:
+        with open(folder / ".lock", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
-def other_code(folders: list[Path], changed: list[str]) -> str:
-    """The sentence for finished runs that other code made."""
-    runs = ", ".join(str(folder) for folder in folders[:3]) + (" ..." if len(folders) > 3 else "")
-    files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
-    return (
-        f"{len(folders)} finished by other code ({files} changed): {runs}; "
-        "add code=reuse to keep their results or code=rerun to train them again"
-    )
+def last_heartbeat(folder: Path) -> float | None:
+    """When a run was last seen to advance, in seconds since 1970; None where it never began."""
+    try:
+        return (folder / ".lock").stat().st_mtime
+    except OSError:
+        return None
 
 
 def now() -> str:

@@ -1,0 +1,1 @@
+"""What `mixlab-sweep` does with run folders: show, mark, clean, send to W&B, verify."""

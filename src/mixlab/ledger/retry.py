@@ -1,0 +1,35 @@
+"""Mark runs to be trained again. Nothing is trained here: a stranger's folder may ask for code."""
+
+import os
+from collections.abc import Sequence
+
+from mixlab.reporting.records import Run, find, shown
+from mixlab.runs.files import read_json, write_json
+from mixlab.runs.run import lock
+from mixlab.runs.standing import RETRIED, with_history
+
+
+def retry(paths: Sequence[str], states: Sequence[str] = RETRIED) -> int:
+    """Set runs in one of `states` to planned, their errors kept in `history`; returns how many."""
+    chosen = [run for run in find(paths).runs if run.status in states]
+    marked = [run for run in chosen if mark(run)]
+    for run in marked:
+        print(f"planned, was {run.status}: {shown(run.folder)}")
+    if marked:
+        print(f"{len(marked)} runs marked; the command that began them trains them again")
+    else:
+        print(f"no run is {' or '.join(states)}")
+    return len(marked)
+
+
+def mark(run: Run) -> bool:
+    """Write the record of one run anew; False where it is being trained."""
+    descriptor = lock(run.folder)
+    if descriptor is None:
+        return False
+    try:
+        record = with_history(read_json(run.folder / "run.json"))
+        write_json(run.folder / "run.json", {**record, "status": "planned", "error": None})
+    finally:
+        os.close(descriptor)
+    return True

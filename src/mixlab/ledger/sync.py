@@ -1,0 +1,68 @@
+"""Bring W&B runs that were logged offline online, each run folder as one W&B run, once."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixlab.reporting.records import find, one_line, shown
+from mixlab.runs.run import is_running
+
+MARK = ".wandb.synced"  # as `wandb sync` itself marks what it has sent, beside the file
+
+
+def sync(paths: Sequence[str]) -> int:
+    """Send what was not sent yet; returns how many run folders could not be sent.
+
+    Raises:
+        ValueError: there is no W&B key.
+    """
+    waiting = {run.folder: parts for run in find(paths).runs if (parts := unsent(run.folder))}
+    if not waiting:
+        print("nothing to send: no offline W&B run waits here")
+        return 0
+    from mixlab.loggers.wandb_run import default_mode
+
+    if default_mode() == "offline":
+        raise ValueError(
+            f"{len(waiting)} runs wait to be sent to W&B and there is no key: "
+            "set WANDB_API_KEY or run `wandb login`"
+        )
+    return sum(not send(folder, parts) for folder, parts in waiting.items())
+
+
+def unsent(folder: Path) -> list[Path]:
+    """The offline parts of a run, oldest first, that were not sent; none of one that runs."""
+    parts = sorted((folder / "wandb").glob("offline-run-*"))
+    parts = [part for part in parts if any(part.glob("*.wandb")) and not any(part.glob(f"*{MARK}"))]
+    return parts if parts and not is_running(folder) else []
+
+
+def run_id(folder: Path) -> str:
+    """The W&B id of a run folder: that of its first part, whatever the later ones say."""
+    first = min((folder / "wandb").glob("offline-run-*"))
+    named = re.fullmatch(r"offline-run-\d+_\d+-(.+)", first.name)
+    return named[1] if named else first.name
+
+
+def send(folder: Path, parts: Sequence[Path]) -> bool:
+    """Send the parts of one run, in order, as one W&B run; whether that went well."""
+    command = [*wandb(), "sync", "--id", run_id(folder), *map(str, parts)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
+        print(f"not sent: {shown(folder)}: {one_line(said[-1])}", file=sys.stderr)
+        return False
+    for part in parts:
+        for file in part.glob("*.wandb"):
+            file.with_suffix(MARK).touch()
+    print(f"sent: {shown(folder)}")
+    return True
+
+
+def wandb() -> list[str]:
+    """The command `wandb`, of this environment where no other comes first."""
+    found = shutil.which("wandb")
+    return [found] if found else [sys.executable, "-m", "wandb"]

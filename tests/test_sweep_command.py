@@ -1,0 +1,248 @@
+"""mixlab-sweep: what became of the runs, and what to do about those that did not finish."""
+
+import csv
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from mixlab.runs import Run, run_folder
+from mixlab.runs.files import read_json, write_json
+from mixlab.train import train
+from small import small
+
+ENDS = ("finished", "failed", "diverged", "interrupted", "planned")
+FAKE = """#!{python}
+import json, sys
+from pathlib import Path
+with open({calls!r}, "a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+sys.exit("refused" if "bad" in sys.argv[3] else 0)
+"""
+
+
+@pytest.fixture
+def runs(here: Path) -> dict[str, Path]:
+    """A run folder for each way to end, by its name, under `logs`."""
+    folders = {}
+    for seed, status in enumerate(ENDS):
+        folder = here / "logs" / "runs" / "train" / "digits-cnn-none-0123abcd" / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        record = {"status": status, "arm": "digits-cnn-none", "hash": "0123abcd", "seed": seed}
+        error = {"error": "ZeroDivisionError: a defect\nof two lines"} if seed in (1, 2) else {}
+        write_json(folder / "run.json", {**record, **error, "seconds": 12.34, "epochs": 3})
+        folders[status] = folder
+    (folders["interrupted"] / "metrics.csv").write_text("epoch,train/loss\n0,1.5\n1,1.4\n2,\n")
+    (folders["finished"] / "checkpoints").mkdir()
+    (folders["finished"] / "checkpoints" / "last.ckpt").write_bytes(b"x" * 3000)
+    return folders
+
+
+def test_status_is_a_table_with_counts(runs: dict[str, Path], command: Callable) -> None:
+    said = command("sweep", "status", "logs")
+    lines = said.out.splitlines()
+    assert said.status == 0 and len(lines) == 7
+    assert [line.split()[2] for line in lines[1:6]] == list(ENDS)
+    assert "ZeroDivisionError: a defect of two lines" in lines[2] and "12.3" in lines[1]
+    assert lines[1].split()[3] == "3" and lines[4].split()[3] == "2", "epochs that were finished"
+    assert lines[6] == "5 runs: 1 finished, 1 planned, 1 interrupted, 1 failed, 1 diverged"
+
+
+def test_a_lost_index_is_made_again_from_the_folders(
+    runs: dict[str, Path], here: Path, command: Callable
+) -> None:
+    said = command("sweep", "status", "logs/runs", "--index", "logs/sweeps/again")
+    assert said.out.splitlines()[-1] == "listed in logs/sweeps/again/sweep.json"
+    listed = json.loads((here / "logs" / "sweeps" / "again" / "sweep.json").read_text())["runs"]
+    found = {(here / "logs" / "sweeps" / "again" / run).resolve() for run in listed}
+    assert found == set(runs.values())
+
+
+def test_what_rerun_set_aside_is_no_run_of_the_sweep(
+    runs: dict[str, Path], command: Callable
+) -> None:
+    os.rename(runs["failed"], runs["failed"].with_name("seed-0.1"))
+    assert "4 runs: 1 finished, 1 planned, 1 interrupted, 1 diverged" in (
+        command("sweep", "status", "logs").out
+    )
+
+
+def test_retry_plans_again_and_keeps_the_error(runs: dict[str, Path], command: Callable) -> None:
+    said = command("sweep", "retry", "logs")
+    assert said.out.count("planned, was") == 2 and "2 runs marked" in said.out
+    record = read_json(runs["failed"] / "run.json")
+    assert (record["status"], record["error"]) == ("planned", None)
+    assert [end["error"][:12] for end in record["history"]] == ["ZeroDivision"]
+    assert read_json(runs["interrupted"] / "run.json")["status"] == "interrupted"
+    assert "no run is failed or diverged" in command("sweep", "retry", "logs").out
+
+
+def test_clean_shows_first(runs: dict[str, Path], command: Callable) -> None:
+    before = sorted(runs["failed"].parents[3].rglob("*"))
+    said = command("sweep", "clean", "logs", "--checkpoints")
+    assert sorted(runs["failed"].parents[3].rglob("*")) == before
+    lines = said.out.splitlines()
+    assert len(lines) == 4 and "checkpoint of a finished run, 3 kB" in said.out
+    assert "failed, holds nothing" in said.out and "planned, holds nothing" in said.out
+    assert lines[-1].endswith("in 3 places; add --yes to remove them")
+
+
+def test_clean_removes_when_told(runs: dict[str, Path], command: Callable) -> None:
+    outside = runs["failed"].parents[3] / "outside"
+    outside.touch()
+    (runs["failed"] / "link").symlink_to(outside)
+    said = command("sweep", "clean", "logs", "--yes")
+    assert said.out.splitlines()[-1] == "2 of 2 removed" and outside.exists()
+    left = {status for status, folder in runs.items() if folder.exists()}
+    assert left == {"finished", "diverged", "interrupted"}
+    assert (runs["finished"] / "checkpoints" / "last.ckpt").exists()
+    assert command("sweep", "clean", "logs", "--yes").out == "nothing to remove\n"
+
+
+def test_clean_leaves_what_is_being_trained(here: Path, command: Callable) -> None:
+    with Run.open(small(here)) as run:
+        write_json(run.folder / "run.json", {"status": "planned"})
+        said = command("sweep", "clean", "logs", "--yes")
+        assert "0 of 1 removed, the others are in use" in said.out and run.folder.exists()
+
+
+@pytest.fixture
+def fake_wandb(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[str]]]:
+    """A `wandb` that notes how it is called, and a key; returns the calls."""
+    import sys
+
+    calls, program = here / "calls", here / "bin" / "wandb"
+    program.parent.mkdir()
+    program.write_text(FAKE.format(python=sys.executable, calls=str(calls)))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    return lambda: (
+        [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
+    )
+
+
+def offline(folder: Path, name: str) -> Path:
+    part = folder / "wandb" / f"offline-run-{name}"
+    part.mkdir(parents=True)
+    (part / f"run-{name.split('-', 1)[1]}.wandb").write_bytes(b"x")
+    return part
+
+
+def test_sync_sends_each_run_once_as_one(
+    runs: dict[str, Path], fake_wandb: Callable, command: Callable
+) -> None:
+    first = offline(runs["finished"], "20260101_000000-abc")
+    second = offline(runs["finished"], "20260102_000000-def")
+    assert command("sweep", "sync", "logs").status == 0
+    assert fake_wandb() == [["sync", "--id", "abc", str(first), str(second)]]
+    assert "nothing to send" in command("sweep", "sync", "logs").out
+    third = offline(runs["finished"], "20260103_000000-ghi")
+    command("sweep", "sync", "logs")
+    assert fake_wandb()[1:] == [["sync", "--id", "abc", str(third)]]
+
+
+def test_what_was_not_sent_is_said_and_waits(
+    runs: dict[str, Path], fake_wandb: Callable, command: Callable
+) -> None:
+    offline(runs["failed"], "20260101_000000-bad")
+    offline(runs["finished"], "20260101_000000-good")
+    for _ in range(2):
+        said = command("sweep", "sync", "logs")
+        assert said.status == 1
+        assert said.sentence.startswith("not sent: ") and said.sentence.endswith("seed-1: refused")
+    assert [call[2] for call in fake_wandb()] == ["good", "bad", "bad"]
+
+
+def test_sync_without_a_key_says_so(
+    runs: dict[str, Path], command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETRC", str(runs["failed"] / "none"))
+    offline(runs["failed"], "20260101_000000-abc")
+    said = command("sweep", "sync", "logs")
+    assert said.status == 2 and "set WANDB_API_KEY or run `wandb login`" in said.sentence
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
+    """A run of 12 steps whose best checkpoint lies after eight of them."""
+    words = ("trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2", "mixing=cutmix")
+    cfg = small(
+        tmp_path_factory.mktemp("audit"), *words, "trainer.log_every_n_steps=2",
+        "augmentation=standard", "scheduler=cosine", "optimizer=adamw",
+    )  # fmt: skip
+    train(cfg)
+    return cfg
+
+
+def everything(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def audit(cfg: DictConfig, command: Callable, *words: str) -> tuple[int, str]:
+    said = command("sweep", "audit", str(run_folder(cfg)), "--seed", "0", *words)
+    return said.status, said.out
+
+
+def test_an_audit_of_an_honest_run(trained: DictConfig, command: Callable) -> None:
+    before = everything(run_folder(trained))
+    status, out = audit(trained, command, "--steps", "6")
+    assert status == 0 and out.count(": same") == 6
+    assert "6 of 6 logged steps can be made again, from the initial weights at step 0" in out
+    assert "from best.ckpt (step 8)" in out and "equal to the bit: as it was logged" in out
+    assert everything(run_folder(trained)) == before, "nothing is written there"
+
+
+def test_an_audit_finds_a_changed_figure(trained: DictConfig, command: Callable) -> None:
+    file = run_folder(trained) / "metrics.csv"
+    kept = file.read_text()
+    rows = list(csv.reader(kept.splitlines()))
+    column = rows[0].index("train/loss_step")
+    row = next(row for row in rows[1:] if row[rows[0].index("step")] == "4")
+    row[column] = repr(float(row[column]) - 1e-6)
+    try:
+        with open(file, "w", newline="") as opened:
+            csv.writer(opened).writerows(rows)
+        status, out = audit(trained, command)
+    finally:
+        file.write_text(kept)
+    assert status == 1 and out.count("DIFFERS") == 1 and "NOT as it was logged" in out
+
+
+def test_an_audit_finds_a_changed_checkpoint(trained: DictConfig, command: Callable) -> None:
+    file = run_folder(trained) / "checkpoints" / "best.ckpt"
+    kept = file.read_bytes()
+    checkpoint = torch.load(file, weights_only=True)
+    next(iter(checkpoint["state_dict"].values())).mul_(1.001)
+    try:
+        torch.save(checkpoint, file)
+        status, out = audit(trained, command)
+        assert status == 1 and "from best.ckpt (step 8)" in out and "NOT as" in out
+        file.write_bytes(kept[:-100])
+        status, out = audit(trained, command)
+        assert status == 1 and "best.ckpt cannot be read" in out
+    finally:
+        file.write_bytes(kept)
+
+
+def test_what_cannot_be_audited_is_one_sentence(
+    trained: DictConfig, runs: dict[str, Path], command: Callable
+) -> None:
+    assert "nothing to check" in command("sweep", "audit", "logs").sentence
+    folder = run_folder(trained)
+    assert "--steps and --reach must be above 0" in (
+        command("sweep", "audit", str(folder), "--steps", "0").sentence
+    )
+    record = read_json(folder / "run.json")
+    changed = {**record, "code": {**record["code"], "mixlab/models/classifier.py": "another"}}
+    write_json(folder / "run.json", changed)
+    try:
+        said = command("sweep", "audit", str(folder))
+        assert said.status == 2 and "mixlab/models/classifier.py changed" in said.sentence
+    finally:
+        write_json(folder / "run.json", record)
