@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixlab.mixing import Blend, Boxes, CutMix
+from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup
 from mixlab.mixing.masks import painted
 
 from .cases import METHODS, drawn
@@ -142,6 +142,17 @@ def test_segmentation_masks_are_cut_like_their_pictures() -> None:
     mixed = blend.images(images)
     expected = F.one_hot((mixed[:, 0] > 0.5).long(), 2).movedim(3, 1).float()
     assert torch.equal(blend.images(planes), expected)
+
+
+@pytest.mark.parametrize("method", [Cutout(0.5), CutMix(1.0), Mixup(1.0)])
+def test_every_pixel_of_a_mixed_mask_has_a_whole_label(method: Method) -> None:
+    images = torch.rand(6, 3, 10, 10)
+    planes = F.one_hot((images[:, 0] > 0.5).long(), 2).movedim(3, 1).float()
+    blend = drawn(method, images)
+    _, mixed = blend.mix(images, planes)
+    torch.testing.assert_close(mixed.sum(1), torch.ones(6, 10, 10))
+    if isinstance(method, Cutout):
+        assert torch.equal(mixed, planes) and not torch.equal(blend.images(planes), planes)
 
 
 def _shrunk_into_the_middle(num_rows: int) -> Tensor:

@@ -85,9 +85,10 @@ class Blend:
         """Both operations: the mixed images and the mixed targets.
 
         Targets are labels (R, C), or segmentation masks as planes (R, C, H, W) of one class each,
-        which are mixed pixel by pixel as the images are.
+        which are mixed pixel by pixel as the images are; where content is erased, the row's own
+        mask stays, as its label does.
         """
-        labels = self.targets(targets) if targets.ndim <= 2 else self.images(targets)
+        labels = self.targets(targets) if targets.ndim <= 2 else self._planes(targets)
         return self.images(images), labels  # last, for images sweep the processor's cache
 
     def images(self, images: Tensor) -> Tensor:
@@ -116,6 +117,12 @@ class Blend:
             raise ValueError(f"targets must be float (R, C), got {got}; one-hot the class numbers")
         targets = targets.float() if targets.itemsize < 4 else targets
         return _weighted_rows(targets, self.source, self.share)
+
+    def _planes(self, targets: Tensor) -> Tensor:
+        """The mixture of planes (R, C, H, W) that sum to one at each pixel, and so does it."""
+        mixed = self.images(targets)
+        erased = 1 - mixed.sum(1, keepdim=True)
+        return mixed.addcmul_(targets[: self.num_rows], erased)
 
     def where(self, rows: np.ndarray | Tensor) -> "Blend":
         """The blend that leaves the rows that are not chosen, False in `rows` (B,), as they are."""

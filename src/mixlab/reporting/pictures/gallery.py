@@ -10,6 +10,7 @@ from mixlab.reporting.pictures.captions import ACCENT, FAINT, INK, Line, label_l
 from mixlab.reporting.pictures.sheet import (
     EMPTY,
     MARGIN,
+    NARROWEST,
     PAGE_WIDTH,
     Cell,
     cell_width,
@@ -90,7 +91,8 @@ def title(name: str, colour: str, width: int) -> Cell:
 def empty_column(name: str, reason: str, count: int, tile_size: tuple[int, int]) -> list[Cell]:
     """A name above grey tiles, the first with the reason."""
     grey = Image.new("RGB", tile_size, EMPTY)
-    lines = [Line([line], FAINT, 11) for line in wrapped(reason, tile_size[0], 11)[:4]]
+    width = max(tile_size[0], NARROWEST)
+    lines = [Line([line], FAINT, 11) for line in wrapped(reason, width, 11)[:7]]
     rows = [Cell(grey, lines if row == 0 else ()) for row in range(count)]
     return [title(name, ACCENT, max(map(cell_width, rows))), *rows]
 
