@@ -70,7 +70,7 @@ def supervised(run: "Run") -> dict[str, Any]:
             run.end("failed", error=f"{type(error).__name__}: {error}")
             write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise
-    print(f"{name_of(run)}: {summary(results)} ({run.record['seconds']:.1f} s)", flush=True)
+    print(f"{name_of(run)}: {summary(results)}, {run.record['seconds']:.1f} s", flush=True)
     return results
 
 
@@ -85,17 +85,13 @@ def already(run: "Run") -> Exception:
 
 
 def summary(results: dict[str, Any]) -> str:
-    """`test accuracy 0.951 at the best epoch, 0.949 at the last`."""
-    parts = []
-    for when, words in (
-        ("best", "at the checkpoint chosen on validation"),
-        ("last", "at the last"),
-    ):
-        row = results.get(when) or {}
-        metric = next((m for m in ("test/accuracy", "val/accuracy") if m in row), None)
-        if metric:
-            parts.append(f"{metric} {row[metric]:.4f} {words}")
-    return ", ".join(parts) or "no metrics"
+    """`test accuracy 0.9510 (chosen on validation), 0.9490 (last)`."""
+    rows = {"chosen on validation": results.get("best") or {}, "last": results.get("last") or {}}
+    for metric in ("test/accuracy", "val/accuracy"):
+        found = [f"{row[metric]:.4f} ({when})" for when, row in rows.items() if metric in row]
+        if found:
+            return f"{metric.replace('/', ' ')} {', '.join(found)}"
+    return "no metrics"
 
 
 def name_of(run: "Run") -> str:

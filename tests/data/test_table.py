@@ -157,7 +157,7 @@ def test_an_image_in_two_splits_is_told_of(labels, capsys):
     write_csv(labels, [*rows, (f"./{ROWS[3][0]}", "cat", "test")], ("image", "label", "split"))
     Csv(labels)
     said = capsys.readouterr().out
-    assert f"1 of 12 images stand in two splits, the first {ROWS[3][0]} in train and test" in said
+    assert f"1 of 12 images are in two splits, the first {ROWS[3][0]} in train and test" in said
     Csv(labels, "test")
     write_csv(labels, [*rows, rows[0]], ("image", "label", "split"))
     Csv(labels)

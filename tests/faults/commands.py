@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from mixlab.runs import sweep
 from small import SMALL
 
 MYLAB = '''

@@ -37,8 +37,9 @@ def test_a_line_for_each_job(tickets: list[Ticket], capsys: pytest.CaptureFixtur
             board.begun(ticket)
             board.done(ticket, 0)
     one, two = capsys.readouterr().out.splitlines()
-    assert one.startswith("[1/2] arm/seed-0: test/accuracy 0.5000 at the checkpoint chosen on val")
-    assert one.endswith("test/accuracy 0.2500 at the last (12.3 s)")
+    assert one == (
+        "[1/2] arm/seed-0: test accuracy 0.5000 (chosen on validation), 0.2500 (last), 12.3 s"
+    )
     assert two == "[2/2] arm/seed-1: failed: a defect"
     assert (board.finished, board.failed) == (1, 1)
 
@@ -107,5 +108,5 @@ def test_on_a_terminal(tickets: list[Ticket], monkeypatch: pytest.MonkeyPatch) -
     os.close(reader)
     assert "0 of 3 runs done" in seen and "  arm/seed-1" in seen and "eta" in seen
     assert "1 of 3 runs done" in seen
-    assert "[1/3] arm/seed-0: test/accuracy 0.5000" in seen and "(12.3 s)\r\n" in seen
+    assert "[1/3] arm/seed-0: test accuracy 0.5000" in seen and ", 12.3 s\r\n" in seen
     assert "\x1b[2K" in seen, "the table was erased"

@@ -6,7 +6,7 @@ wrote down (EXIF) is applied. Refused are 16 bits, whose range no conversion can
 less than two pixels high or wide.
 
 JPEG is decoded by torchvision, in half of PIL's time; by PIL where a torchvision to come has given
-its decoders away (0.29 says that it will, to torchcodec). PNG is decoded by PIL, because torchvision
+its decoders away (0.29 says that it will, to torchcodec). PNG is decoded by PIL, for torchvision
 mixes up the channels of a palette where it is asked for an alpha channel.
 """
 

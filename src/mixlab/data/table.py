@@ -62,8 +62,8 @@ class Table:
 class Csv(ImageFiles):
     """One split of the images that a CSV file lists, a row each, by paths relative to the file.
 
-    Labels are names or whole numbers from 0 up, sorted into classes: 1, 2 and 5 are three classes of
-    these names. Further columns are left alone, and so are rows without any value. Images that
+    Labels are names or whole numbers from 0 up, sorted into classes: 1, 2 and 5 are three classes
+    of these names. Further columns are left alone, and so are rows without any value. Images that
     stand in two splits are told of.
 
     Args:
@@ -231,7 +231,7 @@ def tell_of_twins(path: str, names: Sequence[str], splits: Sequence[str]) -> Non
     if twins:
         where = " and ".join(sorted(of[twins[0]], key=SPLITS.index))
         rank_zero_only(print)(
-            f"{path}: {len(twins)} of {len(of)} images stand in two splits, the first {twins[0]} in "
+            f"{path}: {len(twins)} of {len(of)} images are in two splits, the first {twins[0]} in "
             f"{where}; scores on them say nothing of new images",
             flush=True,
         )

@@ -101,4 +101,4 @@ def outcome(record: dict[str, Any]) -> str:
         return f"{status}: {' '.join(str(record.get('error')).split())[:200]}"
     from mixlab.train import summary
 
-    return f"{summary(record['results'])} ({record.get('seconds', 0):.1f} s)"
+    return f"{summary(record['results'])}, {record.get('seconds', 0):.1f} s"
