@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from mixlab.allowed import EXCEPT, PLACES, locate, may_be_called, targets
 from mixlab.config import build, config_dir
@@ -206,3 +208,169 @@ def test_a_file_cannot_allow_itself(
     said = command("train", "--config-dir=conf", *flags, *SMALL, f"{name}=theirs", "logger=csv")
     assert said.status == 2 and "on the command line" in said.sentence
     assert not mark.exists()
+
+
+class Payload:
+    """Pickled, it leaves a file when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.mark,)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one finished run."""
+    from mixlab.train import train
+    from small import small
+
+    folder = tmp_path_factory.mktemp("trained")
+    train(small(folder, "trainer.max_epochs=1", "trainer.limit_train_batches=1"))
+    return folder
+
+
+@pytest.fixture
+def planted(trained: Path, here: Path) -> Path:
+    """A copy of its run folder, to plant something in."""
+    import shutil
+
+    return Path(shutil.copytree(next(trained.rglob("seed-0")), here / "run"))
+
+
+@pytest.mark.parametrize("program", ["evaluate", "preview"])
+@pytest.mark.parametrize("key", ["model.network", "data.train", "augmentation", "mixing.method"])
+def test_a_planted_run_folder_runs_nothing(
+    planted: Path, command: Callable, monkeypatch: pytest.MonkeyPatch, program: str, key: str
+) -> None:
+    from omegaconf import OmegaConf
+
+    if program == "preview" and key == "model.network":
+        pytest.skip("a preview builds no network")
+    if program == "evaluate" and key == "mixing.method":
+        pytest.skip("an evaluation mixes nothing")
+    mark = plant(planted.parent)
+    monkeypatch.syspath_prepend(planted.parent)
+    cfg = OmegaConf.load(planted / "config.yaml")
+    OmegaConf.update(cfg, "allow", ["evil"])
+    OmegaConf.update(cfg, key, {"_target_": "evil.Boom"}, merge=False)
+    OmegaConf.save(cfg, planted / "config.yaml")
+    said = command(program, f"run={planted}")
+    assert said.status == 2 and "add allow=[evil]" in said.sentence
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+@pytest.mark.parametrize("place", ["whole", "hyper_parameters", "callbacks"])
+def test_a_planted_checkpoint_runs_nothing(
+    planted: Path, here: Path, command: Callable, name: str, place: str
+) -> None:
+    mark, path = here / "it-ran", planted / "checkpoints" / f"{name}.ckpt"
+    found = torch.load(path, weights_only=True)
+    found = Payload(mark) if place == "whole" else {**found, place: {"_target_": Payload(mark)}}
+    torch.save(found, path)
+    with pytest.raises(Exception, match="(?i)weights.only"):
+        torch.load(path, weights_only=True)  # it is one
+    evaluated = command("evaluate", f"run={planted}")
+    trained = command("train", *SMALL, "logger=csv", f"ckpt_path={path}")
+    for said in (evaluated, trained):
+        assert said.status == 2, said
+        assert "checkpoint was not loaded" in said.sentence or f"{name}.ckpt" in said.sentence
+    assert not mark.exists()
+
+
+def test_hyper_parameters_of_a_checkpoint_call_nothing(
+    planted: Path, here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = plant(here)
+    monkeypatch.syspath_prepend(here)
+    path = planted / "checkpoints" / "last.ckpt"
+    evil = {"_instantiator": "evil.Boom", "_target_": "evil.Boom", "_class_path": "evil.Boom"}
+    found = torch.load(path, weights_only=True)
+    torch.save({**found, "hyper_parameters": evil, "datamodule_hyper_parameters": evil}, path)
+    assert command("evaluate", f"run={planted}").status == 0
+    command("train", *SMALL, "logger=csv", f"ckpt_path={path}")
+    assert not mark.exists()
+
+
+def test_a_pickle_in_a_data_file_is_not_read(here: Path, command: Callable) -> None:
+    from small import write_npz
+
+    mark = here / "it-ran"
+    write_npz(here / "evil.npz", train_images=np.array([Payload(mark)], dtype=object))
+    said = command("train", *SMALL, "logger=csv", "data=npz", "data.path=evil.npz")
+    assert said.status == 2 and "evil.npz" in said.sentence
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system ['touch it-ran']", "!evil 1"])
+def test_tags_of_yaml_make_nothing(planted: Path, here: Path, command: Callable, tag: str) -> None:
+    experiment = here / "conf" / "experiment" / "evil.yaml"
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text(f"# @package _global_\ntask_name: {tag}\n")
+    (planted / "config.yaml").write_text(f"data: {tag}\n")
+    for program, words in (
+        ("train", ("--config-dir=conf", "experiment=evil")),
+        ("evaluate", (f"run={planted}",)),
+    ):
+        said = command(program, *words)
+        assert said.status == 2 and "could not determine a constructor" in said.sentence, said
+    assert not Path("it-ran").exists()
+
+
+KEYS = {
+    "WANDB_API_KEY": "1234567890abcdef1234567890abcdef12345678",
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIsK7MDENGsbPxRfiCYEXAMPLEKEY",
+    "GITHUB_TOKEN": "ghp_0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r",
+}
+REMOTE = "t0ken-of-the-remote"
+
+
+@pytest.mark.slow
+def test_keys_of_accounts_are_written_nowhere(here: Path) -> None:
+    """Not with any logger, in a sweep, a comparison, an evaluation or a preview."""
+    import os
+    import subprocess
+    import sys
+
+    url = f"https://user:{REMOTE}@git.example.org/lab.git"
+    for words in (("init", "-q"), ("remote", "add", "origin", url)):
+        subprocess.run(["git", *words], check=True)
+    environment = {**os.environ, **KEYS, "WANDB_MODE": "offline"}
+
+    def said(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"mixlab.{program}", *words],
+            env=environment, capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+
+    quick = [*SMALL, "trainer.max_epochs=1", "trainer.limit_train_batches=1"]
+    commands = [
+        ("train", "-m", *quick, "logger=default", "seeds=2", "task_name=sweep"),
+        ("train", *quick, "logger=tensorboard"),
+        ("compare", "logs/sweeps/sweep"),
+        ("preview", "logger=wandb", "output=drawn.png"),
+    ]
+    outputs = [said(*words) for words in commands]
+    run = next(here.glob("logs/runs/sweep/*/seed-0"))
+    outputs.append(said("evaluate", f"run={run}", "output=figures.json"))
+    assert [done.returncode for done in outputs] == [0] * 5, [done.stderr for done in outputs]
+    refused = [
+        said("train", *quick, word, f"task_name=refused{number}")
+        for number, word in enumerate(
+            (
+                f"+logger.wandb.api_key={KEYS['WANDB_API_KEY']}",
+                "data.class_names=['${oc.env:GITHUB_TOKEN}']",
+                "paths.data_dir=${oc.env:AWS_SECRET_ACCESS_KEY}",
+            )
+        )
+    ]
+    assert [done.returncode for done in refused] == [2] * 3, refused
+    files = [file for file in here.rglob("*") if file.is_file() and ".git" not in file.parts]
+    assert any(file.suffix == ".wandb" for file in files)
+    assert any("tfevents" in file.name for file in files)
+    written = {file: file.read_bytes() for file in files}
+    written[here / "said"] = "".join(d.stdout + d.stderr for d in outputs + refused).encode()
+    for secret in (*KEYS.values(), REMOTE):
+        assert [file for file, data in written.items() if secret.encode() in data] == []

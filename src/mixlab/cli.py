@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import hydra
@@ -24,6 +25,7 @@ from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mixlab.allowed import check_allow, check_hydra, check_targets
 from mixlab.config import (
@@ -70,7 +72,8 @@ def trusted(cfg: DictConfig) -> list[str]:
     allow = OmegaConf.to_container(allow) if OmegaConf.is_config(allow) else allow
     words = [word.lstrip("+").partition("=")[0] for word in cfg.hydra.overrides.task]
     own = config_dir() / f"{cfg.hydra.job.config_name}.yaml"
-    given = "allow" in words or (own.is_file() and dict(OmegaConf.load(own)).get("allow") == allow)
+    of_own = OmegaConf.select(OmegaConf.load(own), "allow") if own.is_file() else None
+    given = "allow" in words or of_own == allow
     check_allow(allow, given)
     return allow
 
@@ -221,9 +224,13 @@ def explain(error: Exception, config_name: str = "train") -> None:
     if not is_users(error) or os.environ.get("MIXLAB_TRACEBACK"):
         traceback.print_exception(error)
     else:
-        print(
-            f"{Path(sys.argv[0]).stem}: {sentence(error, config_name)}", file=sys.stderr, flush=True
-        )
+        said = printable(f"{Path(sys.argv[0]).stem}: {sentence(error, config_name)}")
+        print(said, file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Without what a terminal would obey, for names come from files of anybody's."""
+    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
 
 
 def status(error: Exception) -> int:
@@ -236,7 +243,7 @@ def status(error: Exception) -> int:
 
 def is_users(error: BaseException) -> bool:
     """Whether the message was written for users: by our own code, Hydra or Lightning's checks."""
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
+    if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError, UnpicklingError)):
         return True
     if type(error).__name__ in ("MisconfigurationException", "Interrupted"):
         return True
@@ -261,6 +268,11 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
         return f"{getattr(error, 'full_key', None) or 'a value'}: {inner[1]}"
     if several := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{several[1]} gives several values, which makes a sweep: add -m"
+    if isinstance(error, UnpicklingError):
+        return (
+            "a checkpoint was not loaded: it is damaged, or holds what is neither a tensor nor a "
+            "plain value and could run code"
+        )
     if "No supported gpu backend found" in text:
         return "trainer.accelerator=gpu, but there is no GPU here; use trainer=cpu"
     if NO_CHOICE in text:
