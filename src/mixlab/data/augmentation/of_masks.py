@@ -1,0 +1,52 @@
+"""Libraries' policies as they move segmentation masks: the same draws, but colours stay.
+
+A mask is a picture of class numbers, in which colours mean nothing and nothing lies between two
+values. So these do to a mask what the policy does to its image where the generators stand as they
+stood for it: moves, by nearest neighbours, with class 0 beyond the border.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from PIL import Image
+from timm.data import auto_augment as timm
+from torchvision.transforms import v2
+
+MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+NEAREST = (Image.Resampling.NEAREST,) * 2  # two, for timm draws one of two for each image
+
+
+class MovesAlone:
+    """A policy of torchvision without the operations that change colours."""
+
+    def _apply_image_or_video_transform(
+        self, image: Any, transform_id: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        if transform_id not in MOVES:
+            return image
+        return super()._apply_image_or_video_transform(image, transform_id, *args, **kwargs)  # pyright: ignore
+
+
+class MovingAutoAugment(MovesAlone, v2.AutoAugment):
+    """AutoAugment's moves."""
+
+
+class MovingTrivialAugment(MovesAlone, v2.TrivialAugmentWide):
+    """TrivialAugment's moves."""
+
+
+def of_timm(operations: Sequence[Any], moves: Sequence[str]) -> list[Any]:
+    """Operations of timm's, of which only those called `moves` change a mask; written to."""
+    for each in operations:
+        if each.name in moves:
+            each.kwargs |= {"resample": NEAREST, "fillcolor": 0}
+        else:
+            each.aug_fn = partial(draw_and_leave, each.aug_fn)
+    return list(operations)
+
+
+def draw_and_leave(operation: Callable[..., Any], mask: Any, *args: Any, **kwargs: Any) -> Any:
+    """The mask as it is, after the operation's draws."""
+    operation(mask, *args, **kwargs)
+    return mask
