@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from PIL import Image
-from timm.data import auto_augment as timm
 from torchvision.transforms import v2
 
 MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
