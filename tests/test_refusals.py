@@ -115,6 +115,7 @@ VALUES = {
     "code=resue": "did you mean reuse?",
     "tags={a:1}": "tags",
     "task_name=''": "task_name",
+    f"task_name={'x' * 300}": "at most 80 characters",
     "logger=wandb logger.wandb.mode=ofline": "did you mean offline?",
     "data=npz": "data.path=...",
     "data=torch": "data.train._target_=...",

@@ -374,3 +374,35 @@ def test_keys_of_accounts_are_written_nowhere(here: Path) -> None:
     written[here / "said"] = "".join(d.stdout + d.stderr for d in outputs + refused).encode()
     for secret in (*KEYS.values(), REMOTE):
         assert [file for file, data in written.items() if secret.encode() in data] == []
+
+
+NAMES = (
+    "../../x",
+    "/etc/x",
+    "x\0y",
+    "x\ny",
+    "x" * 80,
+    "naïve-名",
+    "a=b",
+    "..",
+    "~",
+    "x\x1b[31m",
+    " ",
+)
+
+
+@pytest.mark.parametrize("key", ["task_name", "data.name", "model.name"])
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_names_stay_in_their_folder(tmp_path: Path, key: str, name: str) -> None:
+    from omegaconf import OmegaConf
+
+    from mixlab.runs import run_folder
+    from small import small
+
+    cfg = small(tmp_path)
+    OmegaConf.update(cfg, key, name)
+    folder = run_folder(cfg)
+    runs = tmp_path / "logs" / "runs"
+    assert folder.resolve().relative_to(runs) == folder.relative_to(runs)
+    assert len(folder.relative_to(runs).parts) == 3
+    folder.mkdir(parents=True)
