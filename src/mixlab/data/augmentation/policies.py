@@ -73,11 +73,13 @@ class RandAugment(PilLibrary):
 
     @cached_property
     def mask_transform(self) -> Callable[[Any], Any]:
+        from timm.data import auto_augment as timm
+
         from mixlab.data.augmentation import of_masks
 
         moves = [name for name, kind in OPERATIONS.items() if kind in ("rotate", "crop")]
         operations = of_masks.of_timm(self.drawn_from(), moves)
-        return of_masks.timm.RandAugment(operations, self.operations)
+        return timm.RandAugment(operations, self.operations)
 
     def drawn_from(self) -> list[Any]:
         """The pool, as timm makes it."""
