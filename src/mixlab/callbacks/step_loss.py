@@ -14,7 +14,12 @@ class StepLoss(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._logged = -1
+        self._before = 0  # steps before this batch
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._before = trainer.global_step
 
     def state_dict(self) -> dict[str, Any]:
         return {"logged": self._logged}
@@ -25,10 +30,9 @@ class StepLoss(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        step, every = trainer.global_step - 1, trainer.log_every_n_steps  # pyright: ignore
-        if step == self._logged or step < 0 or step % max(1, every):
+        step, every = self._before, trainer.log_every_n_steps  # pyright: ignore
+        if trainer.global_step == step or step % max(1, every):
             return  # gradients are accumulated still, or it is not its turn
-        self._logged = step
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if loss is not None:
             figures = {"epoch": trainer.current_epoch, STEP_LOSS: float(loss)}
