@@ -128,8 +128,8 @@ def test_views_vote_and_the_classes_are_told_apart(run: Path, command: Callable)
         (["tta.vote=majority"], "tta.vote=majority does nothing without views"),
         (["tta=crop"], "did you mean crops?"),
         (["tta=crops", "tta.veiws=4"], "did you mean tta.views?"),
-        (["tta=crops", "tta.views=many"], "tta.views must be a number such as 5, got 'many'"),
-        (["tta=crops", "tta.vote=loud"], "tta.vote must be mean or majority, got 'loud'"),
+        (["tta=crops", "tta.views=many"], "tta.views must be a whole number from 1, got 'many'"),
+        (["tta=crops", "tta.vote=loud"], "tta.vote must be one of mean, majority, got 'loud'"),
     ],
 )
 def test_slips_are_one_sentence(

@@ -117,9 +117,9 @@ def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     plain = reference(loader, hydra_cfg)
     check_secrets(cfg)
     check_keys(cfg, plain)
+    check_missing(cfg)
     check_present(cfg, plain)
     cfg = canonical(cfg)
-    check_missing(cfg)
     check_values(cfg, plain)
     check_targets(cfg, cfg.get("allow") or ())
     if "paths" in cfg:

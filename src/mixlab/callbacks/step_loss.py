@@ -21,12 +21,6 @@ class StepLoss(pl.Callback):
     ) -> None:
         self._before = trainer.global_step
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"logged": self._logged}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._logged = state_dict["logged"]
-
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
