@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from mixlab.config import config_dir
-from mixlab.runs import arm_hash, sweep
+from mixlab.runs import arm_hash, grid
 from mixlab.runs.files import read_json
 from small import SMALL, composed
 
@@ -24,8 +24,8 @@ def arms_of(file: Path) -> list[list[str]]:
     params = OmegaConf.load(file).hydra.sweeper.params
     words = [f"{key}={value}" for key, value in params.items()]
     overrides = OverridesParser.create().parse_overrides(words)
-    assert sweep.seeds(overrides) == list(range(6)), "six seeds are the fewest that can claim"
-    return sweep.arms(overrides, BasicSweeper.split_arguments)
+    assert grid.seeds(overrides) == list(range(6)), "six seeds are the fewest that can claim"
+    return grid.arms(overrides, BasicSweeper.split_arguments)
 
 
 @every_sweep

@@ -35,9 +35,10 @@ class ProcessesLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
         from mixlab.runs import sweep
+        from mixlab.runs.compose import compose
         from mixlab.runs.launch import launch
 
-        configs = [sweep.compose(self.context, self.config, list(job)) for job in job_overrides]
+        configs = [compose(self.context, self.config, list(job)) for job in job_overrides]
         launch(configs, self.jobs, self.jobs_per_device)
         return [sweep.job_return(config) for config in configs]
 

@@ -26,17 +26,18 @@ class MixlabSweeper(BasicSweeper):
     """Plan the runs of a sweep, each arm composed once, and hand them to the launcher."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from mixlab.runs import sweep
+        from mixlab.runs import grid, sweep
+        from mixlab.runs.compose import Composer
 
         assert self.config is not None and self.hydra_context is not None and self.launcher
         params = [f"{key}={value}" for key, value in (self.params or {}).items()]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         of_config, given = map(parser.parse_overrides, (params, arguments))
-        overrides = sweep.merged(of_config, given)
-        arms = sweep.arms(overrides, self.split_arguments)
-        compose = sweep.Composer(self.hydra_context, self.config)
-        jobs = sweep.plan(arms, sweep.seeds(overrides), compose)
-        missing = sweep.begin(jobs, self.config, sweep.retried(overrides))
+        overrides = grid.merged(of_config, given)
+        arms = grid.arms(overrides, self.split_arguments)
+        compose = Composer(self.hydra_context, self.config)
+        jobs = grid.plan(arms, grid.seeds(overrides), compose)
+        missing = sweep.begin(jobs, self.config, grid.retried(overrides))
         if isinstance(self.launcher, ProcessesLauncher):
             self.launcher.launch_jobs(missing)
         elif missing:
