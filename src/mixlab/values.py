@@ -86,6 +86,13 @@ SIZE = Values(
     "a fraction in (0, 1), a whole number of rows, or 0",
     lambda x: is_number(x) and (0 <= x < 1 or (x >= 1 and x % 1 == 0)),
 )
+AGAIN = Values(
+    "failed, diverged, a list of them, or all",
+    lambda value: (
+        isinstance(value, str | ListConfig)
+        and {*([value] if isinstance(value, str) else value)} <= {"failed", "diverged", "all"}
+    ),
+)
 PRECISION = one_of(
     "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "transformer-engine",
     "transformer-engine-float16", "16", "32", "64", "bf16",
@@ -99,6 +106,7 @@ VALUES = {
     "code": one_of("check", "reuse", "rerun"),
     "rerun": FLAG,
     "ckpt_force": FLAG,
+    "sweep.retry": AGAIN.or_(None),
     "checkpoint_minutes": number(0).or_(None),
     "tags": several(Values("a word or a number", lambda x: isinstance(x, str | int | float))),
     "data.name": WORD,

@@ -33,9 +33,11 @@ class Board:
         if not sys.stdout.isatty():
             yield
             return
+        from rich.console import Console
         from rich.live import Live
 
-        with Live(get_renderable=self.table, transient=True, refresh_per_second=2) as self._live:
+        often = {"transient": True, "refresh_per_second": 2}
+        with Live(console=Console(), get_renderable=self.table, **often) as self._live:
             yield
         self._live = None
 
