@@ -61,6 +61,11 @@ VALUES = {
     f"{ONE_OF}=[{{_target_:{PACKAGE}.Noise,std:1}}]": "augmentation.std must be [lowest, highest]",
     f"{ONE_OF}=[{{_target_:os.system}}]": "add allow=[mylab]",
     "logger=wandb logger.wandb.mode=never": "auto, online, offline, disabled, got 'never'",
+    "mixing=[none,mixup]": "mixing takes one choice, got [none,mixup]; for a run of each: -m ",
+    "data": "'data' is not key=value",
+    "-m sweep=probability --cfg job": "leave -m out",
+    "ckpt_path=broken": "broken is broken: ",
+    "callbacks=[default,ema] callbacks.ema.decay=2": "callbacks.ema.decay must be a number in",
 }
 DATA = {
     "data=npz": "data.path has no value; give it on the command line: data.path=...",
@@ -100,6 +105,7 @@ def test_a_misspelt_name(here: Path, command: Callable, arguments: str) -> None:
 
 @pytest.mark.parametrize("arguments", VALUES)
 def test_a_value_that_cannot_be(here: Path, command: Callable, arguments: str) -> None:
+    (here / "broken").write_text("not a checkpoint")
     assert VALUES[arguments] in sentence_of(command, arguments)
     assert not list(here.rglob("*.ckpt"))
 
@@ -111,7 +117,7 @@ def test_data_that_cannot_be(here: Path, command: Callable, arguments: str) -> N
     write_npz(here / "labels.npz", test_labels=np.arange(40) % 7)
     (here / "mylab.py").write_text("class Skinn: pass\n")
     assert DATA[arguments] in sentence_of(command, arguments)
-    assert not list(here.rglob("seed-*")), "a slip on the command line leaves no run behind"
+    assert not list(here.rglob("*.ckpt")), "a slip on the command line leaves no run behind"
 
 
 def test_an_experiment_with_a_misspelt_key(here: Path, command: Callable) -> None:

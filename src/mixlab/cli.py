@@ -42,6 +42,7 @@ from mixlab.recorded import check_secrets
 from mixlab.values import check_values
 
 NO_CHOICE = "Config group override must be"  # as Hydra answers logger=null
+HYDRAS = (NO_CHOICE, "Only one of --run")  # its ValueErrors that are the user's to mend
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -173,7 +174,24 @@ def reference(loader: ConfigLoader, hydra_cfg: Any) -> DictConfig:
         for group, choice in hydra_cfg.runtime.choices.items()
         if not group.startswith("hydra/") and group not in ("experiment", "sweep", "debug")
     ]
-    return load(loader, hydra_cfg.job.config_name, tuple(choices))
+    return load(loader, hydra_cfg.job.config_name, (*choices, *lists(hydra_cfg.overrides.task)))
+
+
+def lists(overrides: Sequence[str]) -> Iterator[str]:
+    """Those that give a group a list of its files, which Hydra leaves out of its choices.
+
+    Raises:
+        ValueError: the group takes one; of a list Hydra would use the last, without a word.
+    """
+    for override in overrides:
+        group, _, value = override.partition("=")
+        if value.startswith("[") and (config_dir() / group).is_dir():
+            if group not in ("callbacks", "logger"):
+                raise ValueError(
+                    f"{group} takes one choice, got {value}; for a run of each: "
+                    f"-m {group}={value[1:-1]}"
+                )
+            yield override
 
 
 @lru_cache(maxsize=16)  # the arms of a sweep differ in values more often than in choices
@@ -247,7 +265,7 @@ def is_users(error: BaseException) -> bool:
         return True
     if type(error).__name__ in ("MisconfigurationException", "Interrupted"):
         return True
-    if isinstance(error, ValueError) and NO_CHOICE in str(error):
+    if isinstance(error, ValueError) and any(text in str(error) for text in HYDRAS):
         return True
     frames = traceback.extract_tb(error.__traceback__)
     ours = bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(PACKAGE)
@@ -273,6 +291,10 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
             "a checkpoint was not loaded: it is damaged, or holds what is neither a tensor nor a "
             "plain value and could run code"
         )
+    if bad := re.search(r"Error parsing override '([^']*)'", text):
+        return f"{bad[1]!r} is not key=value, or a quote or bracket in it is not closed"
+    if "Only one of --run" in text:
+        return "--cfg and --help tell of one run: leave -m out"
     if "No supported gpu backend found" in text:
         return "trainer.accelerator=gpu, but there is no GPU here; use trainer=cpu"
     if NO_CHOICE in text:

@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("paths", nargs="+", metavar="PATH", help="run or sweep folder, a folder above, or a glob")
-    add("--metric", default="test/accuracy", help="what to compare (default: %(default)s)")
+    add("--metric", help="what to compare (default: test/accuracy; of segmentations test/iou)")
     add("--by", action="append", metavar="KEY", help="group or key that tells arms apart; may be "
         "given again (default: mixing)")  # fmt: skip
     add("--baseline", metavar="LABEL", help="arm to compare with (default: the one without mixing)")
@@ -63,14 +63,16 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Compare, print in the format asked for, and write the report where there is a place."""
-    from mixlab.reporting.comparison import compare_runs
+    from mixlab.reporting.comparison import compare_runs, headline
     from mixlab.reporting.pairing import Question
     from mixlab.reporting.records import find
 
     if args.per_class and args.format not in ("table", "markdown"):
         raise ValueError(f"--per-class prints a table or markdown, not {args.format}")
-    question = Question(args.metric, tuple(args.by or ["mixing"]), args.baseline, args.margin)
-    comparison = compare_runs(find(args.paths), question)
+    found = find(args.paths)
+    metric = args.metric or headline(found.runs)
+    question = Question(metric, tuple(args.by or ["mixing"]), args.baseline, args.margin)
+    comparison = compare_runs(found, question)
     _print(comparison, args)
     folder = args.output or (_sweep_alone(args.paths) if args.format == "table" else None)
     if folder is not None:
@@ -113,7 +115,7 @@ def _sweep_alone(paths: Sequence[str]) -> Path | None:
 def _command(args: argparse.Namespace) -> list[str]:
     """The command line that repeats this report."""
     command = ["mixlab-compare", *args.paths]
-    if args.metric != "test/accuracy":
+    if args.metric is not None:
         command += ["--metric", args.metric]
     for key in args.by or ():
         command += ["--by", key]

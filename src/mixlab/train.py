@@ -87,7 +87,7 @@ def already(run: "Run") -> Exception:
 def summary(results: dict[str, Any]) -> str:
     """`test accuracy 0.9510 (chosen on validation), 0.9490 (last)`."""
     rows = {"chosen on validation": results.get("best") or {}, "last": results.get("last") or {}}
-    for metric in ("test/accuracy", "val/accuracy"):
+    for metric in ("test/iou", "test/accuracy", "val/iou", "val/accuracy"):
         found = [f"{row[metric]:.4f} ({when})" for when, row in rows.items() if metric in row]
         if found:
             return f"{metric.replace('/', ' ')} {', '.join(found)}"

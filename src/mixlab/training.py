@@ -25,7 +25,7 @@ from mixlab.loggers import WandbRun
 from mixlab.models import ImageClassifier, ImageSegmenter
 from mixlab.profiler import NoProfiler
 from mixlab.runs import Run, arm_hash, arm_slug
-from mixlab.runs.checkpoints import LAST, PREVIOUS, SealedFiles, load, newest
+from mixlab.runs.checkpoints import LAST, PREVIOUS, Broken, SealedFiles, load, newest
 from mixlab.runs.join import ranks_join
 from mixlab.runs.launch import threads_for
 from mixlab.runs.provenance import hardware
@@ -47,8 +47,8 @@ def fit(run: Run) -> dict[str, Any]:
     record = RunRecord(goes_on=own is not None)
     trainer = build_trainer(cfg, data, record)
     facts = {"accelerator": model_device(trainer), "devices": trainer.num_devices}
-    if own and trouble and trainer.is_global_zero:
-        print(f"{trouble}; the run goes on from {own.name}", flush=True)
+    if own and trainer.is_global_zero:
+        print(f"{trouble + '; ' if trouble else ''}the run goes on from {own.name}", flush=True)
     run.begin(
         goes_on=own is not None,
         threads=threads,
@@ -219,6 +219,10 @@ def named_start(cfg: DictConfig) -> Path | None:
         raise ValueError(
             f"ckpt_path={cfg.ckpt_path} is not there; name a file such as .../last.ckpt"
         )
+    try:
+        load(Path(cfg.ckpt_path))
+    except Broken as error:
+        raise ValueError(f"ckpt_path: {error.fault}; name another .../last.ckpt") from None
     return Path(cfg.ckpt_path)
 
 

@@ -1,6 +1,7 @@
 """What happens beside the plain training loop."""
 
 from mixlab.callbacks.divergence import Diverged, StopOnDivergence
+from mixlab.callbacks.ema import EMA
 from mixlab.callbacks.heartbeat import Heartbeat
 from mixlab.callbacks.mixing import MixingCallback
 from mixlab.callbacks.previews import Previews
@@ -10,6 +11,6 @@ from mixlab.callbacks.step_loss import STEP_LOSS, StepLoss
 from mixlab.callbacks.stopping import GracefulStop, Interrupted
 
 __all__ = [
-    "Diverged", "GracefulStop", "Heartbeat", "Interrupted", "MixingCallback", "Previews",
+    "Diverged", "EMA", "GracefulStop", "Heartbeat", "Interrupted", "MixingCallback", "Previews",
     "RunRecord", "STEP_LOSS", "Seeding", "StepLoss", "StopOnDivergence",
 ]  # fmt: skip

@@ -59,6 +59,11 @@ class Parts:
         if images is None:
             raise ValueError("data.train is empty; there is nothing to train on")
         spec = image_spec(images, class_names)
+        if spec.num_classes < 2:
+            raise ValueError(
+                f"the training data hold one class alone, {spec.class_names[0]}, and nothing to "
+                "tell it from; where data.path is a folder, it is the one with the class folders"
+            )
         images = fitted(images, spec, "training")
         nothing = Part(images, np.arange(0))
         own = whole(as_images(val, image_size), spec, "validation")

@@ -101,6 +101,13 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     return Comparison(question, tuple(blocks), tuple(runs), found.sweeps, tuple(unknown))
 
 
+def headline(runs: Sequence[Run]) -> str:
+    """The metric that most would ask for: the overlap where all that is finished segments."""
+    done = finished(runs)
+    segments = done and all("test/iou" in run.results("last") for run in done)
+    return "test/iou" if segments else "test/accuracy"
+
+
 def _mark_duplicates(runs: Sequence[Run]) -> list[Run]:
     """Of one arm at one seed in several folders, the finished one that ended last counts."""
     kept: dict[tuple[str, int | None], Run] = {}

@@ -162,7 +162,7 @@ def _about_few(numbers: Iterable[int]) -> list[str]:
     if few is None:
         return []
     return [
-        f"Fewer than {CLAIM} pairs estimate and claim nothing, hence 'leans': a two-sided "
+        f"Fewer than {CLAIM} pairs estimate and claim nothing (at most 'leans'): a two-sided "
         f"sign-flip test of {few} pairs cannot go below p = {2 / 2**few:.3g}."
     ]
 

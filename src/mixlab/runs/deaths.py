@@ -31,5 +31,7 @@ def reason(exit_code: int, stopped: bool = False) -> str:
     if exit_code >= 0:
         return f"the process ended with status {exit_code}; see log.txt"
     name = signal.Signals(-exit_code).name
+    if stopped and name == "SIGTERM":
+        return "stopped with the sweep before it had anything to save"
     hint = " (out of memory?)" if name == "SIGKILL" and not stopped else ""
     return f"the process was killed by {name}{hint}"

@@ -42,6 +42,8 @@ def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) ->
         job.arm.sweep.retry = list(retry)  # the job itself asks again
     count = Counter(fate for _, fate in fates)
     already = f", {count['done']} of them finished" if count["done"] else ""
+    on = sum((job.folder / "checkpoints" / "last.ckpt").exists() for job in missing)
+    already += f", {on} begun and to go on" if on else ""
     left = f", {count['leave']} left as they failed" if count["leave"] else ""
     print(f"{len(jobs)} runs{already}{left}, listed in {shown(folder / 'sweep.json')}", flush=True)
     return missing
