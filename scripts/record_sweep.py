@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -48,6 +49,7 @@ def killed_half_way(folder: str, console: Console) -> None:
     for line in lines_of(process):
         console.print(Text(line))
         if (ended := ENDED.match(line)) and 2 * int(ended[1]) >= int(ended[2]):
+            time.sleep(0.7)  # the next one is under way
             process.kill()
     assert process.wait() == -9
     console.print(prompt(f"kill -9 {process.pid}", "in another terminal"))
