@@ -37,9 +37,9 @@ from mixlab.runs.provenance import available_cores
 from mixlab.train import train
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from faults.commands import RETRY, WORDS, make_lab  # noqa: E402
-from faults.storm import Storm, runs_of  # noqa: E402
-from small import composed  # noqa: E402
+from faults.commands import RETRY, WORDS, make_lab
+from faults.storm import Storm, runs_of
+from small import composed
 
 BOUNDS = {"overhead": 0.5, "packing": 1.15, "share": 0.02, "kills": 1.5}
 DIGITS = ("trainer=cpu", "threads=1", "data.image_size=16", "logger=csv")

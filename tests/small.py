@@ -181,6 +181,14 @@ def loader_of_lists(rows: int = 32, batch_size: int = 8) -> DataLoader:
     return DataLoader(TensorDataset(images, torch.arange(rows) % 10), batch_size=batch_size)
 
 
+def write_lab(folder: Path, module: str, callbacks: str, name: str) -> Path:
+    """A user's folder: `mylab.py`, and `conf/callbacks/<name>.yaml` for --config-dir=conf."""
+    (folder / "mylab.py").write_text(module)
+    (folder / "conf" / "callbacks").mkdir(parents=True)
+    (folder / "conf" / "callbacks" / f"{name}.yaml").write_text(callbacks)
+    return folder
+
+
 def write_npz(path: Path, rows: int = 40, classes: int = 4, **arrays: Any) -> Path:
     """A file in the MedMNIST layout, random, with `arrays` in place of its own."""
     rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import pytest
 
 from mixlab.runs.files import read_json
 from mixlab.runs.run import is_running
-from small import SMALL, console
+from small import SMALL, console, write_lab
 
 MYLAB = '''
 import os
@@ -36,10 +36,7 @@ QUICK = (*SMALL, "logger=csv", "trainer.max_epochs=1", "trainer.limit_train_batc
 @pytest.fixture
 def lab(here: Path) -> Path:
     """A user's folder: a module and a configuration of their own."""
-    (here / "mylab.py").write_text(MYLAB)
-    (here / "conf" / "callbacks").mkdir(parents=True)
-    (here / "conf" / "callbacks" / "trouble.yaml").write_text(TROUBLE)
-    return here
+    return write_lab(here, MYLAB, TROUBLE, "trouble")
 
 
 def records(folder: Path) -> dict[str, str]:

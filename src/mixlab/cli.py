@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import hydra
@@ -28,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mixlab.allowed import check_allow, check_hydra, check_targets
+from mixlab.complaint import say
 from mixlab.config import (
     absolute_paths,
     canonical,
@@ -242,13 +242,7 @@ def explain(error: Exception, config_name: str = "train") -> None:
     if not is_users(error) or os.environ.get("MIXLAB_TRACEBACK"):
         traceback.print_exception(error)
     else:
-        said = printable(f"{Path(sys.argv[0]).stem}: {sentence(error, config_name)}")
-        print(said, file=sys.stderr, flush=True)
-
-
-def printable(text: str) -> str:
-    """Without what a terminal would obey, for names come from files of anybody's."""
-    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
+        say(Path(sys.argv[0]).stem, sentence(error, config_name))
 
 
 def status(error: Exception) -> int:
@@ -261,7 +255,7 @@ def status(error: Exception) -> int:
 
 def is_users(error: BaseException) -> bool:
     """Whether the message was written for users: by our own code, Hydra or Lightning's checks."""
-    if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError, UnpicklingError)):
+    if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError)):
         return True
     if type(error).__name__ in ("MisconfigurationException", "Interrupted"):
         return True
@@ -286,11 +280,6 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
         return f"{getattr(error, 'full_key', None) or 'a value'}: {inner[1]}"
     if several := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{several[1]} gives several values, which makes a sweep: add -m"
-    if isinstance(error, UnpicklingError):
-        return (
-            "a checkpoint was not loaded: it is damaged, or holds what is neither a tensor nor a "
-            "plain value and could run code"
-        )
     if bad := re.search(r"Error parsing override '([^']*)'", text):
         return f"{bad[1]!r} is not key=value, or a quote or bracket in it is not closed"
     if "Only one of --run" in text:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixlab.complaint import one_sentence
+
 if TYPE_CHECKING:
     from mixlab.reporting.comparison import Comparison
 
@@ -28,11 +30,8 @@ WIDTH = 120  # columns, where the output is no terminal
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, compare, print. What a user can mend is one sentence and status 2."""
     args = parser().parse_args(argv)
-    try:
+    with one_sentence("mixlab-compare"):
         run(args)
-    except (ValueError, OSError) as error:
-        print(f"mixlab-compare: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixlab.complaint import one_sentence
+
 EXAMPLES = """\
 examples:
   mixlab-sweep status logs/sweeps/train         a line for each run, counts beneath
@@ -22,11 +24,8 @@ STATES = ("failed", "diverged", "interrupted")
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and do. What a user can mend is one sentence and status 2."""
     args = parser().parse_args(argv)
-    try:
+    with one_sentence("mixlab-sweep"):
         sys.exit(run(args))
-    except (ValueError, OSError) as error:
-        print(f"mixlab-sweep: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from small import SMALL
+from small import SMALL, write_lab
 
 MYLAB = '''
 import ctypes, os, signal, sys
@@ -47,11 +47,8 @@ WORDS = ("--config-dir=conf", "callbacks=fault", "allow=[mylab]", *SMALL, "logge
 
 def make_lab(folder: Path) -> Path:
     """A user's folder, with a callback that counts epochs and makes the trouble it is asked for."""
-    (folder / "mylab.py").write_text(MYLAB)
     (folder / "faults").mkdir()
-    (folder / "conf" / "callbacks").mkdir(parents=True)
-    (folder / "conf" / "callbacks" / "fault.yaml").write_text(CALLBACKS)
-    return folder
+    return write_lab(folder, MYLAB, CALLBACKS, "fault")
 
 
 class Command:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
+from damages import DAMAGES
 from deaths import train_in_child
 from faults.conftest import Injected
 from mixlab.callbacks import Interrupted
@@ -16,23 +17,6 @@ from mixlab.runs.checkpoints import Broken
 from mixlab.runs.files import read_json
 from small import SignalAt, Watch, small, train_with
 from test_resume import ALL_THAT_DRAWS, unequal
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-DAMAGES = {"cut in half": cut, "empty": empty, "with one bit flipped": flip}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from faults.conftest import Injected
 from mixlab.callbacks import Diverged
 from mixlab.runs import run_folder
 from mixlab.runs.files import read_json
-from small import Watch, checkpoint, console, small, train_with
+from small import Watch, checkpoint, console, small, train_with, write_lab
 
 MYLAB = '''
 import math
@@ -86,10 +86,7 @@ def test_a_run_stops_before_the_update(
 
 @pytest.fixture
 def lab(here: Path) -> Path:
-    (here / "mylab.py").write_text(MYLAB)
-    (here / "conf" / "callbacks").mkdir(parents=True)
-    (here / "conf" / "callbacks" / "poison.yaml").write_text(POISON)
-    return here
+    return write_lab(here, MYLAB, POISON, "poison")
 
 
 def test_all_ranks_stop_together(lab: Path, injected: Injected) -> None:

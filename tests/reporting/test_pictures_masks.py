@@ -50,12 +50,17 @@ def test_masks_stand_below_their_images():
 
 
 def test_guests_bring_their_masks():
-    rows, guests = batch(), batch()
+    rows, guests = batch(), Batch(batch().images, batch().targets.flip(0))
+    top = legend(3, NAMES, 400).height + 14 + 96 + 4 + 48
     images, planes = (torch.cat(pair) for pair in zip(rows, guests, strict=True))
     for method in (CutMix(1.0), Mixup(1.0)):
         blend = method(images, planes, np.random.default_rng(0), np.array([4, 5, 6, 7]))
         before = Batch(rows.images, rows.targets, guests=guests)
-        mixed_batch(before, Batch(*blend.mix(images, planes)), blend)
+        after = Batch(*blend.mix(images, planes))
+        picture = mixed_batch(before, after, blend, NAMES, columns=1)
+        assert legend(3, NAMES, picture.width).height == legend(3, NAMES, 400).height
+        partner = colour_at(picture, 14 + 148, top)  # of row 0, a guest of class 1; row 0 is of 0
+        torch.testing.assert_close(partner, colours(3)[1], atol=0.01, rtol=0)
 
 
 def test_masks_before_and_after():

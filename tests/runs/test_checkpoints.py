@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from damages import DAMAGES
 from mixlab.runs.checkpoints import Broken, SealedFiles, load, newest, sealed
 
 STATE = {"weights": torch.arange(40.0), "plain": [1, {"two": "three"}]}
@@ -87,21 +88,7 @@ def test_a_death_at_any_moment_leaves_a_checkpoint(tmp_path: Path, call: str, nt
     assert path is not None and load(path)["number"] == (1 if ended else 2) and not wrong
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:300])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 3] ^= 4
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("damage", [cut, empty, flip])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_the_one_before_stands_in_for_a_broken_one(tmp_path: Path, damage: Any) -> None:
     save(tmp_path, 0)
     save(tmp_path, 1)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.callbacks import RunRecord
 from mixlab.evaluate import read_config
 from mixlab.previews.replay import check_data
+from mixlab.runs.checkpoints import Broken, load
 from mixlab.runtime import keep_memory, quiet, set_threads
 from mixlab.training import build_data, build_model, build_trainer
 
@@ -33,10 +33,9 @@ def starts_of(folder: Path) -> tuple[list[Start], list[str]]:
         starts.append(Start("the initial weights", 0))
     for path in sorted((folder / "checkpoints").glob("*.ckpt")):
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-            starts.append(Start(path.name, int(found["global_step"]), path))
-        except Exception as error:
-            broken.append(f"{path.name} cannot be read ({type(error).__name__})")
+            starts.append(Start(path.name, int(load(path)["global_step"]), path))
+        except Broken as error:
+            broken.append(error.fault)
     return starts, broken
 
 

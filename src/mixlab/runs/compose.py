@@ -26,6 +26,7 @@ class Composer:
         self.master = master
         self.parser = OverridesParser.create(config_loader=self.loader)
         self.chosen: dict[tuple[str, ...], DictConfig] = {}
+        self.is_group = cache(lambda key: bool(self.loader.get_group_options(key)))
 
     def __call__(self, overrides: list[str]) -> DictConfig:
         parsed = self.parser.parse_overrides(overrides)
@@ -43,7 +44,3 @@ class Composer:
         """Whether an override is one that Hydra applies when all files are read."""
         key = override.key_or_group
         return key.split(".")[0] not in ("hydra", "allow") and not self.is_group(key)
-
-    @cache  # noqa: B019 (there is one composer for a sweep)
-    def is_group(self, key: str) -> bool:
-        return bool(self.loader.get_group_options(key))
