@@ -61,7 +61,7 @@ def test_a_claim_is_tested_and_the_command_line_goes_first(here: Path, command: 
     assert {run.rsplit("/", 1)[-1] for run in runs} == {"seed-3"}
     words[1] = "sweep=cost"
     said = command("train", *words, "seed=3", "mixing=none")
-    assert said.out.startswith("1 runs, 1 of them finished"), "sweeps share their runs"
+    assert said.out.startswith("1 run, 1 of them finished"), "sweeps share their runs"
 
 
 def test_a_sweep_is_no_single_run(here: Path, command: Callable) -> None:

@@ -38,7 +38,6 @@ VALUES = {
     "mixing.method.alpha=0": "mixing.method.alpha must be a number > 0, got 0; ",
     "mixing.method.alpha=true": "alpha must be a number > 0, got True; ",
     "mixing.gate={every:0}": "{every: n}",
-    "mixing.schedule=cosine trainer.max_epochs=-1": "set trainer.max_epochs or trainer.max_steps",
     "seed=-1": "seed must be an integer from 0 to 2**32 - 1, got -1",
     "seeds=3": "give them with -m",
     "seed=0,1": "add -m",
@@ -74,6 +73,7 @@ DATA = {
     "data=npz data.path=labels.npz": "labels.npz go from 0 to 6, but there are 4 classes",
     "data.batch_size=1": "data.batch_size=1 leaves a row no partner to mix with; use 2 or more",
     "data.batch_size=3 trainer=ddp_sim": "use 4 or more",
+    "mixing.schedule=cosine trainer.max_epochs=-1": "set trainer.max_epochs or trainer.max_steps",
     "data.image_size=8": "CNN needs images of at least 16 x 16 pixels, got 8 x 8",
     "augmentation=flip_crop": "augmentation.force=true",
     "data=shapes model=cnn": "use model=segmentation callbacks=segmentation",
@@ -108,6 +108,7 @@ def test_a_value_that_cannot_be(here: Path, command: Callable, arguments: str) -
     (here / "broken").write_text("not a checkpoint")
     assert VALUES[arguments] in sentence_of(command, arguments)
     assert not list(here.rglob("*.ckpt"))
+    assert not list(here.rglob("seed-*"))
 
 
 @pytest.mark.parametrize("arguments", DATA)

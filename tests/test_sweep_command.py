@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -196,6 +197,19 @@ def test_an_audit_of_an_honest_run(trained: DictConfig, command: Callable) -> No
     assert "6 of 6 logged steps can be made again, from the initial weights at step 0" in out
     assert "from best.ckpt (step 8)" in out and "equal to the bit: as it was logged" in out
     assert everything(run_folder(trained)) == before, "nothing is written there"
+
+
+def test_several_audits_end_with_a_count(trained: DictConfig, command: Callable) -> None:
+    folder = run_folder(trained)
+    copy = folder.with_name("seed-1")
+    shutil.copytree(folder, copy)
+    try:
+        (copy / "checkpoints" / "last.ckpt").write_bytes(b"cut")
+        said = command("sweep", "audit", str(folder.parent), "--steps", "2")
+    finally:
+        shutil.rmtree(copy)
+    assert said.status == 1
+    assert said.out.splitlines()[-1] == "1 of 2 runs are as they were logged"
 
 
 def test_an_audit_finds_a_changed_figure(trained: DictConfig, command: Callable) -> None:

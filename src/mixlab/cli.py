@@ -39,6 +39,7 @@ from mixlab.config import (
     unknown_key,
 )
 from mixlab.recorded import check_secrets
+from mixlab.runs.provenance import first_file
 from mixlab.values import check_values
 
 NO_CHOICE = "Config group override must be"  # as Hydra answers logger=null
@@ -127,6 +128,8 @@ def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
         absolute_paths(cfg, Path.cwd())
     if cfg.get("allow"):
         import_from_here()
+        for package in cfg.allow:
+            first_file(package)  # or there would be a run folder before that is known
     check_mixing(cfg)
     check_model_name(cfg, plain)
     return cfg

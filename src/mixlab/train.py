@@ -67,7 +67,7 @@ def supervised(run: "Run") -> dict[str, Any]:
             run.discard()  # a slip on the command line leaves no run behind
             raise
         with suppress(DiskFull):  # what cannot be written down is said all the same
-            run.end("failed", error=f"{type(error).__name__}: {error}")
+            run.end("failed", f"{type(error).__name__}: {error}", mendable=is_users(error))
             write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise
     print(f"{name_of(run)}: {summary(results)}, {run.record['seconds']:.1f} s", flush=True)

@@ -127,6 +127,7 @@ def test_nothing_but_plans_has_a_page(tmp_path):
         (folder / "config.yaml").unlink()
     _, _, words = read_page(sweep)
     assert "3 runs: 3 planned" in words and "no config.yaml to tell the arm from" in words
+    assert "paired by seed" not in words, "nothing to read in a table without figures"
 
 
 def test_equivalence_is_explained(tmp_path):

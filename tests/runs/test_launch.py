@@ -66,6 +66,12 @@ def test_gpus_are_handed_out(
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in found] == expected
 
 
+def test_more_gpus_than_there_are_is_refused(machine: Any) -> None:
+    machine(cores=16, gpus=2)
+    with pytest.raises(ValueError, match="trainer.devices=4, but there are 2 GPUs here"):
+        slots(trained_on("auto", 4), None, 1)
+
+
 def test_a_job_on_the_cpu_asks_for_no_gpu(machine: Any) -> None:
     machine(cores=2, gpus=4)
     assert slots(trained_on("cpu"), None, 1) == [{}, {}]
@@ -105,10 +111,10 @@ def test_large_libraries_are_loaded_once_for_all_jobs(
 
 
 @pytest.mark.parametrize(("name", "value"), [("jobs", 0), ("jobs_per_device", -1)])
-def test_numbers_of_jobs(tmp_path: Path, name: str, value: int) -> None:
+def test_numbers_of_jobs(name: str, value: int) -> None:
     options: Any = {"jobs": None, "jobs_per_device": 1, name: value}
     with pytest.raises(ValueError, match=f"hydra.launcher.{name} must be above 0, got {value}"):
-        launch.launch([small(tmp_path)], **options)
+        launch.check_knobs(**options)
 
 
 def test_no_jobs_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,20 @@ def test_the_end_says_what_is_missing_and_what_is_next(
     assert said.splitlines()[-1] == "next: mixlab-compare logs/sweeps/s"
 
 
+@pytest.mark.parametrize(("mendable", "status"), [((True, True), 2), ((True, None), 1)])
+def test_the_status_tells_whether_all_can_be_mended(
+    tmp_path: Path, config: DictConfig, mendable: tuple, status: int
+) -> None:
+    jobs = planned(tmp_path, [0, 1], ["mixing=none"])
+    sweep.begin(jobs, config)
+    for job, flag in zip(jobs, mendable, strict=True):
+        record = {"status": "failed", "error": "data.path is not there", "mendable": flag}
+        write_json(job.folder / "run.json", record)
+    with pytest.raises(SystemExit) as end:
+        sweep.end(jobs, config)
+    assert end.value.code == status
+
+
 def test_a_whole_sweep_ends_well(
     tmp_path: Path, config: DictConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:

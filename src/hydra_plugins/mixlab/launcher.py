@@ -31,6 +31,9 @@ class ProcessesLauncher(Launcher):
         self.config: Any = None
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        from mixlab.runs.launch import check_knobs
+
+        check_knobs(self.jobs, self.jobs_per_device)  # before any run is planned
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:

@@ -44,7 +44,10 @@ def audit(
     folders = [run.folder for run in find(paths).runs if (run.folder / "config.yaml").is_file()]
     if not folders:
         raise ValueError("none of these runs was ever begun; there is nothing to check")
-    return all([audit_run(folder, steps, reach, rng, allow) for folder in folders])
+    good = [audit_run(folder, steps, reach, rng, allow) for folder in folders]
+    if len(good) > 1:
+        print(f"{sum(good)} of {len(good)} runs are as they were logged")
+    return all(good)
 
 
 def audit_run(

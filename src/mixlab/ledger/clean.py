@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mixlab.reporting.records import Run, find, shown
 from mixlab.runs.run import lock
+from mixlab.words import counted
 
 EMPTY = ("planned", "failed", "interrupted")  # states of runs that may have come to nothing
 WORTH = ("checkpoints/*.ckpt", "metrics.csv")  # what is worth keeping of a run without a result
@@ -42,7 +43,7 @@ def clean(
     if not found:
         print("nothing to remove")
     elif not yes:
-        print(f"{readable(total)} in {len(found)} places; add --yes to remove them")
+        print(f"{readable(total)} in {counted(len(found), 'place')}; add --yes to remove them")
     else:
         gone = sum(map(remove, found))
         print(f"{gone} of {len(found)} removed" + ", the others are in use" * (gone < len(found)))

@@ -7,6 +7,7 @@ from mixlab.reporting.records import Run, find, shown
 from mixlab.runs.files import read_json, write_json
 from mixlab.runs.run import lock
 from mixlab.runs.standing import RETRIED, with_history
+from mixlab.words import counted
 
 
 def retry(paths: Sequence[str], states: Sequence[str] = RETRIED) -> int:
@@ -16,7 +17,8 @@ def retry(paths: Sequence[str], states: Sequence[str] = RETRIED) -> int:
     for run in marked:
         print(f"planned, was {run.status}: {shown(run.folder)}")
     if marked:
-        print(f"{len(marked)} runs marked; the command that began them trains them again")
+        count = counted(len(marked), "run")
+        print(f"{count} marked; the command that began them trains them again")
     else:
         print(f"no run is {' or '.join(states)}")
     return len(marked)

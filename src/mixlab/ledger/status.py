@@ -10,6 +10,7 @@ from pathlib import Path
 from mixlab.reporting.records import STATUSES, Run, find, number, one_line, shown
 from mixlab.runs.files import write_json
 from mixlab.runs.run import last_heartbeat
+from mixlab.words import counted
 
 HEADER = ("arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "error")
 TAIL = 65536  # bytes of metrics.csv in which its last row is looked for
@@ -82,7 +83,7 @@ def counts(runs: Sequence[Run]) -> str:
     """`6 runs: 4 finished, 1 failed, 1 planned`."""
     found = Counter(run.status for run in runs)
     parts = [f"{found[status]} {status}" for status in STATUSES if found[status]]
-    return f"{len(runs)} runs: {', '.join(parts)}"
+    return f"{counted(len(runs), 'run')}: {', '.join(parts)}"
 
 
 def write_index(sweep: Path, runs: Sequence[Run]) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mixlab.reporting.records import find, one_line, shown
 from mixlab.runs.run import is_running
+from mixlab.words import counted
 
 MARK = ".wandb.synced"  # as `wandb sync` itself marks what it has sent, beside the file
 
@@ -27,7 +28,7 @@ def sync(paths: Sequence[str]) -> int:
 
     if default_mode() == "offline":
         raise ValueError(
-            f"{len(waiting)} runs wait to be sent to W&B and there is no key: "
+            f"{counted(len(waiting), 'run')} to be sent to W&B and there is no key: "
             "set WANDB_API_KEY or run `wandb login`"
         )
     return sum(not send(folder, parts) for folder, parts in waiting.items())

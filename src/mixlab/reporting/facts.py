@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mixlab.reporting.records import Run, mapping, one_line
+from mixlab.words import counted
 
 WHY = {
     "threads": "on a CPU their number changes the last bits and the time",
@@ -71,7 +72,7 @@ def environment(runs: Sequence[Run]) -> dict[str, str]:
 
 def _counts(values: Mapping[str, int]) -> str:
     most_first = sorted(values.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{value} ({count} run{'s' * (count > 1)})" for value, count in most_first[:MOST]]
+    shown = [f"{value} ({counted(count, 'run')})" for value, count in most_first[:MOST]]
     return ", ".join(shown) + ", ..." * (len(most_first) > MOST)
 
 

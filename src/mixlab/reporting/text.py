@@ -8,6 +8,7 @@ from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.pairing import Question, Result
 from mixlab.reporting.records import mapping, one_line
 from mixlab.reporting.statistics import CLAIM, LEVEL
+from mixlab.words import counted
 
 NOTHING = "-"
 
@@ -108,12 +109,13 @@ def _test(result: Result) -> str:
 def counts(comparison: Comparison) -> str:
     """ "15 runs: 14 finished, 1 failed" """
     states = ", ".join(f"{count} {status}" for status, count in comparison.statuses.items())
-    total = len(comparison.runs)
-    return f"{total} run{'s' * (total != 1)}: {states}"
+    return f"{counted(len(comparison.runs), 'run')}: {states}"
 
 
 def reading(comparison: Comparison) -> list[str]:
-    """How to read the tables, one sentence or two each."""
+    """How to read the tables, one sentence or two each; nothing where they have no figures."""
+    if "finished" not in comparison.statuses:
+        return []
     blocks, question = comparison.blocks, comparison.question
     checkpoints = {checkpoint for block in blocks for checkpoint in block.checkpoints}
     pairs = {

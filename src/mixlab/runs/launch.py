@@ -26,9 +26,6 @@ def launch(
     """
     if not configs:
         return
-    for name, value in (("jobs", jobs), ("jobs_per_device", jobs_per_device)):
-        if value is not None and value < 1:
-            raise ValueError(f"hydra.launcher.{name} must be above 0, got {value}")
     places = slots(configs[0], jobs, jobs_per_device)[: len(configs)]
     threads = threads_for(configs[0], len(places))
     tickets = written(threads) if written else [ticket(cfg, threads) for cfg in configs]
@@ -41,6 +38,13 @@ def launch(
             raise
 
 
+def check_knobs(jobs: int | None, jobs_per_device: int) -> None:
+    """Raise ValueError unless both are above 0."""
+    for name, value in (("jobs", jobs), ("jobs_per_device", jobs_per_device)):
+        if value is not None and value < 1:
+            raise ValueError(f"hydra.launcher.{name} must be above 0, got {value}")
+
+
 def slots(cfg: DictConfig, jobs: int | None, jobs_per_device: int) -> list[dict[str, str]]:
     """Environments of the jobs that run at the same time: cores, or GPUs handed out."""
     devices = processes_of(cfg)
@@ -48,6 +52,10 @@ def slots(cfg: DictConfig, jobs: int | None, jobs_per_device: int) -> list[dict[
     if not gpus:
         return [{} for _ in range(jobs or max(1, available_cores() // devices))]
     each = len(gpus) if devices < 1 else devices
+    if each > len(gpus):
+        raise ValueError(
+            f"trainer.devices={each}, but there are {len(gpus)} GPUs here; ask for fewer"
+        )
     groups = [gpus[start : start + each] for start in range(0, len(gpus) - each + 1, each)]
     shared = [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups] * jobs_per_device
     return shared[:jobs] if jobs else shared

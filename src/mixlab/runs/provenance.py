@@ -26,10 +26,7 @@ def code_hashes(allow: Iterable[str] = ()) -> dict[str, str]:
     """SHA-256 of each source file of mixlab, and of the user's own packages, that can matter."""
     hashes: dict[str, str] = {}
     for package in ("mixlab", *allow):
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            raise ValueError(f"allow=[{package}]: there is no package of that name to import")
-        root = Path(spec.origin)
+        root = first_file(package)
         files = root.parent.rglob("*.py") if root.name == "__init__.py" else [root]
         for file in sorted(files):
             name = file.relative_to(root.parent)
@@ -37,6 +34,14 @@ def code_hashes(allow: Iterable[str] = ()) -> dict[str, str]:
                 key = f"{package}/{name.as_posix()}" if root.name == "__init__.py" else root.name
                 hashes[key] = hashlib.sha256(file.read_bytes()).hexdigest()
     return hashes
+
+
+def first_file(package: str) -> Path:
+    """The file of a module, or a package's `__init__.py`; ValueError where there is none."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"allow=[{package}]: there is no package of that name to import")
+    return Path(spec.origin)
 
 
 def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:

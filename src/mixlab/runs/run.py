@@ -143,6 +143,7 @@ class Run:
             tags=list(self.cfg.tags),
             started=self.record.get("started") or now(),
             error=None,
+            mendable=None,
             code=code_hashes(self.cfg.get("allow", ())),
             versions=versions(),
             git=git_commit(),

@@ -18,6 +18,7 @@ from mixlab.runs.provenance import changed_files, code_hashes
 from mixlab.runs.run import ANOTHER, Run, is_running
 from mixlab.runs.standing import RETRIED, RETRY, other_code, standing
 from mixlab.runs.start import check_data_of
+from mixlab.words import counted
 
 
 def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) -> list[Job]:
@@ -45,7 +46,10 @@ def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) ->
     on = sum((job.folder / "checkpoints" / "last.ckpt").exists() for job in missing)
     already += f", {on} begun and to go on" if on else ""
     left = f", {count['leave']} left as they failed" if count["leave"] else ""
-    print(f"{len(jobs)} runs{already}{left}, listed in {shown(folder / 'sweep.json')}", flush=True)
+    print(
+        f"{counted(len(jobs), 'run')}{already}{left}, listed in {shown(folder / 'sweep.json')}",
+        flush=True,
+    )
     return missing
 
 
@@ -123,6 +127,8 @@ def tickets(jobs: Sequence[Job], threads: int) -> list[Ticket]:
 def end(jobs: Sequence[Job], config: DictConfig) -> None:
     """Say what is not finished and what to do next; exit with 1 if anything is not.
 
+    With 2 where each is something that the command line or the data can mend, as a single run does.
+
     The run folders are the truth, whichever launcher there was.
     """
     records = [(job, read_json(job.folder / "run.json")) for job in jobs]
@@ -138,7 +144,7 @@ def end(jobs: Sequence[Job], config: DictConfig) -> None:
     if len(missing) < len(jobs):
         print(f"next: mixlab-compare {shown(sweep_folder(config))}", flush=True)
     if missing:
-        raise SystemExit(1)
+        raise SystemExit(2 if all(record.get("mendable") for _, record in missing) else 1)
 
 
 def advised(statuses: Sequence[str]) -> Iterator[str]:
