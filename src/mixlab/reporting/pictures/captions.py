@@ -64,13 +64,13 @@ def of_classes(target: Tensor) -> Tensor:
 def class_name(number: int, class_names: Sequence[str] | None, longest: int = 40) -> str:
     """A class on one line; in quotes where it would be taken for a number."""
     name = one_line(class_names[number] if class_names else number)
-    name = f"'{name}'" if name[:1].isdigit() else name
-    return name if len(name) <= longest else f"{name[: longest - 1]}."
+    name = name if len(name) <= longest else f"{name[: longest - 1]}."
+    return f"'{name}'" if name[:1].isdigit() else name
 
 
 def label_line(target: Tensor, class_names: Sequence[str] | None = None) -> Line:
     """A soft label on one line, with shorter names where the whole ones do not fit."""
-    return Line([describe_label(target, class_names, longest=n) for n in (40, 16, 10, 5)])
+    return Line([describe_label(target, class_names, longest=n) for n in range(40, 4, -3)])
 
 
 def label_lines(target: Tensor, class_names: Sequence[str] | None = None) -> list[Line]:
