@@ -45,6 +45,8 @@ VALUES = {
     "-m mixing.probability=0.5,2": "probability must be a number in [0, 1], got 2",
     "-m seeds=2 hydra.launcher.jobs=0": "hydra.launcher.jobs must be above 0, got 0",
     "code=keep": "code must be one of check, reuse, rerun, got 'keep'",
+    "model=resnet18": "a model of timm's is model=timm model.name=resnet18",
+    "data=flowers5": "images of your own are data=folder data.path=...",
     "allow=[nosuch]": "there is no package of that name",
     "ckpt_path=gone.ckpt": "ckpt_path=gone.ckpt is not there",
     "threads=0": "threads must be a whole number from 1, or auto, got 0",

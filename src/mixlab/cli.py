@@ -44,6 +44,10 @@ from mixlab.values import check_values
 
 NO_CHOICE = "Config group override must be"  # as Hydra answers logger=null
 HYDRAS = (NO_CHOICE, "Only one of --run")  # its ValueErrors that are the user's to mend
+ELSEWHERE = {  # what people take for a choice of a group, and how it is said
+    "data": "images of your own are data=folder data.path=...",
+    "model": "a model of timm's is model=timm model.name={name}",
+}
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -300,7 +304,8 @@ def unknown_choice(group: str, name: str, options: Sequence[str]) -> str:
     """The sentence for a misspelt choice."""
     nearest = nearest_name(name, options)
     hint = f"did you mean {nearest}? " if nearest else ""
-    return f"{group}={name} is not a choice; {hint}there are {', '.join(options)}"
+    other = f"; {ELSEWHERE[group].format(name=name)}" if group in ELSEWHERE else ""
+    return f"{group}={name} is not a choice; {hint}there are {', '.join(options)}{other}"
 
 
 def known_keys(config_name: str) -> list[str]:

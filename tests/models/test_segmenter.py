@@ -11,6 +11,8 @@ from mixlab.mixing import Blend, CutMix, Mixup
 from mixlab.models.losses import LOSSES
 from mixlab.models.networks import Segmentation
 from mixlab.models.tally import Tally
+from mixlab.train import train
+from small import small
 
 SPEC = ImageSpec(3, 64, 64, ("background", "disc", "square"))
 CLASSES = torch.randint(3, (4, 6, 6), generator=torch.Generator().manual_seed(0))
@@ -85,3 +87,12 @@ def test_overlap_by_torchmetrics_is_intersection_over_union():
     true = torch.tensor([[[0, 1], [1, 1]]])
     found = multiclass_jaccard_index(predicted, true, num_classes=2)
     torch.testing.assert_close(found, torch.tensor((1 / 2 + 2 / 3) / 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixing", ["none", "mixup", "cutmix"])
+def test_shapes_are_learnt_with_and_without_mixing(tmp_path, mixing):
+    words = ("data=shapes", "data.image_size=null", "model=segmentation", "callbacks=segmentation")
+    length = ("trainer.limit_train_batches=1.0", "trainer.max_epochs=8")
+    results = train(small(tmp_path, *words, *length, f"mixing={mixing}"))
+    assert results["best"]["test/iou"] > 0.6, "background alone has 0.2"

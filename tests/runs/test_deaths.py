@@ -1,5 +1,6 @@
 """What is written of a run whose process could not write it itself."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -18,6 +19,14 @@ def test_a_hard_death_is_written_down(tmp_path: Path, status: str | None) -> Non
     record = read_json(tmp_path / "run.json")
     assert record["status"] == "failed" and "SIGKILL (out of memory?)" in record["error"]
     assert record.get("seed") == (3 if status else None) and record["ended"]
+
+
+def test_the_time_of_a_killed_training_counts(tmp_path: Path) -> None:
+    with Run.open(small(tmp_path)) as run:
+        run.begin()
+    began = (run.folder / "config.yaml").stat().st_mtime
+    os.utime(run.folder / ".lock", (began + 20, began + 20))
+    assert settle(run.folder, -signal.SIGKILL)["seconds"] == pytest.approx(20, abs=0.01)
 
 
 @pytest.mark.parametrize(

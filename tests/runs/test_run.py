@@ -77,6 +77,18 @@ def test_seconds_add_up_over_processes(cfg: DictConfig, monkeypatch: pytest.Monk
         assert run.record["seconds"] == total
 
 
+def test_seconds_of_a_process_that_died_are_told_by_its_heartbeat(cfg: DictConfig) -> None:
+    with Run.open(cfg) as run:
+        run.begin()
+    began = (run.folder / "config.yaml").stat().st_mtime
+    os.utime(run.folder / ".lock", (began + 30, began + 30))
+    with Run.open(cfg) as run:
+        run.begin(goes_on=True)
+        assert run.record["seconds"] == pytest.approx(30, abs=0.01)
+        run.end("finished")
+    assert 30 <= run.record["seconds"] < 35
+
+
 def test_another_rank_reads_and_never_writes(cfg: DictConfig) -> None:
     with Run.open(cfg) as run:
         run.begin(threads=3)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlab.runs.files import read_json, write_json
-from mixlab.runs.run import ANOTHER, is_running, now
+from mixlab.runs.run import ANOTHER, is_running, now, seconds_with
 
 OPEN = (None, "planned", "running")  # what a process leaves behind that could say nothing more
 
@@ -21,7 +21,14 @@ def settle(folder: Path, exit_code: int, stopped: bool = False) -> dict[str, Any
         return {**record, "error": f"by {ANOTHER}"}
     if exit_code != 0 and record.get("status") in OPEN:
         status = "interrupted" if stopped or exit_code == -signal.SIGTERM else "failed"
-        record = {**record, "status": status, "error": reason(exit_code, stopped), "ended": now()}
+        facts: dict[str, Any] = {
+            "status": status,
+            "error": reason(exit_code, stopped),
+            "ended": now(),
+        }
+        if record.get("status") == "running":
+            facts["seconds"] = seconds_with(folder, record)
+        record = {**record, **facts}
         write_json(folder / "run.json", record)
     return record
 

@@ -130,6 +130,8 @@ class Run:
             Refused: the run goes on from a checkpoint, and its data are not what they were.
         """
         self._check_data(facts.get("data") or {}, goes_on)
+        if self.record.get("status") == "running":  # nobody was left to say how long
+            self.record["seconds"] = seconds_with(self.folder, self.record)
         self.record = with_history(self.record)
         self._began = time.monotonic()
         if self._lock is not None:
@@ -223,6 +225,15 @@ def last_heartbeat(folder: Path) -> float | None:
         return (folder / ".lock").stat().st_mtime
     except OSError:
         return None
+
+
+def seconds_with(folder: Path, record: dict[str, Any]) -> float:
+    """A record's seconds with those of a process that died, as far as its heartbeat tells."""
+    beat, before = last_heartbeat(folder), record.get("seconds", 0.0)
+    with suppress(OSError):
+        began = (folder / "config.yaml").stat().st_mtime  # written whenever training begins
+        return round(before + max(0.0, (beat or began) - began), 3)
+    return before
 
 
 def now() -> str:
