@@ -184,10 +184,11 @@ def test_its_server_fails(
     weights = [checkpoint_of(each) for each in (folder, run_folder(alone))]
     assert not list(differences(*weights))
     assert (folder / "metrics.csv").read_text() == (run_folder(alone) / "metrics.csv").read_text()
+    assert bool(list((folder / "wandb").glob("offline-run-*/*.wandb"))), "kept, to be sent later"
     warnings = [line for line in output.splitlines() if "W&B" in line]
     assert len(warnings) == len(key) and "k" * 40 not in output, output
     assert len(output.splitlines()) == len(warnings) + 1, output
-    injected(f"W&B's server {kind}" if key else "W&B has no key", 1, RESULT)
+    injected(f"W&B's server {kind}" if key else "W&B has no key", 1, f"{RESULT}; kept offline")
 
 
 def checkpoint_of(folder: Path) -> Any:

@@ -84,14 +84,15 @@ class WandbRun(WandbLogger):
         self._wandb_init.pop("anonymous", None)  # Lightning still gives it, W&B warns of it
         self._given_up = False
         os.environ.setdefault("WANDB_SILENT", "true")  # its login heeds this alone
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # W&B's own, of its server
+        no_reports()
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run; a mute stand-in where W&B cannot start: metrics.csv has all of it."""
         if self._experiment is None and not self._given_up:
-            self._attempt("start", self._start)
+            online = self._wandb_init["mode"] == "online"
+            self._attempt("start", self._start, self._start_offline if online else None)
         return Mute() if self._given_up else self._experiment
 
     def _start(self) -> None:
@@ -99,6 +100,11 @@ class WandbRun(WandbLogger):
         experiment = WandbLogger.experiment.fget(self)  # pyright: ignore
         experiment.define_metric("trainer/global_step")
         experiment.define_metric("*", step_metric="trainer/global_step")
+
+    def _start_offline(self) -> None:
+        end_service()
+        self._wandb_init["mode"] = "offline"
+        self._start()
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -115,17 +121,25 @@ class WandbRun(WandbLogger):
         if self.experiment and not self._given_up:
             self._attempt("log", partial(super().log_image, key, images, step, **kw))
 
-    def _attempt(self, what: str, call: Callable[[], Any]) -> None:
-        """Do it, or warn once and do no more: metrics.csv has all of it."""
-        try:
-            within(LIMIT, call)
-        except Exception as error:  # whatever it is, it must not cost the training
-            if not self._given_up:
-                reason = " ".join(str(error).split()) or f"no answer within {LIMIT:g} seconds"
-                log.warning("W&B could not %s (%s); training goes on without it", what, reason)
-            self._given_up = True
-            if isinstance(error, TimeoutError):
-                end_service()
+    def _attempt(
+        self, what: str, call: Callable[[], Any], offline: Callable[[], Any] | None = None
+    ) -> None:
+        """Do it, or else what does it offline, or else no more: metrics.csv has all of it.
+
+        One warning says which.
+        """
+        reason = failure(call)
+        if reason is None:
+            return
+        kept = offline is not None and failure(offline) is None
+        if not self._given_up:
+            goes_on = (
+                "logging offline, for `mixlab-sweep sync`"
+                if kept
+                else "training goes on without it"
+            )
+            log.warning("W&B could not %s (%s); %s", what, reason, goes_on)
+        self._given_up = not kept
 
     @rank_zero_only
     def close(self, failed: bool) -> None:
@@ -134,6 +148,17 @@ class WandbRun(WandbLogger):
             self._attempt("finish", partial(self._experiment.finish, exit_code=int(failed)))
         self._experiment = None
         self._given_up = False
+
+
+def failure(call: Callable[[], Any]) -> str | None:
+    """Why a call came to nothing in the time it has; None where it did not."""
+    try:
+        within(LIMIT, call)
+    except Exception as error:  # whatever it is, it must not cost the training
+        if isinstance(error, TimeoutError):
+            end_service()
+        return " ".join(str(error).split()) or f"no answer within {LIMIT:g} seconds"
+    return None
 
 
 def within(seconds: float, call: Callable[[], Any]) -> Any:
@@ -160,6 +185,14 @@ def end_service() -> None:
         process.kill()
         with suppress(Exception, SystemExit):  # there is nobody left to take leave of
             wandb_setup.teardown()
+
+
+def no_reports() -> None:
+    """Newer W&B reports on itself, and at exit waits for a server that does not answer."""
+    with suppress(ImportError):
+        from wandb.analytics.opentelemetry.opentelemetry_proxy import disable
+
+        disable()
 
 
 def run_id(folder: Path) -> str:
