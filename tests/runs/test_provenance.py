@@ -42,7 +42,7 @@ def test_the_users_own_packages_count_too(mine: Path) -> None:
     (mine / "mylab" / "skin.py").write_text("x = 2\n")
     (mine / "mylab" / "new.py").write_text("")
     now = code_hashes(["mylab", "mymodule"])
-    assert changed_files(before, now) == ["mylab/new.py", "mylab/skin.py"]
+    assert changed_files(before, now) == ["mylab/skin.py"], "a new file was not run"
 
 
 def test_a_package_that_is_not_there() -> None:
@@ -50,8 +50,9 @@ def test_a_package_that_is_not_there() -> None:
         code_hashes(["nosuch"])
 
 
-def test_changed_files_are_those_that_differ_came_or_went() -> None:
-    assert changed_files({"a": "1", "b": "1"}, {"b": "2", "c": "1"}) == ["a", "b", "c"]
+def test_changed_files_are_those_that_differ_or_went() -> None:
+    assert changed_files({"a": "1", "b": "1"}, {"b": "2", "c": "1"}) == ["a", "b"]
+    assert changed_files({}, {"a": "1"}) == ["a"], "nothing is known of it"
     assert changed_files({"a": "1"}, {"a": "1"}) == []
 
 

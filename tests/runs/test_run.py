@@ -117,11 +117,20 @@ def test_another_rank_reads_and_never_writes(cfg: DictConfig) -> None:
         ({"status": "diverged"}, [], "check", "go on"),
         ({"status": "planned"}, ["a.py"], "check", "go on"),
         ({"status": "planned", "code": {"a.py": "old"}}, ["a.py"], "check", "afresh"),
-        ({"status": "interrupted"}, ["a.py"], "reuse", "afresh"),
+        ({"status": "interrupted"}, ["a.py"], "reuse", "go on"),
+        ({"status": "interrupted"}, ["a.py"], "check", "afresh"),
     ],
 )
 def test_standing(record: dict, changed: list[str], code: str, expected: str) -> None:
     assert standing(record, changed, code) == expected
+
+
+@pytest.mark.parametrize("status", ["interrupted", "running", "failed"])
+@pytest.mark.parametrize(
+    ("code", "expected"), [("check", "ask"), ("reuse", "go on"), ("rerun", "afresh")]
+)
+def test_no_checkpoint_is_thrown_away_unasked(status: str, code: str, expected: str) -> None:
+    assert standing({"status": status}, ["a.py"], code, begun=True) == expected
 
 
 def test_a_finished_run_is_settled(cfg: DictConfig) -> None:
@@ -132,7 +141,7 @@ def test_a_finished_run_is_settled(cfg: DictConfig) -> None:
 
 def test_other_code_is_named(cfg: DictConfig) -> None:
     finished(cfg, {**code_hashes(), "mixlab/training.py": "another"})
-    sentence = r"finished by other code \(mixlab/training.py changed\).*code=reuse.*code=rerun"
+    sentence = r"1 run made by other code \(mixlab/training.py changed\).*code=reuse.*code=rerun"
     with Run.open(cfg) as run, pytest.raises(ValueError, match=sentence):
         run.settled()
     assert list(run.checkpoints.iterdir()), "nothing is touched"

@@ -48,7 +48,7 @@ def test_only_what_is_missing_is_done(
 def test_runs_of_other_code_are_asked_about(tmp_path: Path, config: DictConfig) -> None:
     jobs = planned(tmp_path, [0, 1], ["mixing=none"])
     finish(jobs[0], code={**code_hashes(), "mixlab/training.py": "another"})
-    with pytest.raises(ValueError, match="1 finished by other code .*mixlab/training.py"):
+    with pytest.raises(ValueError, match="1 run made by other code .*mixlab/training.py"):
         sweep.begin(jobs, config)
     jobs[0].arm.code = "reuse"
     assert sweep.begin(jobs, config) == [jobs[1]]

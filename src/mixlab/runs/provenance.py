@@ -45,8 +45,11 @@ def first_file(package: str) -> Path:
 
 
 def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Files that differ, came or went."""
-    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    """Files that differ or went, all of them where none is on record.
+
+    One that came since was not there to be run: a new method changes no earlier result.
+    """
+    return sorted(name for name in before or now if before.get(name) != now.get(name))
 
 
 def versions() -> dict[str, str]:

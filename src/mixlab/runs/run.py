@@ -79,7 +79,7 @@ class Run:
         """
         changed = changed_files(self.record.get("code", {}), code_hashes(self.cfg.get("allow", ())))
         retry = ("failed", *asked_again(OmegaConf.select(self.cfg, "sweep.retry")))
-        fate = standing(self.record, changed, self.cfg.code, retry)
+        fate = standing(self.record, changed, self.cfg.code, retry, is_begun(self.folder))
         if fate == "ask":
             raise ValueError(other_code([self.folder], changed))
         if fate == "afresh":
@@ -217,6 +217,11 @@ def is_running(folder: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether there is a checkpoint that a run could go on from."""
+    return any((folder / "checkpoints").glob("*.ckpt"))
 
 
 def last_heartbeat(folder: Path) -> float | None:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mixlab.words import counted
+
 CODE = ("check", "reuse", "rerun")
 RETRIED = ("failed", "diverged")  # trained again only when somebody asks
 RETRY = "sweep.retry"
@@ -19,33 +21,32 @@ def asked_again(given: Any) -> tuple[str, ...]:
 
 
 def standing(
-    record: dict[str, Any], changed: list[str], code: str, retry: Iterable[str] = RETRIED
+    record: dict[str, Any],
+    changed: list[str],
+    code: str,
+    retry: Iterable[str] = RETRIED,
+    begun: bool = False,
 ) -> str:
     """What is to be done: done, ask, leave, afresh, or go on (from its last checkpoint).
 
     Args:
         record: its `run.json`, empty where there is none.
         changed: source files that are not what the run was made by.
-        code: what the user says of a finished run that other code made: check, reuse or rerun.
+        code: what the user says of a run that other code made: check, reuse or rerun.
         retry: which of failed and diverged are to be trained again; the others are left.
+        begun: whether it has a checkpoint.
     """
     if code not in CODE:
         raise ValueError(f"code must be one of {', '.join(CODE)}, got {code!r}")
     status = record.get("status")
-    if status in (None, "planned") and not record.get("code"):
-        return "go on"
-    if status != "finished":
-        return leave_or_train(status, changed, retry)
-    if not changed or code == "reuse":
-        return "done"
-    return "afresh" if code == "rerun" else "ask"
-
-
-def leave_or_train(status: str | None, changed: list[str], retry: Iterable[str]) -> str:
-    """The same for a run that was begun and is not finished."""
+    finished = status == "finished"
     if status in RETRIED and status not in retry:
         return "leave"
-    return "afresh" if changed else "go on"
+    if status in (None, "planned") and not record.get("code"):
+        return "go on"
+    if not changed or code == "reuse":
+        return "done" if finished else "go on"
+    return "ask" if code == "check" and (finished or begun) else "afresh"
 
 
 def with_history(record: dict[str, Any]) -> dict[str, Any]:
@@ -59,12 +60,13 @@ def with_history(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def other_code(folders: list[Path], changed: list[str]) -> str:
-    """The sentence for finished runs that other code made."""
+    """The sentence for runs that other code made."""
     runs = ", ".join(str(folder) for folder in folders[:3]) + (" ..." if len(folders) > 3 else "")
     files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
+    count = counted(len(folders), "run")
     return (
-        f"{len(folders)} finished by other code ({files} changed): {runs}; add code=reuse to keep "
-        "their results, code=rerun to train them again, or rerun=true to do so and keep the old"
+        f"{count} made by other code ({files} changed): {runs}; add code=reuse to keep what is there, "
+        "code=rerun to train anew in its place, or rerun=true beside it"
     )
 
 

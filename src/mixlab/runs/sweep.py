@@ -15,7 +15,7 @@ from mixlab.runs.grid import Job
 from mixlab.runs.identity import file_name, run_folder
 from mixlab.runs.job import Ticket
 from mixlab.runs.provenance import changed_files, code_hashes
-from mixlab.runs.run import ANOTHER, Run, is_running
+from mixlab.runs.run import ANOTHER, Run, is_begun, is_running
 from mixlab.runs.standing import RETRIED, RETRY, other_code, standing
 from mixlab.runs.start import check_data_of
 from mixlab.words import counted
@@ -27,7 +27,7 @@ def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) ->
     Each of them that has no record gets one, `planned`. With `rerun` what there is is set aside.
 
     Raises:
-        ValueError: some were finished by other code, and `code` does not say what then.
+        ValueError: some were made by other code, and `code` does not say what then.
         RuntimeError: with `rerun`, some are being trained.
     """
     if jobs and jobs[0].arm.get("rerun"):
@@ -43,7 +43,7 @@ def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) ->
         job.arm.sweep.retry = list(retry)  # the job itself asks again
     count = Counter(fate for _, fate in fates)
     already = f", {count['done']} of them finished" if count["done"] else ""
-    on = sum((job.folder / "checkpoints" / "last.ckpt").exists() for job in missing)
+    on = sum(fate == "go on" and is_begun(job.folder) for job, fate in fates)
     already += f", {on} begun and to go on" if on else ""
     left = f", {count['leave']} left as they failed" if count["leave"] else ""
     print(
@@ -60,7 +60,7 @@ def standings(jobs: Sequence[Job], retry: Sequence[str] = ()) -> list[str]:
     for job in jobs:
         record = read_json(job.folder / "run.json")
         changed = changed_files(record.get("code", {}), code)
-        fates.append(standing(record, changed, job.arm.code, retry))
+        fates.append(standing(record, changed, job.arm.code, retry, is_begun(job.folder)))
         if fates[-1] == "ask":
             asked.append((job.folder, changed))
     if asked:
