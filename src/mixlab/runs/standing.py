@@ -65,8 +65,8 @@ def other_code(folders: list[Path], changed: list[str]) -> str:
     files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
     count = counted(len(folders), "run")
     return (
-        f"{count} made by other code ({files} changed): {runs}; add code=reuse to keep what is there, "
-        "code=rerun to train anew in its place, or rerun=true beside it"
+        f"{count} made by other code ({files} changed): {runs}; add code=reuse to keep what is "
+        "there, code=rerun to train anew in its place, or rerun=true beside it"
     )
 
 
