@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import EarlyStopping
 
 from data.disk import write_folder
 from deaths import train_in_child
@@ -67,7 +69,10 @@ def metrics(cfg: DictConfig) -> str:
 
 def results(cfg: DictConfig) -> dict[str, Any]:
     found = read_json(run_folder(cfg) / "run.json")["results"]
-    return {when: {k: v for k, v in row.items() if k != "seconds"} for when, row in found.items()}
+    return {
+        when: {k: v for k, v in (row or {}).items() if k != "seconds"}
+        for when, row in found.items()
+    }
 
 
 def status(cfg: DictConfig) -> str:
@@ -123,12 +128,68 @@ def test_a_process_killed_while_it_tests_loses_nothing(
     whole: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = cut(whole)
+    killed_while_it_tests(again, monkeypatch)
+    train_with(again)
+    assert unequal(whole, again) == []
+
+
+def killed_while_it_tests(
+    cfg: DictConfig, monkeypatch: pytest.MonkeyPatch, *callbacks: pl.Callback
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("mixlab.training.test", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            train_with(again)
+            train_with(cfg, *callbacks)
+
+
+def test_averaged_weights_are_tested_by_who_comes_after_a_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, again = (small(tmp_path / name, *EMA) for name in ("once", "again"))
+    train_with(once)
+    killed_while_it_tests(again, monkeypatch)
     train_with(again)
-    assert unequal(whole, again) == []
+    assert unequal(once, again) == []
+    raw = checkpoint(once)["current_model_state"]
+    assert list(differences(raw, checkpoint(once)["state_dict"])), "there is a difference to miss"
+
+
+def test_a_training_that_stopped_early_does_not_go_on_to_be_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, again = (small(tmp_path / name, "trainer.max_epochs=4") for name in ("once", "again"))
+
+    def early() -> pl.Callback:
+        return EarlyStopping("train/loss", mode="max", patience=0)
+
+    train_with(once, early())
+    assert len(checkpoint(once)["callbacks"]["RunRecord"]["epochs"]) == 2, "it stopped early"
+    killed_while_it_tests(again, monkeypatch, early())
+    train_with(again, early())
+    assert unequal(once, again) == []
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_a_stop_where_validation_is_due_leaves_none_out(tmp_path: Path, batch: int) -> None:
+    words = ("trainer.kwargs={val_check_interval: 2}",)
+    once, again = (small(tmp_path / name, *ALL_THAT_DRAWS, *words) for name in ("once", "again"))
+    train_with(once)
+    stop(again, 0, batch)
+    train_with(again)
+    assert unequal(once, again) == []
+
+
+@pytest.mark.parametrize("step", [5, 6])
+def test_a_stop_at_the_last_step_of_all(tmp_path: Path, step: int) -> None:
+    words = ("trainer.max_epochs=3", "trainer.max_steps=7", "data.val_size=0")
+    once, again = (small(tmp_path / name, *ALL_THAT_DRAWS, *words) for name in ("once", "again"))
+    train_with(once)
+    if step < 6:
+        stop(again, 1, step - 4)
+    else:
+        train_with(again, SignalAt(1, step - 4))  # too late to stop: the training is over
+    train_with(again)
+    assert unequal(once, again) == []
 
 
 def test_a_folder_that_was_moved_meanwhile(whole: DictConfig, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mixlab.runs import Run, run_folder
 from mixlab.runs.files import read_json, write_json
@@ -96,7 +96,8 @@ def test_clean_shows_first(runs: dict[str, Path], command: Callable) -> None:
 def test_clean_removes_when_told(runs: dict[str, Path], command: Callable) -> None:
     outside = runs["failed"].parents[3] / "outside"
     outside.touch()
-    (runs["failed"] / "link").symlink_to(outside)
+    (runs["failed"] / "figures").mkdir()
+    (runs["failed"] / "figures" / "link").symlink_to(outside)
     said = command("sweep", "clean", "logs", "--yes")
     assert said.out.splitlines()[-1] == "2 of 2 removed" and outside.exists()
     left = {status for status, folder in runs.items() if folder.exists()}
@@ -146,6 +147,31 @@ def test_sync_sends_each_run_once_as_one(
     third = offline(runs["finished"], "20260103_000000-ghi")
     command("sweep", "sync", "logs")
     assert fake_wandb()[1:] == [["sync", "--id", "abc", str(third)]]
+
+
+def test_clean_takes_nothing_that_is_not_a_runs(
+    runs: dict[str, Path], here: Path, command: Callable
+) -> None:
+    thesis = here / "thesis"
+    thesis.mkdir()
+    (thesis / "chapter.tex").write_text("two years of work")
+    (runs["failed"] / "notes.txt").write_text("why it failed")
+    (runs["interrupted"] / "metrics.csv").unlink()
+    (runs["interrupted"] / "checkpoints").symlink_to(thesis)
+    linked = runs["finished"].with_name("seed-9")
+    linked.mkdir()
+    write_json(linked / "run.json", {"status": "finished"})
+    (thesis / "kept.ckpt").write_bytes(b"x")
+    (linked / "checkpoints").symlink_to(thesis)
+    sweep = here / "logs" / "sweeps" / "stranger"
+    sweep.mkdir(parents=True)
+    listed = [str(thesis), *map(str, runs.values()), str(linked)]
+    write_json(sweep / "sweep.json", {"runs": listed})
+    said = command("sweep", "clean", "--checkpoints", "--yes", str(sweep))
+    assert (thesis / "chapter.tex").exists() and (thesis / "kept.ckpt").exists(), said.out
+    assert not (thesis / ".lock").exists()
+    assert runs["failed"].is_dir() and runs["interrupted"].is_dir()
+    assert not runs["planned"].exists(), "what is a run's and holds nothing went"
 
 
 def test_what_was_not_sent_is_said_and_waits(
@@ -242,6 +268,37 @@ def test_an_audit_finds_a_changed_checkpoint(trained: DictConfig, command: Calla
         assert status == 1 and "best.ckpt is broken: " in out
     finally:
         file.write_bytes(kept)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"_target_": "pytorch_lightning.callbacks.BackboneFinetuning", "verbose": "{precious}"},
+        {"_target_": "mixlab.callbacks.GracefulStop", "checkpoint": "{precious}", "minutes": 0},
+        {
+            "_target_": "pytorch_lightning.callbacks.ModelCheckpoint",
+            "dirpath": "{precious}.d",
+            "monitor": "train/loss",
+        },
+    ],
+)
+def test_an_audit_writes_nowhere(
+    trained: DictConfig, here: Path, command: Callable, node: dict
+) -> None:
+    precious = here / "precious"
+    precious.write_text("mine")
+    node = {key: str(v).format(precious=precious) if v != 0 else v for key, v in node.items()}
+    file = run_folder(trained) / "config.yaml"
+    kept = file.read_text()
+    cfg = OmegaConf.load(file)
+    cfg.callbacks.theirs = node
+    try:
+        file.write_text(OmegaConf.to_yaml(cfg))
+        said = command("sweep", "audit", str(run_folder(trained)), "--steps", "1")
+    finally:
+        file.write_text(kept)
+    assert precious.read_text() == "mine" and {path.name for path in here.iterdir()} == {"precious"}
+    assert said.status == (0 if "ModelCheckpoint" in node["_target_"] else 2), said.sentence
 
 
 def test_what_cannot_be_audited_is_one_sentence(

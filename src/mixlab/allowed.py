@@ -22,7 +22,12 @@ PLACES = (
     "timm.layers", "timm.loss", "timm.optim", "timm.scheduler", "torchmetrics.aggregation",
     "torchmetrics.classification", "torchmetrics.segmentation",
 )  # fmt: skip
-EXCEPT = ("torchvision.datasets.lsun",)  # it unpickles a file in the folder it is given
+EXCEPT = (
+    "torchvision.datasets.lsun",  # it unpickles a file in the folder it is given
+    # A training has these without being told; a configuration would tell them another file.
+    "mixlab.callbacks.heartbeat", "mixlab.callbacks.previews", "mixlab.callbacks.record",
+    "mixlab.callbacks.stopping",
+)  # fmt: skip
 FUNCTIONS = ("mixlab.models.networks.timm.Timm",)
 KNOWN = {place.split(".")[0] for place in PLACES}
 # Of Hydra's own node: its plugins are looked up by name, and only installed ones are found.

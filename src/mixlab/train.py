@@ -1,5 +1,6 @@
 """Train one configuration: `mixlab-train`, or `train(cfg)` from anywhere."""
 
+import signal
 import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -56,9 +57,10 @@ def supervised(run: "Run") -> dict[str, Any]:
     except Refused as why:
         run.write(error=str(why))  # and its status stays
         raise
-    except (KeyboardInterrupt, SystemExit, Interrupted) as stop:
+    except (KeyboardInterrupt, SystemExit, Interrupted) as error:
+        stop = as_signal(error)
         run.end("interrupted", error=str(stop) or type(stop).__name__)
-        raise
+        raise stop from None
     except Diverged as error:
         run.end("diverged", error=str(error))
         raise
@@ -72,6 +74,17 @@ def supervised(run: "Run") -> dict[str, Any]:
         raise
     print(f"{name_of(run)}: {summary(results)}, {run.record['seconds']:.1f} s", flush=True)
     return results
+
+
+def as_signal(stop: BaseException) -> BaseException:
+    """What Lightning has made an exit of, before and after training, as the signal that it was."""
+    from mixlab.callbacks import Interrupted
+
+    if isinstance(stop, SystemExit) and isinstance(stop.__context__, KeyboardInterrupt):
+        return Interrupted(signal.SIGINT)
+    if type(stop).__name__ == "SIGTERMException":
+        return Interrupted(signal.SIGTERM)
+    return stop
 
 
 def already(run: "Run") -> Exception:
@@ -88,7 +101,8 @@ def summary(results: dict[str, Any]) -> str:
     """`test accuracy 0.9510 (chosen on validation), 0.9490 (last)`."""
     rows = {"chosen on validation": results.get("best") or {}, "last": results.get("last") or {}}
     for metric in ("test/iou", "test/accuracy", "val/iou", "val/accuracy"):
-        found = [f"{row[metric]:.4f} ({when})" for when, row in rows.items() if metric in row]
+        known = {when: row.get(metric) for when, row in rows.items()}
+        found = [f"{x:.4f} ({when})" for when, x in known.items() if isinstance(x, int | float)]
         if found:
             return f"{metric.replace('/', ' ')} {', '.join(found)}"
     return "no metrics"

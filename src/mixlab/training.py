@@ -60,7 +60,10 @@ def fit(run: Run) -> dict[str, Any]:
     failed = True
     try:
         with ranks_join(run.folder, cfg.get("allow", ())):
+            if own and run.record.get("trained"):  # its tests alone are missing
+                trainer.fit_loop.max_epochs = epochs_of(own)
             trainer.fit(model, data, ckpt_path=start, weights_only=True)
+            run.write(trained=True)
             results, by_class = record.results(trainer), {}
             if cfg.test and data.has_test and not cfg.trainer.fast_dev_run:
                 by_class = test(trainer, model, data, results)
@@ -183,9 +186,12 @@ def test(
 ) -> dict[str, list[float | None]]:
     """Judge on the test set: the last weights, then the checkpoint chosen on validation.
 
+    The last weights are those of the last checkpoint, where it is of now: averaged ones are in no
+    model that was trained before it got here.
+
     Writes the figures into `results`, and returns the accuracy of each class by checkpoint.
     """
-    results["last"] |= tested(trainer, model, data)
+    results["last"] |= tested(trainer, model, data, last_checkpoint(trainer))
     by_class = {"last": getattr(model, "class_accuracy", [])}  # a user's module may have none
     chosen = best_checkpoint(trainer)
     if results["best"] is not None and chosen is not None:
@@ -209,6 +215,18 @@ def tested(
     trainer.loggers = loggers
     metrics = trainer.callback_metrics.items()
     return {key: float(value) for key, value in metrics if key.startswith("test/")}
+
+
+def last_checkpoint(trainer: pl.Trainer) -> Path | None:
+    """The run's last checkpoint, if it is of the trainer's last step."""
+    path = Path(trainer.default_root_dir) / "checkpoints" / LAST
+    here = path.is_file() and load(path)["global_step"] == trainer.global_step
+    return path if here else None
+
+
+def epochs_of(checkpoint: Path) -> int:
+    """How many epochs a finished training had, be it that something stopped it early."""
+    return load(checkpoint)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
 
 
 def named_start(cfg: DictConfig) -> Path | None:

@@ -182,6 +182,7 @@ def test_mixing_can_end_before_the_training(tmp_path: Path, data: pl.LightningDa
         ({"max_epochs": -1, "max_steps": 30}, 3),
         ({"max_epochs": 2, "max_steps": 30}, 2),
         ({"max_epochs": -1, "max_steps": 30, "accumulate_grad_batches": 2}, 6),
+        ({"max_epochs": -1, "max_steps": 30, "accumulate_grad_batches": 4}, 10),  # 4, 4 and 2
     ],
 )
 def test_length_of_a_training(tmp_path: Path, options: dict[str, int], epochs: float) -> None:

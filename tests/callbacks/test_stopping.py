@@ -24,8 +24,10 @@ def handlers() -> Iterator[None]:
 
 
 def in_batch(**facts: Any) -> Any:
+    usual = {"world_size": 1, "is_last_batch": False, "accumulate_grad_batches": 1}
+    loop = SimpleNamespace(_data_fetcher=None)
     return SimpleNamespace(
-        **{"world_size": 1, "is_last_batch": False, "accumulate_grad_batches": 1, **facts}
+        **{**usual, "fit_loop": loop, "global_step": 1, "max_steps": -1, **facts}
     )
 
 
@@ -53,7 +55,9 @@ def test_no_signal_no_stop(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "facts", [{"is_last_batch": True}, {"accumulate_grad_batches": 2}], ids=["epoch", "gradients"]
+    "facts",
+    [{"is_last_batch": True}, {"accumulate_grad_batches": 2}, {"max_steps": 1}],
+    ids=["epoch", "gradients", "end"],
 )
 def test_the_stop_waits(tmp_path: Path, facts: dict[str, Any]) -> None:
     stop = GracefulStop(tmp_path)

@@ -67,8 +67,7 @@ class Command:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # What runs in a shell's background ignores Ctrl-C, and that would be inherited.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                preexec_fn=hear,
             )
 
     def __enter__(self) -> "Command":
@@ -113,6 +112,12 @@ class Command:
         """What of it has not ended by itself so many seconds from now, with its command line."""
         until(lambda: not self.alive(), seconds)
         return {pid: words_of(pid) for pid in self.alive()}
+
+
+def hear() -> None:
+    """What a shell's background and `nohup` ignore would be inherited."""
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
 
 
 def until(holds: Callable[[], object], seconds: float = 200, every: float = 0.05) -> bool:

@@ -1,7 +1,10 @@
 """Signals to a single run and to a sweep."""
 
 import os
+import shlex
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +95,44 @@ def test_a_run_that_is_stopped_and_continued(
         assert command.wait() == 0, command.said
     assert unequal(whole, only(tmp_path)) == [] and repeated(only(tmp_path)) == 0
     injected("SIGSTOP, 2 s, SIGCONT to a training", 1, "it ends as if nothing had been")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_processes_of_a_sweep(
+    tmp_path: Path, injected: Injected, signum: int
+) -> None:
+    """As a closed terminal, `timeout` and `kill %1` send it: the fork server gets it, too."""
+    with Command(make_lab(tmp_path), *FOR_EVER) as command:
+        assert until(trains(tmp_path, epoch=1, runs=2)), command.said
+        os.killpg(command.process.pid, signum)
+        assert command.wait(50) == 130, command.said
+        assert not command.left()
+    records = nothing_lost(tmp_path / "logs" / "sweeps" / "train", planned=2)
+    assert {record["status"] for record in records.values()} == {"interrupted"}
+    assert {record["error"] for record in records.values()} == {
+        "stopped by SIGTERM; the same command goes on"
+    }
+    assert all((run / "checkpoints" / "last.ckpt").is_file() for run in records)
+    injected(
+        f"{signal.Signals(signum).name} to a sweep's process group",
+        1,
+        "status 130; every job ends with a checkpoint, recorded as interrupted; no orphan",
+    )
+
+
+def test_nobody_reads_what_a_sweep_says(tmp_path: Path, injected: Injected) -> None:
+    make_lab(tmp_path)
+    program = Path(sys.executable).with_name("mixlab-train")
+    words = shlex.join([str(program), *WORDS, "-m", "seeds=3"])
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {words} | head -n 1"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.startswith("3 runs"), done.stderr
+    assert done.stderr == ""
+    records = nothing_lost(tmp_path / "logs" / "sweeps" / "train", planned=3)
+    assert {record["status"] for record in records.values()} == {"finished"}
+    injected("standard output of a sweep closed", 1, "every run is finished; status 0")
 
 
 @pytest.mark.parametrize(

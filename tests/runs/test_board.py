@@ -110,3 +110,18 @@ def test_on_a_terminal(tickets: list[Ticket], monkeypatch: pytest.MonkeyPatch) -
     assert "1 of 3 runs done" in seen
     assert "[1/3] arm/seed-0: test accuracy 0.5000" in seen and ", 12.3 s\r\n" in seen
     assert "\x1b[2K" in seen, "the table was erased"
+
+
+def test_a_reader_that_has_gone_is_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    write_json(tmp_path / "run.json", {"status": "failed", "error": "no memory"})
+    board = Board(1)
+    silent: list[bool] = []
+    monkeypatch.setattr("builtins.print", broken)
+    monkeypatch.setattr(module, "be_silent", lambda: silent.append(True))
+    board.done(Ticket("", tmp_path), 1)
+    assert board.failed == 1 and silent

@@ -37,9 +37,11 @@ class MixlabSweeper(BasicSweeper):
         arms = grid.arms(overrides, self.split_arguments)
         compose = Composer(self.hydra_context, self.config)
         jobs = grid.plan(arms, grid.seeds(overrides), compose)
-        missing = sweep.begin(jobs, self.config, grid.retried(overrides))
+        retried = grid.retried(overrides)
+        missing = sweep.begin(jobs, self.config, retried)
         if isinstance(self.launcher, ProcessesLauncher):
             self.launcher.launch_jobs(missing)
         elif missing:
-            self.launcher.launch([job.overrides for job in missing], initial_job_idx=0)
+            again = [f"{grid.RETRY}=[{','.join(retried)}]"] if retried else []
+            self.launcher.launch([[*job.overrides, *again] for job in missing], initial_job_idx=0)
         sweep.end(jobs, self.config)

@@ -210,5 +210,6 @@ def length_in_epochs(trainer: pl.Trainer) -> float:
     epochs = trainer.max_epochs if trainer.max_epochs not in (None, -1) else math.inf
     if trainer.max_steps == -1:
         return epochs
-    steps = trainer.num_training_batches / trainer.accumulate_grad_batches
+    # An epoch's last batch makes a step of whatever has gathered.
+    steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
     return min(epochs, trainer.max_steps / steps)

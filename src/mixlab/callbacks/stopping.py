@@ -5,7 +5,6 @@ weights from before it.
 """
 
 import signal
-import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,8 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+
+from mixlab.runs.stopping import heeded
 
 
 class Interrupted(Exception):
@@ -24,11 +25,12 @@ class Interrupted(Exception):
 
 
 class GracefulStop(pl.Callback):
-    """On SIGTERM or Ctrl-C finish the batch, save the last checkpoint and raise `Interrupted`.
+    """On Ctrl-C, SIGTERM or SIGHUP finish the batch, save and raise `Interrupted`.
 
     A second Ctrl-C stops at once. Where gradients are accumulated, the stop waits for the step,
     because no checkpoint holds gradients. Where the batch is an epoch's last, it waits for the next
-    epoch's first step: Lightning miscounts when it resumes from between the two.
+    epoch's first step: Lightning miscounts when it resumes from between the two. Where validation
+    or the end of the training comes next, it waits for that, too: a resumed run would leave it out.
 
     Args:
         checkpoint: Where the last checkpoint goes.
@@ -47,10 +49,9 @@ class GracefulStop(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved = time.monotonic()
-        if threading.current_thread() is threading.main_thread():
+        for signum in heeded():
             # In place of Lightning's own, which leaves at the batch's end without a checkpoint.
-            signal.signal(signal.SIGTERM, self._ask)
-            signal.signal(signal.SIGINT, self._ask)
+            signal.signal(signum, self._ask)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._let_go()
@@ -74,8 +75,7 @@ class GracefulStop(pl.Callback):
             any_rank = partial(trainer.strategy.reduce_boolean_decision, all=False)
             save = any_rank(save)
             stop = save and any_rank(stop)
-        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if save and stepped and not trainer.is_last_batch:
+        if save and self._is_between_steps(trainer, batch_idx):
             trainer.save_checkpoint(self.checkpoint)
             self._saved = time.monotonic()
             if stop:
@@ -83,6 +83,15 @@ class GracefulStop(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved = time.monotonic()  # Lightning's ModelCheckpoint does it now
+
+    @staticmethod
+    def _is_between_steps(trainer: pl.Trainer, batch_idx: int) -> bool:
+        """Whether a run could go on from here as if it had not stopped."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches or trainer.is_last_batch:
+            return False
+        loop = trainer.fit_loop
+        validates = loop._data_fetcher and loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+        return not validates and trainer.global_step != trainer.max_steps
 
     def _is_due(self) -> bool:
         return self.minutes is not None and time.monotonic() - self._saved >= 60 * self.minutes
@@ -94,6 +103,6 @@ class GracefulStop(pl.Callback):
         self.asked = signum
 
     def _let_go(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for signum in heeded():
+            usual = signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL
+            signal.signal(signum, usual)

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.callbacks import RunRecord
+from mixlab.config import leaves
 from mixlab.evaluate import read_config
 from mixlab.previews.replay import check_data
 from mixlab.runs.checkpoints import Broken, load
@@ -93,10 +94,32 @@ def config_elsewhere(
     wishes = OmegaConf.create({"allow": list(allow), "data_path": None, "threads": threads or 1})
     cfg = read_config(folder, wishes)
     plain: Any = OmegaConf.to_container(cfg)
+    plain["callbacks"] = writing_to(elsewhere, plain.get("callbacks") or {})
     moved = DictConfig(replaced(plain, str(cfg.paths.run_dir), str(elsewhere)))
+    check_places(moved.callbacks, elsewhere)
     moved.logger = {}
-    moved.trainer.enable_progress_bar = False
+    moved.trainer.enable_progress_bar, moved.trainer.profiler = False, None
     return moved
+
+
+def writing_to(elsewhere: Path, nodes: dict[str, Any]) -> dict[str, Any]:
+    """Callbacks whose own folder, if they have one, is that."""
+    return {
+        name: {**node, "dirpath": str(elsewhere)} if "dirpath" in node else node
+        for name, node in nodes.items()
+        if node
+    }
+
+
+def check_places(callbacks: DictConfig, elsewhere: Path) -> None:
+    """Raise ValueError if a callback names a file of its own: the run may be a stranger's."""
+    for key, value in leaves(callbacks):
+        place = Path(str(value))
+        outside = place.is_absolute() and not place.is_relative_to(elsewhere)
+        if outside or ".." in place.parts or str(value).startswith("~"):
+            raise ValueError(
+                f"callbacks.{key}={value} may be written to, so this run is not audited"
+            )
 
 
 def replaced(node: Any, before: str, after: str) -> Any:

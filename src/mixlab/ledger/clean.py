@@ -12,8 +12,10 @@ from mixlab.reporting.records import Run, find, shown
 from mixlab.runs.run import lock
 from mixlab.words import counted
 
+ASIDE = re.compile(r"seed-\d+\.\d+")
 EMPTY = ("planned", "failed", "interrupted")  # states of runs that may have come to nothing
-WORTH = ("checkpoints/*.ckpt", "metrics.csv")  # what is worth keeping of a run without a result
+OURS = {"run.json", "config.yaml", "log.txt", "error.txt", ".lock"}  # worth nothing alone
+MADE = {"checkpoints": "*.ckpt", "figures": "", "wandb": "offline-run-*"}  # and what would be
 
 
 @dataclass(frozen=True)
@@ -56,24 +58,42 @@ def waste(runs: Sequence[Run], checkpoints: bool, replaced: bool) -> Iterator[Wa
         if replaced:
             for old in aside(run.folder):
                 yield Waste(old, old, "set aside by rerun=true")
-        if run.status in EMPTY and run.folder.is_dir() and not holds_anything(run.folder):
+        if run.status in EMPTY and holds_nothing(run.folder):
             yield Waste(run.folder, run.folder, f"{run.status}, holds nothing")
         elif run.status == "finished" and checkpoints:
-            for file in sorted((run.folder / "checkpoints").glob("*.ckpt")):
+            folder = run.folder / "checkpoints"
+            for file in [] if folder.is_symlink() else sorted(folder.glob("*.ckpt")):
                 yield Waste(file, run.folder, "checkpoint of a finished run")
 
 
-def holds_anything(folder: Path) -> bool:
-    """Whether there is a checkpoint to go on from, or a figure to look at."""
-    return any(any(folder.glob(pattern)) for pattern in WORTH)
+def holds_nothing(folder: Path) -> bool:
+    """Whether it is a run's, without a checkpoint, a figure, or anything that is not ours.
+
+    A list of runs may come from a stranger, and name any folder.
+    """
+    if not (folder / "run.json").is_file():
+        return False
+    return all(is_worthless(entry) for entry in folder.iterdir())
+
+
+def is_worthless(entry: Path) -> bool:
+    """Whether something in a run folder may go with it."""
+    if entry.is_symlink():
+        return False
+    if entry.is_dir():
+        worth = MADE.get(entry.name)
+        return worth is not None and not (worth and any(entry.glob(worth)))
+    return entry.name in OURS
 
 
 def aside(folder: Path) -> list[Path]:
     """The folders that `rerun=true` has set aside for this one."""
-    named = re.compile(re.escape(folder.name) + r"\.\d+")
-    return sorted(
-        path for path in folder.parent.glob(f"{folder.name}.*") if named.fullmatch(path.name)
-    )
+    return sorted(path for path in folder.parent.glob(f"{folder.name}.*") if is_aside(path))
+
+
+def is_aside(folder: Path) -> bool:
+    """Whether `rerun=true` has set a folder aside."""
+    return ASIDE.fullmatch(folder.name) is not None
 
 
 def remove(each: Waste) -> bool:
@@ -82,6 +102,8 @@ def remove(each: Waste) -> bool:
     if descriptor is None:
         return False
     try:
+        if each.path == each.run and not (is_aside(each.path) or holds_nothing(each.path)):
+            return False  # begun meanwhile
         if each.path.is_dir():
             shutil.rmtree(each.path)
             with suppress(OSError):

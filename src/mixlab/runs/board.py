@@ -1,9 +1,10 @@
 """Says what becomes of the jobs: a line for each end, and on a terminal a table of what runs."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,14 @@ class Board:
         self.say(f"[{count}] {name(ticket.folder)}: {outcome(record)}")
 
     def say(self, line: str) -> None:
-        """A line that stays."""
-        if self._live is None:
-            print(line, flush=True)
-        else:
-            self._live.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        """A line that stays. The jobs go on where it cannot be printed: `| head`, a full disk."""
+        try:
+            if self._live is None:
+                print(line, flush=True)
+            else:
+                self._live.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        except OSError:
+            be_silent()
 
     def table(self) -> Any:
         """What has been done, what runs since when, and how long the rest may take."""
@@ -84,6 +88,14 @@ class Board:
         if not over:
             return "-:--:--"
         return clock((time.monotonic() - self._began) / over * (self.total - over))
+
+
+def be_silent() -> None:
+    """Let nothing more that is printed fail."""
+    with suppress(OSError, ValueError):  # no file behind it
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def name(folder: Path) -> str:

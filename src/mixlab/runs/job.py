@@ -10,6 +10,8 @@ from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
 
+HELD_BACK = {signal.SIGTERM, signal.SIGHUP}  # by the server that jobs are forked from
+
 
 @dataclass(frozen=True)
 class Ticket:
@@ -28,6 +30,7 @@ class Ticket:
 
 def work(ticket: Ticket) -> None:
     """Train one run. The exit status is 0 only when it is finished."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     os.setsid()  # so that only the launcher sees Ctrl-C, and the whole group can be ended
     end_with_parent()
     redirect(ticket.folder / "log.txt")

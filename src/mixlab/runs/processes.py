@@ -23,7 +23,7 @@ from mixlab.runs.job import Ticket, work
 from mixlab.runs.run import is_running
 from mixlab.runs.stopping import Stop, stopping
 
-PRELOAD = ["mixlab.training", "mixlab.train", "mixlab.reporting.pictures"]
+PRELOAD = ["mixlab.runs.server", "mixlab.training", "mixlab.train", "mixlab.reporting.pictures"]
 LIBRARIES = {  # large, imported only where a configuration names what needs them
     "mixlab.data.Digits": "sklearn.datasets",
     "Timm": "timm",
@@ -162,9 +162,9 @@ class Crew:
     def ask_to_stop(self) -> None:
         """SIGTERM to each job, and time to save."""
         self.stop.heard()
-        self.watcher.say("stopping: each job saves a checkpoint (Ctrl-C again to end them at once)")
         for job in self.running.values():
             job.process.terminate()
+        self.watcher.say("stopping: each job saves a checkpoint (Ctrl-C again to end them at once)")
 
     def end(self) -> None:
         """End what still runs, at once."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, heard by a process that waits for others."""
+"""Signals that ask to stop, and how a process hears them that waits for others."""
 
 import os
 import signal
@@ -19,10 +19,11 @@ class Stop:
         self.reader, self._writer = os.pipe()
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and signum != signal.SIGHUP:  # which a shell and the kernel both send
             raise KeyboardInterrupt
-        self.asked = True
-        os.write(self._writer, b"\0")
+        if not self.asked:
+            self.asked = True
+            os.write(self._writer, b"\0")
 
     def heard(self) -> None:
         """Wake nobody for this signal again."""
@@ -33,13 +34,19 @@ class Stop:
         os.close(self._writer)
 
 
+def heeded() -> list[signal.Signals]:
+    """The signals that ask this thread to stop; `nohup` has SIGHUP ignored, and it stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if ignored else [signal.SIGHUP])]
+
+
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Within, SIGTERM (a scheduler's last word) and Ctrl-C ask to stop."""
+    """Within, Ctrl-C, SIGTERM (a scheduler's last word) and SIGHUP (a closed terminal's) ask."""
     stop = Stop()
-    heard = threading.current_thread() is threading.main_thread()
-    signals = (signal.SIGINT, signal.SIGTERM) if heard else ()
-    before = {signum: signal.signal(signum, stop) for signum in signals}
+    before = {signum: signal.signal(signum, stop) for signum in heeded()}
     try:
         yield stop
     finally:

@@ -1,0 +1,12 @@
+"""What the fork server imports first: signals to everybody are not for it.
+
+A terminal that closes, `kill` of a process group and SLURM reach the server too. Dead, it could not
+say how its jobs have ended, and they would be taken for lost. So it holds such signals back, and
+each job, which inherits that, lets them come again.
+"""
+
+import signal
+
+from mixlab.runs.job import HELD_BACK
+
+signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
