@@ -102,7 +102,7 @@ class ImageClassifier(pl.LightningModule):
             self.by_class.add(logits.argmax(1), targets, logits.shape[1])
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.trainer.is_last_batch:
+        if self.trainer.is_last_batch or self.trainer.global_step == self.trainer.max_steps:
             self.report("train")  # before callbacks see the end of the epoch
 
     def on_train_epoch_end(self) -> None:
