@@ -156,3 +156,13 @@ def test_p_value(p, shown):
 
 def test_a_difference_of_nothing_has_no_minus():
     assert text.unit("test/accuracy").change(-0.0) == "+0.00"
+
+
+def test_the_end_of_a_long_label_is_there(tmp_path):
+    arms = {
+        str(probability): (config(mixing("Mixup", probability=probability)), 0.9)
+        for probability in (0.25, 0.75)
+    }
+    write_arms(tmp_path, {"none": (config(), 0.9), **arms}, range(6), sd=0.001)
+    shown = printed(compared(tmp_path), width=100)
+    assert "probability=0.25" in shown and "probability=0.75" in shown

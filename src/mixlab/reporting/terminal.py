@@ -8,6 +8,7 @@ from rich.text import Text
 from mixlab.reporting import by_class, tables, text
 from mixlab.reporting.comparison import Block, Comparison
 
+WORD = 30  # letters of a word that stays on its line: of arms the end may be all that differs
 STYLES = {
     "better": "bold green", "leans better": "green", "worse": "bold red", "leans worse": "red",
     "baseline": "dim",
@@ -47,7 +48,12 @@ def _cells(title: Text, headings: dict[str, str], rows: list[dict[str, str]]) ->
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for key, heading in headings.items():
         justify = "right" if key in tables.NUMERIC else "left"
-        table.add_column(heading, justify=justify, no_wrap=key not in ("arm", "verdict"))
+        wraps = key in ("arm", "verdict")
+        words = " ".join(row.get(key, "") for row in rows).split() if wraps else []
+        width = min(max(map(len, words), default=0), WORD)
+        table.add_column(
+            heading, justify=justify, no_wrap=not wraps, overflow="fold", min_width=width or None
+        )
     for row in rows:
         style = STYLES.get(row.get("verdict", ""), "")
         table.add_row(*(Text(row.get(key, ""), style=style if key == "verdict" else "")
