@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mixlab.runs.files import read_json
-from mixlab.runs.run import is_running
+from mixlab.runs.locks import is_running
 from small import SMALL, console, write_lab
 
 MYLAB = '''

@@ -59,7 +59,7 @@ def supervised(run: "Run") -> dict[str, Any]:
         raise
     except (KeyboardInterrupt, SystemExit, Interrupted) as error:
         stop = as_signal(error)
-        run.end("interrupted", error=str(stop) or type(stop).__name__)
+        run.end("interrupted", error=str(stop) if isinstance(stop, Interrupted) else repr(stop))
         raise stop from None
     except Diverged as error:
         run.end("diverged", error=str(error))

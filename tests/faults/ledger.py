@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from mixlab.runs.files import read_json
-from mixlab.runs.run import is_running
+from mixlab.runs.locks import is_running
 from small import differences
 
 TERMINAL = ("finished", "failed", "diverged", "interrupted")

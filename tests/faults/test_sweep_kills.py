@@ -58,7 +58,7 @@ def test_random_kills(tmp_path: Path, injected: Injected) -> None:
 
 REASONS = {
     "_exit": "the process ended with status 7; see log.txt",
-    "exit": "0",
+    "exit": "SystemExit(0)",
     "segmentation fault": "the process was killed by SIGSEGV",
     "abort": "the process was killed by SIGABRT",
     "out of memory": "the process was killed by SIGKILL (out of memory?)",

@@ -1,8 +1,6 @@
 """A run folder in the hands of one process."""
 
-import fcntl
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.runs import Run, run_folder
 from mixlab.runs.files import read_json, write_json
+from mixlab.runs.locks import is_running
 from mixlab.runs.provenance import code_hashes
-from mixlab.runs.run import Refused, is_running
+from mixlab.runs.run import Refused
 from mixlab.runs.standing import standing
 from small import small
 
@@ -29,26 +28,6 @@ def finished(cfg: DictConfig, code: dict[str, str] | None = None) -> Path:
     record = {"status": "finished", "results": {}, "code": code_hashes() if code is None else code}
     write_json(folder / "run.json", record)
     return folder
-
-
-def test_one_process_at_a_time(cfg: DictConfig) -> None:
-    assert not is_running(run_folder(cfg))
-    with Run.open(cfg) as run:
-        assert is_running(run.folder)
-        with pytest.raises(RuntimeError, match="is being trained by another process; wait for it"):
-            Run.open(cfg)
-    assert not is_running(run.folder)
-    with Run.open(cfg):
-        pass
-
-
-def test_a_death_lets_go_of_the_lock(cfg: DictConfig) -> None:
-    child = os.fork()
-    if child == 0:
-        Run.open(cfg)
-        os._exit(9)
-    os.waitpid(child, 0)
-    assert not is_running(run_folder(cfg))
 
 
 def test_a_record_from_begin_to_end(cfg: DictConfig) -> None:
@@ -190,18 +169,6 @@ def test_a_slip_puts_the_old_back(cfg: DictConfig) -> None:
         run.discard()
     assert [path.name for path in folder.parent.iterdir()] == ["seed-0"]
     assert read_json(folder / "run.json")["status"] == "finished"
-
-
-def test_who_looks_does_not_keep_a_run_from_starting(cfg: DictConfig) -> None:
-    with Run.open(cfg) as run:
-        pass
-    looking = open(run.folder / ".lock", "rb")
-    fcntl.flock(looking, fcntl.LOCK_SH)
-    timer = threading.Timer(0.1, looking.close)
-    timer.start()
-    with Run.open(cfg):
-        timer.join()
-        assert is_running(run.folder)
 
 
 def test_other_data_are_refused_where_a_run_goes_on(cfg: DictConfig) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixlab.reporting.records import Run, find, shown
-from mixlab.runs.run import lock
+from mixlab.runs.locks import lock
 from mixlab.words import counted
 
 ASIDE = re.compile(r"seed-\d+\.\d+")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mixlab.reporting.records import Run, find, shown
 from mixlab.runs.files import read_json, write_json
-from mixlab.runs.run import lock
+from mixlab.runs.locks import lock
 from mixlab.runs.standing import RETRIED, with_history
 from mixlab.words import counted
 

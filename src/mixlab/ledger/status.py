@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mixlab.reporting.records import STATUSES, Run, find, number, one_line, shown
 from mixlab.runs.files import write_json
-from mixlab.runs.run import last_heartbeat
+from mixlab.runs.locks import last_heartbeat
 from mixlab.words import counted
 
 HEADER = ("arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "error")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixlab.reporting.records import find, one_line, shown
-from mixlab.runs.run import is_running
+from mixlab.runs.locks import is_running
 from mixlab.words import counted
 
 MARK = ".wandb.synced"  # as `wandb sync` itself marks what it has sent, beside the file

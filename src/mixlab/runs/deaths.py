@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mixlab.runs.files import read_json, write_json
-from mixlab.runs.run import ANOTHER, is_running, now, seconds_with
+from mixlab.runs.locks import ANOTHER, is_running, seconds_with
+from mixlab.runs.run import now
 
 OPEN = (None, "planned", "running")  # what a process leaves behind that could say nothing more
 

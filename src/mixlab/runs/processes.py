@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mixlab.runs.job import Ticket, work
-from mixlab.runs.run import is_running
+from mixlab.runs.locks import is_running
 from mixlab.runs.stopping import Stop, stopping
 
 PRELOAD = ["mixlab.runs.server", "mixlab.training", "mixlab.train", "mixlab.reporting.pictures"]

@@ -1,10 +1,5 @@
-"""One run's folder: made, locked, and described in `run.json`.
+"""One run's folder: made, locked, and described in `run.json`."""
 
-A lock on the folder, held while the process lives, is the truth about "running": the kernel lets
-go of it however the process dies. When it was last touched is the heartbeat, for people.
-"""
-
-import fcntl
 import itertools
 import os
 import shutil
@@ -18,11 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.runs.files import read_json, write_json, write_text
 from mixlab.runs.identity import arm_hash, arm_slug, run_folder
+from mixlab.runs.locks import seconds_with, taken
 from mixlab.runs.provenance import changed_files, code_hashes, git_commit, versions
 from mixlab.runs.standing import asked_again, other_code, other_data, standing, with_history
-
-ANOTHER = "another process"
-ATTEMPTS = 25  # 20 ms apart: who only looks whether a run is running holds its lock for an instant
 
 
 class Refused(ValueError):
@@ -176,69 +169,9 @@ class Run:
             write_json(self.folder / "run.json", self.record)
 
 
-def taken(folder: Path) -> int:
-    """A descriptor that holds the lock on a run folder, which is made if it is not there.
-
-    Raises:
-        RuntimeError: another process holds it.
-    """
-    for attempt in range(ATTEMPTS):
-        time.sleep(0.02 * (attempt > 0))
-        folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # removed by another, just now
-            if (descriptor := lock(folder)) is not None:
-                return descriptor
-    raise RuntimeError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
-
-
-def lock(folder: Path) -> int | None:
-    """A descriptor that holds the lock on a run folder; None while another process does."""
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), os.stat(folder / ".lock")):
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(descriptor)  # another's, or of a folder that was moved away meanwhile
-    return None
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a process trains the run of this folder now, whatever `run.json` says.
-
-    Those who look share the lock, and whoever begins to train tries for longer than they hold it.
-    """
-    try:
-        with open(folder / ".lock", "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def is_begun(folder: Path) -> bool:
     """Whether there is a checkpoint that a run could go on from."""
     return any((folder / "checkpoints").glob("*.ckpt"))
-
-
-def last_heartbeat(folder: Path) -> float | None:
-    """When a run was last seen to advance, in seconds since 1970; None where it never began."""
-    try:
-        return (folder / ".lock").stat().st_mtime
-    except OSError:
-        return None
-
-
-def seconds_with(folder: Path, record: dict[str, Any]) -> float:
-    """A record's seconds with those of a process that died, as far as its heartbeat tells."""
-    beat, before = last_heartbeat(folder), record.get("seconds", 0.0)
-    with suppress(OSError):
-        began = (folder / "config.yaml").stat().st_mtime  # written whenever training begins
-        return round(before + max(0.0, (beat or began) - began), 3)
-    return before
 
 
 def now() -> str:

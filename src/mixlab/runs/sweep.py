@@ -14,8 +14,9 @@ from mixlab.runs.files import read_json, write_json
 from mixlab.runs.grid import Job
 from mixlab.runs.identity import file_name, run_folder
 from mixlab.runs.job import Ticket
+from mixlab.runs.locks import ANOTHER, is_running
 from mixlab.runs.provenance import changed_files, code_hashes
-from mixlab.runs.run import ANOTHER, Run, is_begun, is_running
+from mixlab.runs.run import Run, is_begun
 from mixlab.runs.standing import RETRIED, RETRY, other_code, standing
 from mixlab.runs.start import check_data_of
 from mixlab.words import counted

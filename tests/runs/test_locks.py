@@ -1,0 +1,50 @@
+"""Who has a run folder in hand."""
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from mixlab.runs import Run, run_folder
+from mixlab.runs.locks import is_running
+from small import small
+
+
+@pytest.fixture
+def cfg(tmp_path: Path) -> DictConfig:
+    return small(tmp_path)
+
+
+def test_one_process_at_a_time(cfg: DictConfig) -> None:
+    assert not is_running(run_folder(cfg))
+    with Run.open(cfg) as run:
+        assert is_running(run.folder)
+        with pytest.raises(RuntimeError, match="is being trained by another process; wait for it"):
+            Run.open(cfg)
+    assert not is_running(run.folder)
+    with Run.open(cfg):
+        pass
+
+
+def test_a_death_lets_go_of_the_lock(cfg: DictConfig) -> None:
+    child = os.fork()
+    if child == 0:
+        Run.open(cfg)
+        os._exit(9)
+    os.waitpid(child, 0)
+    assert not is_running(run_folder(cfg))
+
+
+def test_who_looks_does_not_keep_a_run_from_starting(cfg: DictConfig) -> None:
+    with Run.open(cfg) as run:
+        pass
+    looking = open(run.folder / ".lock", "rb")
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    timer = threading.Timer(0.1, looking.close)
+    timer.start()
+    with Run.open(cfg):
+        timer.join()
+        assert is_running(run.folder)
