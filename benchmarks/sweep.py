@@ -83,7 +83,7 @@ def overhead(folder: Path, jobs: int = 15) -> float:
 def epochs_in(folder: Path, seconds: float) -> int:
     """How many epochs of digits take so long where every core does the same."""
     cores = available_cores()
-    configs = [digits(folder / "pace", seed, "trainer.max_epochs=8") for seed in range(cores)]
+    configs = [digits(folder / "pace", seed, "trainer.max_epochs=60") for seed in range(cores)]
     seconds_of(lambda: launch(configs, jobs=cores, jobs_per_device=1))
     paces = [read_json(run_folder(cfg) / "run.json")["seconds_per_epoch"] for cfg in configs]
     return max(1, round(seconds / statistics.median(paces)))

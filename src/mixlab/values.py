@@ -109,6 +109,7 @@ VALUES = {
     "sweep.retry": AGAIN.or_(None),
     "checkpoint_minutes": number(0).or_(None),
     "tags": several(Values("a word or a number", lambda x: isinstance(x, str | int | float))),
+    "callbacks.last.every_seconds": number(0),
     "data.name": WORD,
     "data.batch_size": whole(1),
     "data.eval_batch_size": whole(1),

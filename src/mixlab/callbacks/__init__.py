@@ -3,6 +3,7 @@
 from mixlab.callbacks.divergence import Diverged, StopOnDivergence
 from mixlab.callbacks.ema import EMA
 from mixlab.callbacks.heartbeat import Heartbeat
+from mixlab.callbacks.last import LastCheckpoint
 from mixlab.callbacks.mixing import MixingCallback
 from mixlab.callbacks.previews import Previews
 from mixlab.callbacks.record import RunRecord
@@ -11,6 +12,7 @@ from mixlab.callbacks.step_loss import STEP_LOSS, StepLoss
 from mixlab.callbacks.stopping import GracefulStop, Interrupted
 
 __all__ = [
-    "Diverged", "EMA", "GracefulStop", "Heartbeat", "Interrupted", "MixingCallback", "Previews",
-    "RunRecord", "STEP_LOSS", "Seeding", "StepLoss", "StopOnDivergence",
+    "Diverged", "EMA", "GracefulStop", "Heartbeat", "Interrupted", "LastCheckpoint",
+    "MixingCallback", "Previews", "RunRecord", "STEP_LOSS", "Seeding", "StepLoss",
+    "StopOnDivergence",
 ]  # fmt: skip

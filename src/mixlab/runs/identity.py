@@ -16,8 +16,8 @@ HASHED_OF_TRAINER = (
 )  # fmt: skip
 NOT_HASHED_OF_DATA = ("num_workers",)
 WATCHING = (  # callbacks that cannot change what is trained
-    "ModelCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor", "ThroughputMonitor", "Timer",
-    "RichProgressBar", "TQDMProgressBar", "ModelSummary", "RichModelSummary",
+    "ModelCheckpoint", "LastCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor",
+    "ThroughputMonitor", "Timer", "RichProgressBar", "TQDMProgressBar", "ModelSummary", "RichModelSummary",
 )  # fmt: skip
 
 

@@ -5,8 +5,12 @@ say how its jobs have ended, and they would be taken for lost. So it holds such 
 each job, which inherits that, lets them come again.
 """
 
+import atexit
+import os
 import signal
 
 from mixlab.runs.job import HELD_BACK
 
 signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+# It has nothing to tidy up; torch would take seconds for it, and hold our output open meanwhile.
+atexit.register(os._exit, 0)
