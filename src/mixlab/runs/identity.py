@@ -17,7 +17,8 @@ HASHED_OF_TRAINER = (
 NOT_HASHED_OF_DATA = ("num_workers",)
 WATCHING = (  # callbacks that cannot change what is trained
     "ModelCheckpoint", "LastCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor",
-    "ThroughputMonitor", "Timer", "RichProgressBar", "TQDMProgressBar", "ModelSummary", "RichModelSummary",
+    "ThroughputMonitor", "Timer", "RichProgressBar", "TQDMProgressBar", "ModelSummary",
+    "RichModelSummary",
 )  # fmt: skip
 
 
