@@ -142,6 +142,16 @@ def killed_while_it_tests(
             train_with(cfg, *callbacks)
 
 
+def test_a_last_checkpoint_that_breaks_while_it_tests(
+    whole: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = cut(whole)
+    killed_while_it_tests(again, monkeypatch)
+    (run_folder(again) / "checkpoints" / "last.ckpt").write_bytes(b"")
+    train_with(again)
+    assert unequal(whole, again) == []
+
+
 def test_averaged_weights_are_tested_by_who_comes_after_a_death(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

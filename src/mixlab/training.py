@@ -42,6 +42,7 @@ def fit(run: Run) -> dict[str, Any]:
     threads = set_threads(threads_for(cfg, jobs=1) if threads == "auto" else threads)
     data = build_data(cfg)
     model = build_model(cfg, data)
+    last = run.checkpoints / LAST
     own, trouble = newest(run.checkpoints)
     start = own or named_start(cfg)
     record = RunRecord(goes_on=own is not None)
@@ -60,8 +61,8 @@ def fit(run: Run) -> dict[str, Any]:
     failed = True
     try:
         with ranks_join(run.folder, cfg.get("allow", ())):
-            if own and run.record.get("trained"):  # its tests alone are missing
-                trainer.fit_loop.max_epochs = epochs_of(own)
+            if run.record.get("trained") and own == last:  # its tests alone are missing
+                trainer.fit_loop.max_epochs = epochs_of(last)
             trainer.fit(model, data, ckpt_path=start, weights_only=True)
             run.write(trained=True)
             results, by_class = record.results(trainer), {}
