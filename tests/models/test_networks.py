@@ -32,12 +32,14 @@ def test_the_sizes_of_the_published_networks():
     assert count(ResNet(spec())) == 273_066
 
 
+SIDES = [  # of vit a whole number of patches
+    (name, side) for name in NETWORKS for side in (28, 32, 45) if name != "vit" or side % 4 == 0
+]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("side", [28, 32, 45])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "side"), SIDES)
 def test_every_network_takes_every_data_set(name, side, channels):
-    if name == "vit" and side % 4:
-        pytest.skip("a whole number of patches")
     network = NETWORKS[name](spec(side, channels, classes=7)).eval()
     images = torch.rand(3, channels, side, side)
     logits = network(images)
