@@ -182,7 +182,11 @@ def test_bad_mixing_is_seen_before_lightning_is_loaded(here: Path) -> None:
         "try: main()\n"
         "finally: print(*(name in sys.modules for name in ('torch', 'pytorch_lightning')))"
     )
-    for argument, loaded in (("+mixin=1", "False False"), ("mixing.probability=7", "True False")):
+    for argument, loaded in (
+        ("+mixin=1", "False False"),
+        ("mixing.probability=7", "False False"),
+        ("mixing.method.alpha=0", "True False"),
+    ):
         words = [sys.executable, "-c", code, argument]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout.strip()) == (2, loaded), done.stderr

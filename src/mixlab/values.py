@@ -121,6 +121,7 @@ VALUES = {
     "data.num_workers": whole(0),
     "data.channels": Values("1 (grey) or 3 (colour)", lambda n: type(n) is int and n in (1, 3)),
     "data.on_error": one_of("raise", "skip"),
+    "mixing.probability": Values("a number in [0, 1]", lambda x: is_number(x) and 0 <= x <= 1),
     "model.name": WORD,
     "model.loss": one_of("cross_entropy", "binary_cross_entropy"),
     "model.label_smoothing": number(0, 1),
