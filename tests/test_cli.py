@@ -178,7 +178,7 @@ def test_flags_and_overrides_may_be_mixed(here: Path, command: Callable) -> None
 def test_bad_mixing_is_seen_before_lightning_is_loaded(here: Path) -> None:
     """Within the time that torch takes to load."""
     code = (
-        "import sys; from mixlab.train import main\n"
+        "import os, sys; from mixlab.train import main; os._exit = sys.exit\n"
         "try: main()\n"
         "finally: print(*(name in sys.modules for name in ('torch', 'pytorch_lightning')))"
     )

@@ -95,7 +95,7 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
             explain(error, config_name)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # the launcher goes on with the next job
-            sys.exit(status(error))
+            leave(status(error))
 
     if "HYDRA_FULL_ERROR" not in os.environ:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints the error itself and exits with 1
@@ -109,7 +109,16 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
         sys.exit(130)
     except Exception as error:
         explain(error, config_name)
-        sys.exit(status(error))
+        leave(status(error))
+
+
+def leave(code: int) -> None:
+    """End the program; at once where nothing has begun, for Python takes a second to end torch."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "pytorch_lightning" not in sys.modules:
+        os._exit(code)
+    sys.exit(code)
 
 
 def is_override(word: str) -> bool:

@@ -1,18 +1,16 @@
 """Remove what is worth nothing any more: first shown with its size, then removed when asked."""
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixlab.reporting.records import Run, find, shown
+from mixlab.reporting.records import Run, find, is_aside, shown
 from mixlab.runs.locks import lock
 from mixlab.words import counted
 
-ASIDE = re.compile(r"seed-\d+\.\d+")
 EMPTY = ("planned", "failed", "interrupted")  # states of runs that may have come to nothing
 OURS = {"run.json", "config.yaml", "log.txt", "error.txt", ".lock"}  # worth nothing alone
 MADE = {"checkpoints": "*.ckpt", "figures": "", "wandb": "offline-run-*"}  # and what would be
@@ -88,12 +86,7 @@ def is_worthless(entry: Path) -> bool:
 
 def aside(folder: Path) -> list[Path]:
     """The folders that `rerun=true` has set aside for this one."""
-    return sorted(path for path in folder.parent.glob(f"{folder.name}.*") if is_aside(path))
-
-
-def is_aside(folder: Path) -> bool:
-    """Whether `rerun=true` has set a folder aside."""
-    return ASIDE.fullmatch(folder.name) is not None
+    return sorted(path for path in folder.parent.glob(f"{folder.name}.*") if is_aside(path.name))
 
 
 def remove(each: Waste) -> bool:
@@ -102,7 +95,7 @@ def remove(each: Waste) -> bool:
     if descriptor is None:
         return False
     try:
-        if each.path == each.run and not (is_aside(each.path) or holds_nothing(each.path)):
+        if each.path == each.run and not (is_aside(each.path.name) or holds_nothing(each.path)):
             return False  # begun meanwhile
         if each.path.is_dir():
             shutil.rmtree(each.path)

@@ -103,6 +103,11 @@ def read(folder: Path) -> Run:
     )  # fmt: skip
 
 
+def is_aside(name: str) -> bool:
+    """Whether `rerun=true` has set a folder of this name aside."""
+    return re.fullmatch(r"seed-\d+\.\d+", name) is not None
+
+
 def mapping(node: Any) -> Mapping[str, Any]:
     """`node` if it is a mapping, else an empty one."""
     return node if isinstance(node, Mapping) else {}
@@ -145,7 +150,7 @@ def _walk(path: Path) -> Iterator[Path]:
     if path.name in ("run.json", "sweep.json"):
         path = path.parent
     for folder, below, files in os.walk(path):
-        below[:] = sorted(name for name in below if not re.fullmatch(r"seed-\d+\.\d+", name))
+        below[:] = sorted(name for name in below if not is_aside(name))
         if "run.json" in files or "sweep.json" in files:
             yield Path(folder)
         if "run.json" in files:
