@@ -29,17 +29,17 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from mixlab.runs import Run, run_folder
-from mixlab.runs.board import Board
-from mixlab.runs.files import read_json
-from mixlab.runs.job import Ticket
-from mixlab.runs.launch import launch
-from mixlab.runs.provenance import available_cores
-from mixlab.train import train
+from mixlab.runs.atomic import read_json
+from mixlab.runtime import available_cores
+from mixlab.sweeps.launch import launch
+from mixlab.sweeps.progress import Board
+from mixlab.sweeps.worker import Ticket
+from mixlab.training.supervise import train
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from faults.commands import RETRY, WORDS, make_lab
-from faults.storm import Storm, runs_of
-from small import composed
+from helpers.commands import RETRY, WORDS, make_lab
+from helpers.random_kills import Storm, runs_of
+from helpers.small_runs import composed
 
 BOUNDS = {"overhead": 0.5, "packing": 1.15, "share": 0.02, "kills": 1.5}
 DIGITS = ("trainer=cpu", "threads=1", "data.image_size=16", "logger=csv")

@@ -21,7 +21,7 @@ def main() -> None:
     arms, seeds = (int(word) for word in (*sys.argv[1:3], "100", "10")[:2])
     began = time.perf_counter()
     from mixlab import train
-    from mixlab.runs import launch
+    from mixlab.sweeps import launch
 
     def first_job(*_: object) -> None:
         raise Began

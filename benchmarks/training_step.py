@@ -29,9 +29,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from mixlab.callbacks import RunRecord
-from mixlab.config import absolute_paths, config_dir
+from mixlab.config.keys import absolute_paths, config_dir
 from mixlab.runtime import keep_memory, quiet, set_threads
-from mixlab.training import build_data, build_model, build_trainer
+from mixlab.training.build import build_data, build_model, build_trainer
 
 WARM_UP = 30
 BOUND = 1.05

@@ -9,10 +9,11 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from mixlab.config import config_dir
-from mixlab.runs import arm_hash, grid
-from mixlab.runs.files import read_json
-from small import SMALL, composed
+from helpers.small_runs import SMALL, composed
+from mixlab.config.keys import config_dir
+from mixlab.runs import arm_hash
+from mixlab.runs.atomic import read_json
+from mixlab.sweeps import grid
 
 FILES = sorted((config_dir() / "sweep").glob("*.yaml"))
 every_sweep = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

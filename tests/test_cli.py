@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.small_runs import SMALL, write_npz
 from mixlab.cli import is_override
-from small import SMALL, write_npz
 
 QUICK = (*SMALL, "logger=csv", "trainer.max_epochs=1", "trainer.limit_train_batches=1")
 
@@ -154,7 +154,7 @@ def test_the_other_commands(
 def test_our_own_defects_keep_their_traceback(
     here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mixlab.training.build_model", lambda *_: {}["nothing"])
+    monkeypatch.setattr("mixlab.training.build.build_model", lambda *_: {}["nothing"])
     said = command("train", *QUICK)
     assert said.status == 1 and "KeyError: 'nothing'" in said.err
     assert "KeyError" in next(here.rglob("error.txt")).read_text()

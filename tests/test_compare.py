@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from helpers.written_runs import config, mixing, quickstart, write_arms, write_run, write_sweep
 from mixlab.compare import main
-from reporting.synthetic import config, mixing, quickstart, write_arms, write_run, write_sweep
 
 REPORT = ["report.csv", "report.html", "report.md", "report.png"]
 

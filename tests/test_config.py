@@ -8,10 +8,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mixlab.allowed import check_targets
-from mixlab.config import (
+from helpers.small_runs import SMALL, composed
+from mixlab.config.allowlist import check_targets
+from mixlab.config.build import build
+from mixlab.config.keys import (
     absolute_paths,
-    build,
     canonical,
     check_keys,
     config_dir,
@@ -20,7 +21,6 @@ from mixlab.config import (
     unknown_key,
 )
 from mixlab.mixing.methods import CutMix, OneOf
-from small import SMALL, composed
 
 GROUPS = ("data", "model", "mixing", "optimizer", "scheduler", "trainer", "logger")
 CHOICES = {group: sorted(p.stem for p in (config_dir() / group).glob("*.yaml")) for group in GROUPS}

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.data.plan import TrainPlan
+from helpers.small_runs import checkpoint, console, differences, inside, small
+from mixlab.data.sampler import TrainPlan
 from mixlab.evaluate import test_checkpoints as figures_of
 from mixlab.runs import run_folder
-from mixlab.runs.files import read_json
-from mixlab.training import build_data
-from small import checkpoint, console, differences, inside, small
+from mixlab.runs.atomic import read_json
+from mixlab.training.build import build_data
 
 MYLAB = '''
 import json, os, signal

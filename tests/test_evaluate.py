@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from helpers.small_runs import composed, small, write_npz
 from mixlab.evaluate import evaluate
 from mixlab.runs import run_folder
-from mixlab.train import train
-from small import composed, small, write_npz
+from mixlab.training.supervise import train
 
 TEST_ROWS = 359  # of scikit-learn's digits
 

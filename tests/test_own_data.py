@@ -6,9 +6,9 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from PIL import Image
 
+from helpers.small_runs import checkpoint
 from mixlab.runs import run_folder
-from mixlab.runs.files import read_json
-from small import checkpoint
+from mixlab.runs.atomic import read_json
 
 MYLAB = '''
 import numpy as np

@@ -10,12 +10,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
+from helpers.small_runs import Watch, composed, small, train_with, write_npz
 from mixlab.preview import OF_SHOW, preview
-from mixlab.previews.rows import batch_at
+from mixlab.previews.batches import batch_at
 from mixlab.runs import run_folder
-from mixlab.train import train
-from mixlab.training import build_data
-from small import Watch, composed, small, train_with, write_npz
+from mixlab.training.build import build_data
+from mixlab.training.supervise import train
 
 
 @pytest.mark.parametrize("mixing", ["mixup", "cutmix", "one_of"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from small import SMALL
+from helpers.small_runs import SMALL
 
 pytestmark = pytest.mark.slow
 QUICK = (*SMALL, "logger=csv", "trainer.max_epochs=1", "trainer.limit_train_batches=1")

@@ -11,15 +11,15 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping
 
-from data.disk import write_folder
-from deaths import train_in_child
+from helpers.image_folders import write_folder
+from helpers.killed import train_in_child
+from helpers.small_runs import FailAt, SignalAt, checkpoint, differences, small, train_with
 from mixlab.callbacks import Interrupted, Seeding
-from mixlab.data import items
-from mixlab.data.augmentation import third_party
+from mixlab.data import map_style
+from mixlab.data.augmentation import library
 from mixlab.data.loader import TrainLoader
 from mixlab.runs import run_folder
-from mixlab.runs.files import read_json
-from small import FailAt, SignalAt, checkpoint, differences, small, train_with
+from mixlab.runs.atomic import read_json
 
 # CutMix on some rows, the network's dropout, cropping, a learning rate that changes, momentum.
 ALL_THAT_DRAWS = (
@@ -137,7 +137,7 @@ def killed_while_it_tests(
     cfg: DictConfig, monkeypatch: pytest.MonkeyPatch, *callbacks: pl.Callback
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("mixlab.training.test", lambda *_: 1 / 0)
+        patch.setattr("mixlab.training.fit.test", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_with(cfg, *callbacks)
 
@@ -309,8 +309,8 @@ def test_nor_is_it_within_an_epoch(
 @pytest.mark.slow
 def test_nor_in_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Library transforms that draw from generators with a past."""
-    monkeypatch.setattr(items, "set_generators", lambda seed: None)
-    monkeypatch.setattr(third_party, "set_generators", lambda seed: None)
+    monkeypatch.setattr(map_style, "set_generators", lambda seed: None)
+    monkeypatch.setattr(library, "set_generators", lambda seed: None)
     once, again = twins(tmp_path, *jpegs(tmp_path, 2), "data.batch_size=16")
     assert train_in_child(again, SignalAt(0, 0, signal.SIGTERM)) == 1
     assert train_in_child(again) == 0

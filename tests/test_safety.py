@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from mixlab.allowed import EXCEPT, PLACES, locate, may_be_called, targets
-from mixlab.config import build, config_dir
-from small import SMALL
+from helpers.small_runs import SMALL
+from mixlab.config.allowlist import EXCEPT, PLACES, locate, may_be_called, targets
+from mixlab.config.build import build
+from mixlab.config.keys import config_dir
 
 PLANTED = "import pathlib\npathlib.Path({!r}).touch()\nclass Boom:\n    pass\n"
 
@@ -33,7 +34,7 @@ OF_LIBRARIES = (
     "torchvision.datasets.utils.extract_archive", "torchvision.io.write_file",
     "pytorch_lightning.cli.LightningCLI", "pytorch_lightning.seed_everything",
     "pytorch_lightning.LightningModule.load_from_checkpoint", "timm.create_model",
-    "timm.models.load_checkpoint", "mixlab.train.train", "mixlab.runs.files.write_text",
+    "timm.models.load_checkpoint", "mixlab.training.supervise.train", "mixlab.runs.atomic.write_text",
     "mixlab.runs.Run.open", "mixlab.models.networks", "mixlab.data.sources.download",
 )  # fmt: skip
 ALIASES = (
@@ -224,8 +225,8 @@ class Payload:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one finished run."""
-    from mixlab.train import train
-    from small import small
+    from helpers.small_runs import small
+    from mixlab.training.supervise import train
 
     folder = tmp_path_factory.mktemp("trained")
     train(small(folder, "trainer.max_epochs=1", "trainer.limit_train_batches=1"))
@@ -297,7 +298,7 @@ def test_hyper_parameters_of_a_checkpoint_call_nothing(
 
 
 def test_a_pickle_in_a_data_file_is_not_read(here: Path, command: Callable) -> None:
-    from small import write_npz
+    from helpers.small_runs import write_npz
 
     mark = here / "it-ran"
     write_npz(here / "evil.npz", train_images=np.array([Payload(mark)], dtype=object))
@@ -398,8 +399,8 @@ NAMES = (
 def test_names_stay_in_their_folder(tmp_path: Path, key: str, name: str) -> None:
     from omegaconf import OmegaConf
 
+    from helpers.small_runs import small
     from mixlab.runs import run_folder
-    from small import small
 
     cfg = small(tmp_path)
     OmegaConf.update(cfg, key, name)

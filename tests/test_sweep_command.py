@@ -12,10 +12,10 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from helpers.small_runs import small
 from mixlab.runs import Run, run_folder
-from mixlab.runs.files import read_json, write_json
-from mixlab.train import train
-from small import small
+from mixlab.runs.atomic import read_json, write_json
+from mixlab.training.supervise import train
 
 ENDS = ("finished", "failed", "diverged", "interrupted", "planned")
 FAKE = """#!{python}

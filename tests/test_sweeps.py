@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mixlab.runs.files import read_json
+from helpers.small_runs import SMALL, console, write_lab
+from mixlab.runs.atomic import read_json
 from mixlab.runs.locks import is_running
-from small import SMALL, console, write_lab
 
 MYLAB = '''
 import os

@@ -8,12 +8,12 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from helpers.small_runs import Watch, checkpoint, differences, small, train_with
 from mixlab.callbacks import MixingCallback
 from mixlab.runs import run_folder
-from mixlab.runs.files import read_json
-from mixlab.train import train
-from mixlab.training import build_data
-from small import Watch, checkpoint, differences, small, train_with
+from mixlab.runs.atomic import read_json
+from mixlab.training.build import build_data
+from mixlab.training.supervise import train
 
 ARMS = ("none", "mixup", "cutmix", "one_of", "sequence", "cutout")
 

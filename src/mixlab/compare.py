@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixlab.complaint import one_sentence
+from mixlab.errors import one_sentence
 
 if TYPE_CHECKING:
     from mixlab.reporting.comparison import Comparison
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
     """Compare, print in the format asked for, and write the report where there is a place."""
     from mixlab.reporting.comparison import compare_runs, headline
     from mixlab.reporting.pairing import Question
-    from mixlab.reporting.records import find
+    from mixlab.runs.records import find
 
     if args.per_class and args.format not in ("table", "markdown"):
         raise ValueError(f"--per-class prints a table or markdown, not {args.format}")
@@ -93,9 +93,9 @@ def _print(comparison: "Comparison", args: argparse.Namespace) -> None:
         if args.per_class:
             console.print(terminal.render_classes(comparison), highlight=False)
     elif args.format == "html":
-        from mixlab.reporting import page
+        from mixlab.reporting import html
 
-        print(page.render(comparison, _command(args)))
+        print(html.render(comparison, _command(args)))
     else:
         from mixlab.reporting import export
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mixlab.cli import run as run_from_command_line
-from mixlab.config import build
-from mixlab.runs.files import write_json
+from mixlab.config.build import build
+from mixlab.runs.atomic import write_json
+from mixlab.runs.records import read_config
 
 if TYPE_CHECKING:
     from mixlab.evaluation import Views
@@ -91,24 +92,6 @@ def percent(value: float | None, sign: str = "") -> str:
     return "-" if value is None else f"{100 * value:{sign}.2f}"
 
 
-def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
-    """The configuration of a run folder, with `allow` and threads of this command."""
-    file = folder / "config.yaml"
-    if not file.is_file():
-        inside = sorted(entry.parent.name for entry in folder.glob("seed-*/config.yaml"))
-        hint = f"; did you mean {folder / inside[0]}?" if inside else ""
-        raise ValueError(f"{folder} is not a run folder: it has no config.yaml{hint}")
-    found = OmegaConf.load(file)
-    assert isinstance(found, DictConfig)
-    found.allow = cfg.allow
-    found.threads = cfg.get("threads", found.get("threads"))
-    if cfg.data_path is not None:
-        for node in (found.data, *(found.data[part] for part in ("train", "val", "test"))):
-            if node.get("path"):  # resolved when the run was made, each for itself
-                node.path = str(Path(cfg.data_path).resolve())
-    return found
-
-
 def test_checkpoints(
     cfg: DictConfig, paths: dict[str, Path], views: "Views | None" = None
 ) -> dict[str, dict[str, Any]]:
@@ -116,7 +99,8 @@ def test_checkpoints(
     import pytorch_lightning as pl
 
     from mixlab.runtime import keep_memory, quiet, set_threads
-    from mixlab.training import build_data, build_model, tested
+    from mixlab.training.build import build_data, build_model
+    from mixlab.training.fit import tested
 
     quiet()
     keep_memory()

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mixlab.cli import run as run_from_command_line
-from mixlab.config import nearest_name
+from mixlab.config.keys import nearest_name
 
 ALWAYS = {"show", "output", "logger", "allow", "paths", "tags", "hydra"}
 OF_SOURCE = {  # what says where images come from, and the keys that then mean something
@@ -40,7 +40,7 @@ def preview(cfg: DictConfig, given: Collection[str] = ()) -> Path:
     path = Path(cfg.output)
     if path.suffix.lower() != ".png":
         raise ValueError(f"output={path} must end in .png")
-    from mixlab.previews.shows import SHOWS
+    from mixlab.previews.figures import SHOWS
 
     picture, said = SHOWS[cfg.show](cfg)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def log(cfg: DictConfig, picture: Any, name: str) -> None:
     nodes = [node for key, node in (cfg.get("logger") or {}).items() if node and key != "csv"]
     if not nodes:
         return
-    from mixlab.config import build
+    from mixlab.config.build import build
     from mixlab.loggers import WandbRun
     from mixlab.loggers.pictures import log_picture
 

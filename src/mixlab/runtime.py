@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 
-from mixlab.runs.provenance import available_cores
+from omegaconf import DictConfig
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # from malloc.h
 
@@ -58,3 +58,19 @@ def quiet() -> None:
         ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ):
         warnings.filterwarnings("ignore", message)
+
+
+def threads_for(cfg: DictConfig, jobs: int) -> int:
+    """CPU threads of each job: two jobs that both use every core spin against each other."""
+    return max(1, available_cores() // (jobs * max(1, processes_of(cfg))))
+
+
+def processes_of(cfg: DictConfig) -> int:
+    """Processes of one job; -1 for one a GPU."""
+    devices = cfg.trainer.devices
+    return int(devices) if isinstance(devices, int) or str(devices).lstrip("-").isdecimal() else 1
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixlab.complaint import one_sentence
+from mixlab.errors import one_sentence
 
 EXAMPLES = """\
 examples:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from helpers.small_runs import Plain, loader_of_lists, trainer
 from mixlab.callbacks import Diverged, StopOnDivergence
-from mixlab.cli import is_users, status
-from small import Plain, loader_of_lists, trainer
+from mixlab.errors import is_users, status
 
 
 class Diverging(Plain):

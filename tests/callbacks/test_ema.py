@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from helpers.small_runs import small
 from mixlab.callbacks import EMA
-from mixlab.train import train
-from small import small
+from mixlab.training.supervise import train
 
 
 def test_the_average_warms_up_to_its_decay() -> None:

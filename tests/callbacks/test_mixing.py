@@ -9,12 +9,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from helpers.small_runs import Plain, small, trainer
 from mixlab.callbacks import MixingCallback
 from mixlab.callbacks.mixing import length_in_epochs
 from mixlab.mixing import Address, Batch, Guests
 from mixlab.mixing.methods import CutMix, Mixup
-from mixlab.training import build_data
-from small import Plain, small, trainer
+from mixlab.training.build import build_data
 
 SHORT: Any = {"limit_train_batches": 3, "limit_val_batches": 1}
 

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from helpers.small_runs import small
 from mixlab.callbacks import MixingCallback, Previews
 from mixlab.mixing import Address, Batch
 from mixlab.mixing.methods import Mixup
 from mixlab.runs import run_folder
-from mixlab.train import train
-from small import small
+from mixlab.training.supervise import train
 
 
 def draw(

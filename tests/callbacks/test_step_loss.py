@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.small_runs import small
 from mixlab.runs import run_folder
-from mixlab.train import train
-from small import small
+from mixlab.training.supervise import train
 
 
 @pytest.mark.parametrize(("every", "accumulate"), [(1, 1), (3, 1), (1, 2)])

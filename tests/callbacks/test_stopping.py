@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from helpers.small_runs import Plain, SignalAt, loader_of_lists, trainer
 from mixlab.callbacks import GracefulStop, Interrupted
-from mixlab.cli import status
-from small import Plain, SignalAt, loader_of_lists, trainer
+from mixlab.errors import status
 
 
 @pytest.fixture(autouse=True)

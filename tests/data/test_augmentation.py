@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mixlab.config import build
+from mixlab.config.build import build
 from mixlab.data import ImageSpec
 from mixlab.data.augmentation import KINDS, Augmentation, FlipCrop, Grayscale, OneOf, Sequence
 from mixlab.data.augmentation.augmentation import Occasional

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mixlab.data.augmentation import Cutout, GridMask, Noise, RandomErasing
-from mixlab.data.augmentation.grid_mask import grid
+from mixlab.data.augmentation.erase import grid
 
 WHITE = torch.full((2000, 3, 20, 30), 255, dtype=torch.uint8)
 

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.batches import Noisy, Pictures, module, pictures
 from mixlab.data import ImageDataModule
 from mixlab.data.augmentation import KINDS, FlipCrop, OneOf, Rotation
 from mixlab.data.augmentation import Noise as PixelNoise
 from mixlab.data.loader import with_guests
-from mixlab.data.plan import TrainPlan
+from mixlab.data.sampler import TrainPlan
 from mixlab.mixing import Batch
-
-from .samples import Noisy, Pictures, module, pictures
 
 PER_IMAGE = OneOf([Rotation(degrees=90), PixelNoise(std=(0.1, 0.2))])
 BATCHED = PixelNoise(std=(0.1, 0.2))

@@ -6,13 +6,12 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
+from helpers.batches import Noisy, module, pictures
 from mixlab.callbacks import MixingCallback
-from mixlab.config import config_dir
+from mixlab.config.keys import config_dir
 from mixlab.data import FlipCrop, ImageDataModule
 from mixlab.data.datamodule import SOURCE_KEYS
 from mixlab.mixing import Guests, Mixup
-
-from .samples import Noisy, module, pictures
 
 
 def first(loader):

@@ -8,10 +8,9 @@ import pytest
 from scipy.io import savemat
 from torchvision.datasets import Flowers102 as Files
 
+from helpers.batches import write_npz
+from helpers.image_folders import write_image
 from mixlab.data import Flowers102, ImageDataModule, MedMnist
-
-from .disk import write_image
-from .samples import write_npz
 
 SPLITS = {"trnid": [3, 1], "valid": [2, 6], "tstid": [4, 5, 7]}  # as setid.mat of the real set
 KINDS = [1, 2, 1, 2, 102, 102, 1]  # counted from 1

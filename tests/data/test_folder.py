@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.image_folders import CLASSES, write_broken, write_folder, write_image
 from mixlab.data import Folder, ImageDataModule
-
-from .disk import CLASSES, write_broken, write_folder, write_image
 
 
 def module(root, num_workers=0, *, on_error="raise", **options):

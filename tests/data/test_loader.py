@@ -1,10 +1,9 @@
 import numpy as np
 import torch
 
+from helpers.batches import pictures
 from mixlab.data.loader import EvalLoader, TrainLoader
-from mixlab.data.plan import EvalPlan, TrainPlan
-
-from .samples import pictures
+from mixlab.data.sampler import EvalPlan, TrainPlan
 
 
 def loader(seed: int = 0) -> TrainLoader:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mixlab.data import Csv, ImageDataModule
-from mixlab.data.items import BadItem, ItemDataset
+from mixlab.data.map_style import BadItem, ItemDataset
 
 NAMES = ["ground", "leaf"]
 

@@ -11,7 +11,7 @@ from torch import nn
 from mixlab.callbacks import MixingCallback
 from mixlab.data import ImageDataModule, Shapes
 from mixlab.data.augmentation import Blur, Cutout, FlipCrop
-from mixlab.data.items import ItemDataset
+from mixlab.data.map_style import ItemDataset
 from mixlab.data.shapes import CLASSES
 from mixlab.mixing import CutMix, Mixup
 from mixlab.models import ImageSegmenter

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
+from helpers.batches import write_npz
 from mixlab.data import ImageDataModule, Npz
-
-from .samples import write_npz
 
 
 def test_a_medmnist_file_as_it_is(tmp_path):

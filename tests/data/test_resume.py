@@ -8,14 +8,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from helpers.batches import Noisy, module
 from mixlab.callbacks import MixingCallback, Seeding
 from mixlab.data import FlipCrop, ImageDataModule, ImageSpec
 from mixlab.data.augmentation import Blur
 from mixlab.mixing import Mixup
 from mixlab.models import ImageClassifier
 from mixlab.models.networks import CNN
-
-from .samples import Noisy, module
 
 BATCHES = 5  # an epoch
 

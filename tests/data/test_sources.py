@@ -6,7 +6,7 @@ import torch
 import torchvision
 
 from mixlab.data import Digits, Downloaded
-from mixlab.data.arrays import resize
+from mixlab.data.in_memory import resize
 
 
 def test_digits_are_dealt_out_once():

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mixlab.config import build
+from helpers.small_runs import composed
+from mixlab.config.build import build
 from mixlab.evaluation import Crops, Flip, RandAugment, Views
-from small import composed
 
 KINDS: list[Views] = [Flip(2), Crops(5), RandAugment(3)]
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: type(kind).__name__)

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from damages import DAMAGES
-from deaths import train_in_child
 from faults.conftest import Injected
+from helpers.corrupt import DAMAGES
+from helpers.killed import train_in_child
+from helpers.small_runs import SignalAt, Watch, small, train_with
 from mixlab.callbacks import Interrupted
-from mixlab.cli import status
+from mixlab.errors import status
 from mixlab.evaluate import test_checkpoints as figures_of
 from mixlab.runs import run_folder
+from mixlab.runs.atomic import read_json
 from mixlab.runs.checkpoints import Broken
-from mixlab.runs.files import read_json
-from small import SignalAt, Watch, small, train_with
 from test_resume import ALL_THAT_DRAWS, unequal
 
 

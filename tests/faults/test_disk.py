@@ -10,17 +10,17 @@ import pytest
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from deaths import train_in_child
 from faults.conftest import Injected
-from mixlab.cli import is_users, status
+from helpers.killed import train_in_child
+from helpers.small_runs import small, train_with
+from mixlab.errors import is_users, status
 from mixlab.loggers import MetricsFile
 from mixlab.reporting.comparison import compare_runs
-from mixlab.reporting.records import find
 from mixlab.reporting.report import write
 from mixlab.runs import run_folder
+from mixlab.runs.atomic import DiskFull, read_json, write_json
 from mixlab.runs.checkpoints import newest
-from mixlab.runs.files import DiskFull, read_json, write_json
-from small import small, train_with
+from mixlab.runs.records import find
 from test_resume import ALL_THAT_DRAWS, unequal
 
 PAGE = 4096

@@ -12,10 +12,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from faults.conftest import Injected
+from helpers.small_runs import Watch, checkpoint, console, small, train_with, write_lab
 from mixlab.callbacks import Diverged
 from mixlab.runs import run_folder
-from mixlab.runs.files import read_json
-from small import Watch, checkpoint, console, small, train_with, write_lab
+from mixlab.runs.atomic import read_json
 
 MYLAB = '''
 import math

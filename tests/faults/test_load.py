@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from faults import fake
-from faults.commands import WORDS, Command, make_lab
 from faults.conftest import Injected
-from faults.ledger import nothing_lost
-from mixlab.runs import launch
-from mixlab.runs.board import Board
-from mixlab.runs.files import read_json
-from mixlab.runs.job import Ticket
-from mixlab.runs.processes import run_all
+from helpers import fake_training as fake
+from helpers.commands import WORDS, Command, make_lab
+from helpers.nothing_lost import nothing_lost
+from mixlab.runs.atomic import read_json
+from mixlab.sweeps import launch
+from mixlab.sweeps.pool import run_all
+from mixlab.sweeps.progress import Board
+from mixlab.sweeps.worker import Ticket
 
 FAKE, REAL = 500, 200
 Use = tuple[int, int, int]  # MiB of memory, open files, threads

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from faults.commands import WORDS, Command, make_lab, until
 from faults.conftest import Injected
-from faults.ledger import nothing_lost
+from helpers.commands import WORDS, Command, make_lab, until
+from helpers.nothing_lost import nothing_lost
 
 TWO = (*WORDS, "-m", "trainer=ddp_sim", "seeds=2", "trainer.max_epochs=6", "hydra.launcher.jobs=1")
 pytestmark = pytest.mark.timeout(600)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from faults.commands import WORDS, Command, make_lab, state, until
 from faults.conftest import Injected
-from faults.ledger import epochs_begun, nothing_lost, repeated, unequal
-from mixlab.runs.files import read_json
+from helpers.commands import WORDS, Command, make_lab, state, until
+from helpers.nothing_lost import epochs_begun, nothing_lost, repeated, unequal
+from mixlab.runs.atomic import read_json
 
 EPOCHS = 12
 ONE = (*WORDS, f"trainer.max_epochs={EPOCHS}")

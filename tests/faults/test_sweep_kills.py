@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from faults.commands import RETRY, WORDS, Command, make_lab, parent, until
 from faults.conftest import Injected
-from faults.ledger import epochs_begun, nothing_lost, repeated, unequal
-from faults.storm import Storm
-from mixlab.runs.files import read_json
+from helpers.commands import RETRY, WORDS, Command, make_lab, parent, until
+from helpers.nothing_lost import epochs_begun, nothing_lost, repeated, unequal
+from helpers.random_kills import Storm
+from mixlab.runs.atomic import read_json
 
 SWEEP = Path("logs", "sweeps", "train")
 EPOCHS = 20

@@ -17,12 +17,12 @@ import pytest
 import wandb
 
 from faults.conftest import Injected
+from helpers.small_runs import SMALL, checkpoint, differences, small
 from mixlab.loggers import wandb_run
 from mixlab.loggers.wandb_run import Mute
 from mixlab.runs import run_folder
-from mixlab.runs.files import read_json
-from mixlab.train import train
-from small import SMALL, checkpoint, differences, small
+from mixlab.runs.atomic import read_json
+from mixlab.training.supervise import train
 
 DELAY = 15.0  # seconds that W&B may cost a run at its end
 RESULT = "weights and metrics as without W&B, one warning"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 
-from deaths import train_in_child
 from faults.conftest import Injected
+from helpers.killed import train_in_child
+from helpers.small_runs import small, train_with
 from mixlab.runs import run_folder
-from mixlab.runs.files import read_json
-from small import small, train_with
+from mixlab.runs.atomic import read_json
 from test_resume import ALL_THAT_DRAWS, jpegs, unequal
 
 DIED = "DataLoader worker .*(is killed by signal: Killed|exited unexpectedly)"

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import wandb
 
+from helpers.small_runs import FailAt, small, train_with
 from mixlab.loggers import MetricsFile, WandbRun
 from mixlab.loggers.wandb_run import Mute
 from mixlab.runs import run_folder
-from mixlab.runs.files import read_json
-from mixlab.train import train
-from small import FailAt, small, train_with
+from mixlab.runs.atomic import read_json
+from mixlab.training.supervise import train
 
 
 @pytest.fixture

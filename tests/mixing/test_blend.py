@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from helpers.mixing_cases import METHODS, drawn
 from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup
 from mixlab.mixing.masks import painted
-
-from .cases import METHODS, drawn
 
 every_method = pytest.mark.parametrize("name", METHODS)
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.mixing_cases import METHODS, drawn
 from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Mixup, Sequence, compose, select
-
-from .cases import METHODS, drawn
 
 PARTS = {
     "mixup": Mixup(0.5),

@@ -9,10 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.mixing import Address, Policy
-from mixlab.mixing.methods import BothClasses
-
-from .cases import (
+from helpers.mixing_cases import (
     CONFIG_NAMES,
     METHODS,
     built,
@@ -21,6 +18,8 @@ from .cases import (
     mean_pixel,
     method_node,
 )
+from mixlab.mixing import Address, Policy
+from mixlab.mixing.methods import BothClasses
 
 TOLERANCE = {  # in 16 bit: two roundings of numbers up to one
     torch.float32: 1e-6,

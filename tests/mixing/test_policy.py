@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.mixing_cases import METHODS
 from mixlab.mixing import Address, Blend, Mixup, Policy
-
-from .cases import METHODS
 
 IMAGES, TARGETS = torch.rand(32, 2, 6, 6), torch.eye(32)
 

@@ -10,8 +10,8 @@ from mixlab.data import ArrayDataset, ImageDataModule
 from mixlab.mixing import Mixup
 from mixlab.models import ImageClassifier, TimmScheduler
 from mixlab.models.losses import cross_entropy
+from mixlab.models.metrics import ClassTally, Tally
 from mixlab.models.networks import CNN, ResNet
-from mixlab.models.tally import ClassTally, Tally
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 

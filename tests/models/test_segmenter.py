@@ -6,13 +6,13 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
+from helpers.small_runs import small
 from mixlab.data.spec import ImageSpec
 from mixlab.mixing import Blend, CutMix, Mixup
 from mixlab.models.losses import LOSSES
+from mixlab.models.metrics import Tally
 from mixlab.models.networks import Segmentation
-from mixlab.models.tally import Tally
-from mixlab.train import train
-from small import small
+from mixlab.training.supervise import train
 
 SPEC = ImageSpec(3, 64, 64, ("background", "disc", "square"))
 CLASSES = torch.randint(3, (4, 6, 6), generator=torch.Generator().manual_seed(0))

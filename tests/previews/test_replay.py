@@ -9,11 +9,12 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from mixlab.previews.replay import Replay, check_code, replay, unaugmented
+from helpers.small_runs import Watch, composed, console, small, train_with, write_npz
+from mixlab.previews.replay import Replay, replay, unaugmented
 from mixlab.runs import run_folder
-from mixlab.runs.files import read_json, write_json
-from mixlab.train import train
-from small import Watch, composed, console, small, train_with, write_npz
+from mixlab.runs.atomic import read_json, write_json
+from mixlab.runs.provenance import check_code
+from mixlab.training.supervise import train
 
 FLIPPED = ("augmentation=flip_crop", "augmentation.force=true")
 RUNS = {

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from helpers.hostile_names import hostile_sweep
+from helpers.written_runs import config, mixing, quickstart, write_run
 from mixlab.compare import main
 from mixlab.reporting import by_class, export
 from mixlab.reporting.comparison import compare_runs
-from mixlab.reporting.records import find
-from reporting.hostile import hostile_sweep
-from reporting.synthetic import config, mixing, quickstart, write_run
+from mixlab.runs.records import find
 
 CLASSES = ["cat", "dog", "eel"]
 ARMS = {"none": config(None), "mixup": config(mixing("Mixup")), "cutmix": config(mixing("CutMix"))}

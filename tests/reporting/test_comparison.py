@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
 from mixlab.reporting.comparison import compare_runs
 from mixlab.reporting.pairing import Question
-from mixlab.reporting.records import find
-from reporting.synthetic import config, mixing, quickstart, write_arms, write_run
+from mixlab.runs.records import find
 
 MIXUP, CUTMIX = config(mixing("Mixup", alpha=0.2)), config(mixing("CutMix"))
 

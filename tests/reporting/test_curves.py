@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
 from mixlab.reporting import curves
 from mixlab.reporting.comparison import compare_runs
-from mixlab.reporting.records import find, read
-from reporting.synthetic import config, mixing, quickstart, write_arms, write_run
+from mixlab.runs.records import find, read
 
 
 def test_reading_takes_the_last_value_of_an_epoch(tmp_path):

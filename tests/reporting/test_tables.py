@@ -7,12 +7,12 @@ import re
 import pytest
 from rich.console import Console
 
-from mixlab.reporting import export, tables, terminal, text
+from helpers.hostile_names import hostile_sweep
+from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
+from mixlab.reporting import export, formatting, tables, terminal
 from mixlab.reporting.comparison import compare_runs
 from mixlab.reporting.pairing import Question
-from mixlab.reporting.records import find
-from reporting.hostile import hostile_sweep
-from reporting.synthetic import config, mixing, quickstart, write_arms, write_run
+from mixlab.runs.records import find
 
 
 def compared(path, **question):
@@ -144,18 +144,18 @@ def test_a_spreadsheet_runs_nothing(tmp_path):
      (9000.0, "2.5 h")],
 )  # fmt: skip
 def test_seconds(value, shown):
-    assert text.seconds(value) == shown
+    assert formatting.seconds(value) == shown
 
 
 @pytest.mark.parametrize(
     ("p", "shown"), [(0.0004, "<0.001"), (0.0312, "0.031"), (float("nan"), "-")]
 )
 def test_p_value(p, shown):
-    assert text.p_value(p) == shown
+    assert formatting.p_value(p) == shown
 
 
 def test_a_difference_of_nothing_has_no_minus():
-    assert text.unit("test/accuracy").change(-0.0) == "+0.00"
+    assert formatting.unit("test/accuracy").change(-0.0) == "+0.00"
 
 
 def test_the_end_of_a_long_label_is_there(tmp_path):

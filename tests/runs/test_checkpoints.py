@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damages import DAMAGES
+from helpers.corrupt import DAMAGES
 from mixlab.runs.checkpoints import Broken, SealedFiles, load, newest, sealed
 
 STATE = {"weights": torch.arange(40.0), "plain": [1, {"two": "three"}]}

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
+from helpers.small_runs import composed
 from mixlab.runs import arm_hash, arm_slug, run_folder
 from mixlab.runs.identity import file_name
-from small import composed
 
 ACTS = [
     "data.batch_size=32", "data.val_size=0.1", "data.image_size=28", "model=resnet20",

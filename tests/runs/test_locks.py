@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
+from helpers.small_runs import small
 from mixlab.runs import Run, run_folder
 from mixlab.runs.locks import is_running
-from small import small
 
 
 @pytest.fixture

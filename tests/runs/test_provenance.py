@@ -7,7 +7,6 @@ import pytest
 
 import mixlab
 from mixlab.runs.provenance import (
-    available_cores,
     changed_files,
     code_hashes,
     cpu_name,
@@ -15,6 +14,7 @@ from mixlab.runs.provenance import (
     hardware,
     versions,
 )
+from mixlab.runtime import available_cores
 
 
 def test_code_that_can_matter() -> None:

@@ -31,15 +31,15 @@ class ProcessesLauncher(Launcher):
         self.config: Any = None
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
-        from mixlab.runs.launch import check_knobs
+        from mixlab.sweeps.launch import check_knobs
 
         check_knobs(self.jobs, self.jobs_per_device)  # before any run is planned
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
-        from mixlab.runs import sweep
-        from mixlab.runs.compose import compose
-        from mixlab.runs.launch import launch
+        from mixlab.sweeps import sweep
+        from mixlab.sweeps.compose import compose
+        from mixlab.sweeps.launch import launch
 
         configs = [compose(self.context, self.config, list(job)) for job in job_overrides]
         launch(configs, self.jobs, self.jobs_per_device)
@@ -47,8 +47,8 @@ class ProcessesLauncher(Launcher):
 
     def launch_jobs(self, jobs: Sequence[Any]) -> None:
         """Train the jobs of our sweeper, some at a time."""
-        from mixlab.runs import sweep
-        from mixlab.runs.launch import launch
+        from mixlab.sweeps import sweep
+        from mixlab.sweeps.launch import launch
 
         written = partial(sweep.tickets, jobs)
         launch([job.arm for job in jobs], self.jobs, self.jobs_per_device, written)

@@ -26,8 +26,8 @@ class MixlabSweeper(BasicSweeper):
     """Plan the runs of a sweep, each arm composed once, and hand them to the launcher."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from mixlab.runs import grid, sweep
-        from mixlab.runs.compose import Composer
+        from mixlab.sweeps import grid, sweep
+        from mixlab.sweeps.compose import Composer
 
         assert self.config is not None and self.hydra_context is not None and self.launcher
         params = [f"{key}={value}" for key, value in (self.params or {}).items()]

@@ -2,11 +2,10 @@
 
 from mixlab.callbacks.divergence import Diverged, StopOnDivergence
 from mixlab.callbacks.ema import EMA
-from mixlab.callbacks.heartbeat import Heartbeat
-from mixlab.callbacks.last import LastCheckpoint
+from mixlab.callbacks.last_checkpoint import LastCheckpoint
 from mixlab.callbacks.mixing import MixingCallback
 from mixlab.callbacks.previews import Previews
-from mixlab.callbacks.record import RunRecord
+from mixlab.callbacks.run_record import Heartbeat, RunRecord
 from mixlab.callbacks.seeding import Seeding
 from mixlab.callbacks.step_loss import STEP_LOSS, StepLoss
 from mixlab.callbacks.stopping import GracefulStop, Interrupted

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mixlab.callbacks.foreign import read_pair, write_pair
+from mixlab.callbacks.external_batch import read_pair, write_pair
 from mixlab.mixing import Address, Batch, Blend, Method, Policy
 
 NOTHING = torch.zeros(3, dtype=torch.float64)

@@ -39,7 +39,7 @@ class Previews(pl.Callback):
 
     def draw(self, trainer: pl.Trainer, seen: Seen, name: str) -> None:
         """One picture, to the folder and to the loggers that take pictures."""
-        from mixlab.reporting.pictures import mixed_batch
+        from mixlab.pictures import mixed_batch
 
         if seen.before.images.ndim != 4:
             return  # rows of a table and signals have no picture

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from mixlab.runs.stopping import heeded
+from mixlab.signals import heeded
 
 
 class Interrupted(Exception):

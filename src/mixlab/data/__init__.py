@@ -1,14 +1,14 @@
 """Data: where images come from, in which order, and what happens to them before they are mixed."""
 
-from mixlab.data.arrays import ArrayDataset
 from mixlab.data.augmentation import FlipCrop
+from mixlab.data.csv_files import Csv
 from mixlab.data.datamodule import ImageDataModule
 from mixlab.data.downloads import Flowers102, MedMnist
 from mixlab.data.folder import Folder
+from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.shapes import Shapes
 from mixlab.data.sources import Digits, Downloaded, Npz
 from mixlab.data.spec import ImageSpec
-from mixlab.data.table import Csv
 
 __all__ = [
     "ArrayDataset",

@@ -9,16 +9,15 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import Dataset
 
-from mixlab.data.arrays import ArrayDataset
 from mixlab.data.augmentation import Augmentation
 from mixlab.data.augmentation.augmentation import check_kinds, check_serves_masks
-from mixlab.data.items import ItemDataset
+from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
-from mixlab.data.normalize import Normalize
-from mixlab.data.parts import Part, Parts
-from mixlab.data.plan import EvalPlan, TrainPlan, check_positive
-from mixlab.data.preparation import Preparation
+from mixlab.data.map_style import ItemDataset
+from mixlab.data.preprocess import Normalize, Preparation
+from mixlab.data.sampler import EvalPlan, TrainPlan, check_positive
 from mixlab.data.spec import ImageSpec
+from mixlab.data.splits import Part, Parts
 from mixlab.data.workers import Workers
 from mixlab.mixing import Batch
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mixlab.config import nearest_name
-from mixlab.data.files import Entry, ImageFiles, note_of
+from mixlab.config.keys import nearest_name
+from mixlab.data.image_files import Entry, ImageFiles, note_of
 from mixlab.data.npz import LAYOUT
 from mixlab.data.sources import Npz, check_split
 

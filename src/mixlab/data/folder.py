@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mixlab.data.files import Entry, ImageFiles, note_of, without_test
+from mixlab.data.image_files import Entry, ImageFiles, note_of, without_test
 from mixlab.data.sources import SPLITS, check_split
 
 NO_IMAGE = ("thumbs.db", "desktop.ini")  # what desktops leave behind, besides names with a dot

@@ -8,7 +8,7 @@ batch is asked for. It calls `set_epoch` on `loader.sampler` only, hence `sample
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mixlab.data.plan import EvalPlan, Key, TrainPlan
+from mixlab.data.sampler import EvalPlan, Key, TrainPlan
 from mixlab.mixing import Batch, Guests
 
 Fetch = Callable[[Iterable[Key]], Iterable[Batch]]  # `batches` of a data set

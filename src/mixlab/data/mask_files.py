@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mixlab.data.pictures import UNREADABLE, bad, read_header, reason
+from mixlab.data.decode import UNREADABLE, bad, read_header, reason
 
 NO_CLASS = 255
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mixlab.data.arrays import ArrayDataset
+from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.sources import check_split
 
 CLASSES = ("background", "disc", "square", "triangle")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mixlab.data.arrays import ArrayDataset, from_numpy
+from mixlab.data.holdout import hold_out
+from mixlab.data.in_memory import ArrayDataset, from_numpy
 from mixlab.data.npz import LAYOUT, read_npz
-from mixlab.data.split import hold_out
 
 DIGITS_TEST_FRACTION = 0.2
 SPLITS = ("train", "val", "test")

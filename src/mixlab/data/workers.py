@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mixlab.data.items import BadItem, ItemDataset
-from mixlab.data.plan import Key
+from mixlab.data.map_style import BadItem, ItemDataset
+from mixlab.data.sampler import Key
 from mixlab.mixing import Batch
 
 

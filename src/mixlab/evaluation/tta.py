@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlab.data.augmentation.flip_crop import AUTO_PADDING
-from mixlab.data.generators import private_generators, set_generators
+from mixlab.data.global_rng import private_generators, set_generators
 from mixlab.mixing import Address, Purpose, torch_seed
 
 VOTES = ("mean", "majority")

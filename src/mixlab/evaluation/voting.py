@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mixlab.data import ImageDataModule
 from mixlab.evaluation.tta import Views
 from mixlab.mixing import Batch
-from mixlab.models.tally import ClassTally
+from mixlab.models.metrics import ClassTally
 
 
 def elect(probabilities: Iterable[Tensor], vote: str) -> Tensor:

@@ -4,17 +4,17 @@ A run starts from weights that its seed makes, and goes on from each checkpoint 
 there the same code trains again, in a folder of its own, until the steps whose loss was logged.
 """
 
+import csv
 import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixlab.ledger.again import Start, losses_again, starts_of
-from mixlab.ledger.logged import logged_losses
-from mixlab.previews.replay import check_code
-from mixlab.reporting.records import find, shown
-from mixlab.runs.files import read_json
-from mixlab.runs.provenance import cpu_name, versions
+from mixlab.callbacks.step_loss import STEP_LOSS
+from mixlab.ledger.retrain_steps import Start, losses_again, starts_of
+from mixlab.runs.atomic import read_json
+from mixlab.runs.provenance import check_code, cpu_name, versions
+from mixlab.runs.records import find, shown
 
 TOLERANCE = 0.01  # of the loss, where versions, threads or processor are not the run's
 NO_MATTER = (  # code that cannot change a loss
@@ -144,3 +144,21 @@ def verdict(good: bool, differences: Sequence[str]) -> str:
     if differences:
         bound = f"within {TOLERANCE:.0%} ({'; '.join(differences)})"
     return f"{bound}: as it was logged" if good else "NOT as it was logged"
+
+
+def logged_losses(folder: Path) -> dict[int, float]:
+    """By step, from metrics.csv.
+
+    Raises:
+        ValueError: the run logged none.
+    """
+    file = folder / "metrics.csv"
+    found = {}
+    if file.is_file():
+        with open(file, encoding="utf-8", newline="") as opened:
+            for row in csv.DictReader(opened):
+                if row.get(STEP_LOSS):
+                    found[int(row["step"])] = float(row[STEP_LOSS])
+    if not found:
+        raise ValueError(f"{file} has no {STEP_LOSS}; only runs with logger=csv can be checked")
+    return found

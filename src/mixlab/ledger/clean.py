@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixlab.reporting.records import Run, find, is_aside, shown
+from mixlab.errors import counted
 from mixlab.runs.locks import lock
-from mixlab.words import counted
+from mixlab.runs.records import Run, find, is_aside, shown
 
 EMPTY = ("planned", "failed", "interrupted")  # states of runs that may have come to nothing
 OURS = {"run.json", "config.yaml", "log.txt", "error.txt", ".lock"}  # worth nothing alone

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Sequence
 
-from mixlab.reporting.records import Run, find, shown
-from mixlab.runs.files import read_json, write_json
+from mixlab.errors import counted
+from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.locks import lock
-from mixlab.runs.standing import RETRIED, with_history
-from mixlab.words import counted
+from mixlab.runs.records import Run, find, shown
+from mixlab.runs.status import RETRIED, with_history
 
 
 def retry(paths: Sequence[str], states: Sequence[str] = RETRIED) -> int:

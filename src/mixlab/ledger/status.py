@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixlab.reporting.records import STATUSES, Run, find, number, one_line, shown
-from mixlab.runs.files import write_json
+from mixlab.errors import counted
+from mixlab.runs.atomic import write_json
 from mixlab.runs.locks import last_heartbeat
-from mixlab.words import counted
+from mixlab.runs.records import STATUSES, Run, find, number, one_line, shown
 
 HEADER = ("arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "error")
 TAIL = 65536  # bytes of metrics.csv in which its last row is looked for

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixlab.reporting.records import find, one_line, shown
+from mixlab.errors import counted
 from mixlab.runs.locks import is_running
-from mixlab.words import counted
+from mixlab.runs.records import find, one_line, shown
 
 MARK = ".wandb.synced"  # as `wandb sync` itself marks what it has sent, beside the file
 

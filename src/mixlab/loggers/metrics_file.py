@@ -11,7 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from mixlab.runs.files import write_text, writing
+from mixlab.runs.atomic import write_text, writing
 
 FIRST = ("epoch", "step")
 

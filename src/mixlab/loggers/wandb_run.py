@@ -17,7 +17,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from mixlab.runs.files import write_text
+from mixlab.runs.atomic import write_text
 
 LIMIT = 10.0  # seconds that W&B may take for one answer: no training waits longer
 log = logging.getLogger(__name__)

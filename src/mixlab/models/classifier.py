@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mixlab.models.losses import LOSSES, widened
+from mixlab.models.metrics import ClassTally, Tally
 from mixlab.models.optimizers import check_decay, parameter_groups
-from mixlab.models.tally import ClassTally, Tally
 
 STAGES = ("train", "val", "test")
 

@@ -1,6 +1,5 @@
 """Any training batch of any run again, rebuilt from its address, bit for bit on the same device."""
 
-from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,22 +10,16 @@ from omegaconf import DictConfig
 
 from mixlab.callbacks import MixingCallback
 from mixlab.callbacks.mixing import Seen, length_in_epochs, mixing_callbacks
-from mixlab.config import build
+from mixlab.config.build import build
 from mixlab.data import ImageDataModule
-from mixlab.evaluate import read_config
 from mixlab.mixing import Address, Batch, Blend
-from mixlab.runs.files import read_json
-from mixlab.runs.provenance import code_hashes, versions
+from mixlab.runs.atomic import read_json
+from mixlab.runs.provenance import check_code, versions
+from mixlab.runs.records import read_config
+from mixlab.runs.status import check_data
 from mixlab.runtime import quiet
-from mixlab.training import build_callbacks, build_data, plain
+from mixlab.training.build import build_callbacks, build_data, plain
 
-# Of the code that a run was made by, what cannot change the batches it was given. All else may.
-NO_MATTER = (
-    "mixlab/__init__.py", "mixlab/cli.py", "mixlab/train.py", "mixlab/runtime.py",
-    "mixlab/profiler.py", "mixlab/models/", "mixlab/loggers/", "mixlab/runs/",
-    "mixlab/callbacks/__init__.py", "mixlab/callbacks/previews.py", "mixlab/callbacks/record.py",
-    "mixlab/callbacks/seeding.py", "mixlab/callbacks/stopping.py",
-)  # fmt: skip
 ONE_PROCESS = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "profiler": None,
     "deterministic": False, "detect_anomaly": False, "enable_progress_bar": False,
@@ -70,30 +63,6 @@ def replay(cfg: DictConfig) -> Replay:
     return Replay(data, run_cfg, address, after, seen, processes, notes(record))
 
 
-def check_code(
-    record: dict[str, Any], allow: Iterable[str] = (), no_matter: tuple[str, ...] = NO_MATTER
-) -> None:
-    """Raise ValueError if code that matters is not what the run was made by."""
-    now = code_hashes(allow)
-    changed = [
-        name
-        for name, digest in sorted(record.get("code", {}).items())
-        if now.get(name) != digest and not name.startswith(no_matter) and named(name, allow)
-    ]
-    if changed:
-        files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
-        commit = record.get("git") or "the run's own"
-        raise ValueError(
-            f"{files} changed since the run was trained, so its batches cannot be made again; "
-            f"go back to the code of commit {commit}"
-        )
-
-
-def named(file: str, allow: Iterable[str]) -> bool:
-    """Whether a recorded file is of mixlab or of a package that this command may call."""
-    return file.split("/")[0].removesuffix(".py") in ("mixlab", *allow)
-
-
 def notes(record: dict[str, Any]) -> list[str]:
     """What may keep a replayed batch from being the same to the last bit."""
     device, before, now = record.get("accelerator"), record.get("versions", {}), versions()
@@ -103,17 +72,6 @@ def notes(record: dict[str, Any]) -> list[str]:
         for package in ("numpy", "torch", "torchvision")
         if package in before and before[package] != now.get(package)
     ]
-
-
-def check_data(record: dict[str, Any], data: ImageDataModule) -> None:
-    """Raise ValueError if the data are not those of the run."""
-    before = record.get("data", {}).get("sha256")
-    if before != data.fingerprint:
-        where = data.path or data.name
-        raise ValueError(
-            f"the data ({where}) changed since the run was trained, so its batches cannot be made "
-            "again; name the file it was trained on with data_path=..."
-        )
 
 
 def stand_in(cfg: DictConfig, data: ImageDataModule) -> pl.Trainer:

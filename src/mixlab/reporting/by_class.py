@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mixlab.reporting import text
+from mixlab.reporting import formatting
 from mixlab.reporting.comparison import Arm, Block
 from mixlab.reporting.pairing import finished, on_other_data
-from mixlab.reporting.records import Run, mapping, number, one_line
 from mixlab.reporting.statistics import Difference, compare, holm, verdict
+from mixlab.runs.records import Run, mapping, number, one_line
 
 HEADINGS = {
     "arm": "arm", "class": "class", "baseline": "baseline, %", "mean": "mean, %",
@@ -94,7 +94,7 @@ def of_run(run: Run, checkpoint: str) -> dict[str, float]:
 
 def rows(block: Block) -> list[dict[str, str]]:
     """The table, cell by cell, under the keys of `HEADINGS`."""
-    in_unit, last, table = text.unit("accuracy"), None, []
+    in_unit, last, table = formatting.unit("accuracy"), None, []
     for change in changes(block):
         difference = change.difference
         table.append({
@@ -104,7 +104,7 @@ def rows(block: Block) -> list[dict[str, str]]:
             "mean": in_unit.level(change.mean),
             "difference": in_unit.difference(difference.mean, difference.low, difference.high),
             "pairs": str(difference.n),
-            "p": text.p_value(change.p_holm),
+            "p": formatting.p_value(change.p_holm),
             "verdict": change.verdict,
         })  # fmt: skip
         last = change.arm

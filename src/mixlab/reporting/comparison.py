@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from mixlab.reporting import arms as words
-from mixlab.reporting import notes
+from mixlab.reporting import caveats
+from mixlab.reporting import labels as words
 from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, finished, results
-from mixlab.reporting.records import STATUSES, Found, Run, number, one_line
+from mixlab.runs.records import STATUSES, Found, Run, number, one_line
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     if question.baseline is not None and all(block.baseline is None for block in blocks):
         labels = sorted({arm.label for block in blocks for arm in block.arms}, key=words.natural)
         raise ValueError(f"no arm is called {question.baseline}; there are {', '.join(labels)}")
-    unknown = [notes.not_begun(members) for arm, members in grouped.items() if arm not in known]
+    unknown = [caveats.not_begun(members) for arm, members in grouped.items() if arm not in known]
     return Comparison(question, tuple(blocks), tuple(runs), found.sweeps, tuple(unknown))
 
 
@@ -212,7 +212,7 @@ def _block(
         for arm in order
     ]
     runs_by_label = {labels[arm]: grouped[arm] for arm in order}
-    remarks += notes.about(runs_by_label, labels[baseline] if baseline else None, found, question)
+    remarks += caveats.about(runs_by_label, labels[baseline] if baseline else None, found, question)
     return Block(title, tuple(arms), arms[0] if baseline else None, tuple(found), tuple(remarks))
 
 

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mixlab.reporting import drawing, text
+from mixlab.reporting import formatting, style
 from mixlab.reporting.comparison import Block, Comparison
 from mixlab.reporting.pairing import finished
-from mixlab.reporting.records import Run, number
+from mixlab.runs.records import Run, number
 
 HEIGHT = 3.2  # inches, without the legend
 BANDS = 6  # more arms are drawn without bands, which would hide each other
@@ -58,14 +58,14 @@ def average(curves: Sequence[dict[int, float]]) -> Band | None:
     return Band(epochs, values.mean(axis=0), values.min(axis=0), values.max(axis=0))
 
 
-def draw(block: Block, comparison: Comparison, *, ink: str = drawing.INK) -> Figure | None:
+def draw(block: Block, comparison: Comparison, *, ink: str = style.INK) -> Figure | None:
     """A panel per metric, a band per arm; None where nothing was logged."""
     panels = {metric: bands for metric, bands in _bands(block, comparison).items() if bands}
     if not panels:
         return None
-    with drawing.styled(ink):
+    with style.styled(ink):
         legend_height = 0.19 * math.ceil(len(block.arms) / 3)
-        figure = Figure(figsize=(drawing.WIDTH, HEIGHT + legend_height))
+        figure = Figure(figsize=(style.WIDTH, HEIGHT + legend_height))
         bottom = (0.56 + legend_height) / (HEIGHT + legend_height)
         figure.subplots_adjust(left=0.07, right=0.99, top=0.92, bottom=bottom, wspace=0.18)
         every_axes = figure.subplots(1, max(2, len(panels)), squeeze=False)[0]
@@ -74,8 +74,8 @@ def draw(block: Block, comparison: Comparison, *, ink: str = drawing.INK) -> Fig
         for axes, (metric, bands) in zip(every_axes, panels.items(), strict=False):
             _draw_panel(axes, metric, bands, block)
         drawn = sorted({index for bands in panels.values() for index in bands})
-        handles = [Line2D([], [], color=drawing.color(index), linewidth=1.6) for index in drawn]
-        labels = [drawing.short(block.arms[index].label) for index in drawn]
+        handles = [Line2D([], [], color=style.color(index), linewidth=1.6) for index in drawn]
+        labels = [style.short(block.arms[index].label) for index in drawn]
         figure.legend(handles, labels, loc="lower left", ncols=3, frameon=False,
                       bbox_to_anchor=(0.06, 0.0), borderaxespad=0.2)  # fmt: skip
     return figure
@@ -97,9 +97,9 @@ def _bands(block: Block, comparison: Comparison) -> dict[str, dict[int, Band]]:
 
 
 def _draw_panel(axes: Axes, metric: str, bands: Mapping[int, Band], block: Block) -> None:
-    unit = text.unit(metric)
+    unit = formatting.unit(metric)
     for index, band in bands.items():
-        color = drawing.color(index)
+        color = style.color(index)
         axes.plot(band.epochs, band.mean * unit.factor, color=color, linewidth=1.6)
         if len(bands) <= BANDS:
             low, high = band.low * unit.factor, band.high * unit.factor
@@ -109,7 +109,7 @@ def _draw_panel(axes: Axes, metric: str, bands: Mapping[int, Band], block: Block
             off = off_after * (band.epochs[-1] + 1) - 0.5  # mixing is off from this epoch on
             axes.axvline(off, color=color, linewidth=1, linestyle=":")
     axes.set_ylim(*_interesting(list(bands.values()), unit.factor))
-    axes.set_title(text.joined(metric, unit.name), loc="left", fontsize=10)
+    axes.set_title(formatting.joined(metric, unit.name), loc="left", fontsize=10)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.grid(linewidth=0.5, alpha=0.25)

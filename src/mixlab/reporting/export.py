@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mixlab.reporting import by_class, tables, text
+from mixlab.reporting import by_class, formatting, tables
 from mixlab.reporting.comparison import Arm, Block, Comparison
 
 CSV_COLUMNS: tuple[str, ...] = (
@@ -19,14 +19,14 @@ CSV_COLUMNS: tuple[str, ...] = (
 
 def markdown(comparison: Comparison, figure: str = "") -> str:
     """The report as Markdown; `figure` is the line that shows its figure."""
-    lines = [f"# {_plain(text.metric_words(comparison.question))}", ""]
+    lines = [f"# {_plain(formatting.metric_words(comparison.question))}", ""]
     lines += [figure, ""] if figure else []
     lines += _markdown_summary(tables.summary(comparison))
     for block in comparison.blocks:
         lines += [f"## {_plain(block.title)}", "", *_markdown_table(block, comparison), ""]
         lines += [f"- {_plain(note)}" for note in block.notes] + [""] * bool(block.notes)
     lines += [f"- {_plain(note)}" for note in comparison.notes] + [""] * bool(comparison.notes)
-    lines += [*map(_plain, text.reading(comparison)), "", text.counts(comparison), ""]
+    lines += [*map(_plain, formatting.reading(comparison)), "", formatting.counts(comparison), ""]
     return "\n".join(lines)
 
 

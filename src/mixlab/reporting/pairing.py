@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mixlab.reporting.records import Run
 from mixlab.reporting.statistics import Difference, Summary, compare, holm, summarise, verdict
+from mixlab.runs.records import Run
 
 CHECKPOINTS = ("best", "last")  # chosen on validation, and the end of training
 LOWER_IS_BETTER = ("loss", "error", "ece", "nll", "brier")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixlab.reporting import drawing, export, overview, page
+from mixlab.reporting import export, forest_plot, html, style
 from mixlab.reporting.comparison import Block, Comparison
-from mixlab.runs.files import write_bytes, write_text
+from mixlab.runs.atomic import write_bytes, write_text
 
 FIGURE, MOST = "report.png", 12  # blocks in the figure; the page has them all
 
@@ -17,7 +17,7 @@ def write(comparison: Comparison, folder: Path, command: Sequence[str]) -> Path:
     _write_figure(blocks, comparison, folder / FIGURE)
     write_text(folder / "report.csv", export.csv_text(comparison))
     write_text(folder / "report.md", export.markdown(comparison, _image(blocks, comparison)))
-    write_text(folder / "report.html", page.render(comparison, command))
+    write_text(folder / "report.html", html.render(comparison, command))
     return folder / "report.html"
 
 
@@ -35,5 +35,5 @@ def _write_figure(blocks: Sequence[Block], comparison: Comparison, path: Path) -
     if not blocks:
         path.unlink(missing_ok=True)
         return
-    figure = overview.draw(blocks, comparison, ink=drawing.PAPER_INK)
-    write_bytes(path, drawing.to_png(figure))
+    figure = forest_plot.draw(blocks, comparison, ink=style.PAPER_INK)
+    write_bytes(path, style.to_png(figure))

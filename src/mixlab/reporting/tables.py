@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mixlab.reporting import text
+from mixlab.reporting import formatting
 from mixlab.reporting.comparison import Arm, Block, Comparison
 
 NUMERIC = ("runs", "baseline", "mean", "difference", "pairs", "p", "r", "cost")
@@ -21,11 +21,11 @@ def rows(block: Block, comparison: Comparison) -> list[dict[str, str]]:
 def _row(
     arm: Arm, checkpoint: str, block: Block, comparison: Comparison, *, is_first: bool
 ) -> dict[str, str]:
-    result, in_unit = arm.results.get(checkpoint), text.unit(comparison.question.metric)
+    result, in_unit = arm.results.get(checkpoint), formatting.unit(comparison.question.metric)
     is_baseline = arm is block.baseline
-    cost = text.seconds(arm.cost)
+    cost = formatting.seconds(arm.cost)
     if arm.cost_ratio is not None and not is_baseline:
-        cost += f" {text.ratio(arm.cost_ratio)}"
+        cost += f" {formatting.ratio(arm.cost_ratio)}"
     row = {"arm": arm.label if is_first else "", "at": checkpoint}
     if result is None:
         return row | {"runs": "0", "verdict": "no results"}
@@ -43,17 +43,17 @@ def _row(
     return row | {
         "difference": in_unit.difference(difference.mean, difference.low, difference.high),
         "pairs": str(difference.n),
-        "p": text.p_value(result.p_holm),
-        "r": text.correlation(difference.correlation),
+        "p": formatting.p_value(result.p_holm),
+        "r": formatting.correlation(difference.correlation),
     }
 
 
 def columns(block: Block, comparison: Comparison) -> dict[str, str]:
     """The columns a block needs, and their headings."""
-    in_unit = text.unit(comparison.question.metric)
+    in_unit = formatting.unit(comparison.question.metric)
     headings = {
         "arm": "arm", "at": "at", "runs": "runs", "mean": "mean ± sd",
-        "difference": f"{text.joined('difference', in_unit.of_difference)} [95 %]",
+        "difference": f"{formatting.joined('difference', in_unit.of_difference)} [95 %]",
         "pairs": "pairs", "p": "p (Holm)", "r": "r", "verdict": "verdict", "cost": "time/epoch",
     }  # fmt: skip
     if len(block.arms) < 2 or block.baseline is None:
@@ -73,21 +73,21 @@ class Summary:
 
 def summary(comparison: Comparison) -> Summary | None:
     """Differences at the headline's checkpoint; None for a single block."""
-    blocks, in_unit = comparison.blocks, text.unit(comparison.question.metric)
+    blocks, in_unit = comparison.blocks, formatting.unit(comparison.question.metric)
     if len(blocks) < 2:
         return None
     rows = [
         (block.title, {arm.label: _summary_cell(arm, block, in_unit) for arm in block.arms})
         for block in blocks
     ]
-    metric = text.metric_words(comparison.question)
+    metric = formatting.metric_words(comparison.question)
     caption = f"{metric}: the baseline's mean, and each arm's difference to it with the verdict."
     return Summary(
         list(dict.fromkeys(label for _, cells in rows for label in cells)), rows, caption
     )
 
 
-def _summary_cell(arm: Arm, block: Block, in_unit: text.Unit) -> tuple[str, str]:
+def _summary_cell(arm: Arm, block: Block, in_unit: formatting.Unit) -> tuple[str, str]:
     result = arm.results.get(block.headline)
     if result is None or not result.summary.n:
         return "no results", ""

@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mixlab.reporting import by_class, tables, text
+from mixlab.reporting import by_class, formatting, tables
 from mixlab.reporting.comparison import Block, Comparison
 
 WORD = 30  # letters of a word that stays on its line: of arms the end may be all that differs
@@ -23,12 +23,12 @@ def render(comparison: Comparison) -> RenderableType:
     overall = tables.summary(comparison)
     parts += [_rich_summary(overall), Text()] if overall else []
     parts += map(_rich_note, comparison.notes)
-    parts += [Text(sentence, style="dim") for sentence in text.reading(comparison)]
-    return Group(*parts, Text(text.counts(comparison)))
+    parts += [Text(sentence, style="dim") for sentence in formatting.reading(comparison)]
+    return Group(*parts, Text(formatting.counts(comparison)))
 
 
 def _rich_table(block: Block, comparison: Comparison) -> Table:
-    metric = text.metric_words(comparison.question)
+    metric = formatting.metric_words(comparison.question)
     title = Text.assemble((block.title, "bold"), f"  {metric}")
     return _cells(title, tables.columns(block, comparison), tables.rows(block, comparison))
 

@@ -6,15 +6,19 @@ a full disk then leaves half a checkpoint under its final name. And torch reads 
 
 import hashlib
 import io
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins import CheckpointIO
+from safetensors.torch import save
 
-from mixlab.runs.files import write_bytes
+from mixlab.runs.atomic import write_bytes
+from mixlab.runs.folder import Run
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 REMEDY = "rerun=true trains the run again from its start"
@@ -106,3 +110,19 @@ def newest(folder: Path) -> tuple[Path | None, str]:
     if wrong:
         raise ValueError(f"there is no checkpoint to go on from: {'; '.join(wrong)}; {REMEDY}")
     return None, ""
+
+
+def export_weights(run: Run, spec: Any) -> None:
+    """Write `<name>.safetensors` beside each checkpoint, whose metadata say what the weights are.
+
+    Args:
+        spec: of the data, a dataclass: channels, height, width and the names of the classes.
+    """
+    facts = {name: str(run.record[name]) for name in ("arm", "hash", "seed")}
+    facts |= {"format": "pt", "data": json.dumps({"name": run.cfg.data.name, **asdict(spec)})}
+    for path in (run.checkpoints / "last.ckpt", run.checkpoints / "best.ckpt"):
+        if path.is_file():
+            packed = torch.contiguous_format
+            state = load(path)["state_dict"].items()
+            weights = {name: x.clone(memory_format=packed) for name, x in state}
+            write_bytes(path.with_suffix(".safetensors"), save(weights, metadata=facts))

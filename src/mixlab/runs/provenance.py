@@ -1,8 +1,6 @@
 """What a run was made by: code, versions, hardware."""
 
 import hashlib
-import importlib.util
-import os
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -10,6 +8,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from mixlab.config.allowlist import first_file
+from mixlab.runtime import available_cores
 
 PACKAGES = (
     "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "timm", "numpy",
@@ -34,14 +35,6 @@ def code_hashes(allow: Iterable[str] = ()) -> dict[str, str]:
                 key = f"{package}/{name.as_posix()}" if root.name == "__init__.py" else root.name
                 hashes[key] = hashlib.sha256(file.read_bytes()).hexdigest()
     return hashes
-
-
-def first_file(package: str) -> Path:
-    """The file of a module, or a package's `__init__.py`; ValueError where there is none."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"allow=[{package}]: there is no package of that name to import")
-    return Path(spec.origin)
 
 
 def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -82,11 +75,6 @@ def cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def git_commit() -> str | None:
     """The commit of the checkout mixlab runs from, with `+` if it has uncommitted changes."""
     folder = Path(__file__).resolve().parent
@@ -96,3 +84,36 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
+
+
+# Of the code that a run was made by, what cannot change the batches it was given. All else may.
+NO_MATTER = (
+    "mixlab/__init__.py", "mixlab/cli.py", "mixlab/train.py", "mixlab/runtime.py",
+    "mixlab/profiler.py", "mixlab/models/", "mixlab/loggers/", "mixlab/runs/",
+    "mixlab/callbacks/__init__.py", "mixlab/callbacks/previews.py", "mixlab/callbacks/record.py",
+    "mixlab/callbacks/seeding.py", "mixlab/callbacks/stopping.py",
+)  # fmt: skip
+
+
+def check_code(
+    record: dict[str, Any], allow: Iterable[str] = (), no_matter: tuple[str, ...] = NO_MATTER
+) -> None:
+    """Raise ValueError if code that matters is not what the run was made by."""
+    now = code_hashes(allow)
+    changed = [
+        name
+        for name, digest in sorted(record.get("code", {}).items())
+        if now.get(name) != digest and not name.startswith(no_matter) and named(name, allow)
+    ]
+    if changed:
+        files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
+        commit = record.get("git") or "the run's own"
+        raise ValueError(
+            f"{files} changed since the run was trained, so its batches cannot be made again; "
+            f"go back to the code of commit {commit}"
+        )
+
+
+def named(file: str, allow: Iterable[str]) -> bool:
+    """Whether a recorded file is of mixlab or of a package that this command may call."""
+    return file.split("/")[0].removesuffix(".py") in ("mixlab", *allow)

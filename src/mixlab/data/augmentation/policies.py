@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from mixlab.data.augmentation import checks
-from mixlab.data.augmentation.third_party import FILLS, Library, PilLibrary
+from mixlab.data.augmentation.library import FILLS, Library, PilLibrary
 
 # timm's operations and the kind each belongs to. Left out: Posterize and PosterizeIncreasing, whose
 # strongest levels keep no bit at all, which Pillow refuses; and TranslateX and TranslateY, which
@@ -75,10 +75,10 @@ class RandAugment(PilLibrary):
     def mask_transform(self) -> Callable[[Any], Any]:
         from timm.data import auto_augment as timm
 
-        from mixlab.data.augmentation import of_masks
+        from mixlab.data.augmentation import mask_transforms
 
         moves = [name for name, kind in OPERATIONS.items() if kind in ("rotate", "crop")]
-        operations = of_masks.of_timm(self.drawn_from(), moves)
+        operations = mask_transforms.of_timm(self.drawn_from(), moves)
         return timm.RandAugment(operations, self.operations)
 
     def drawn_from(self) -> list[Any]:
@@ -134,9 +134,11 @@ class AutoAugment(Policy, PilLibrary):
 
     @cached_property
     def mask_transform(self) -> Callable[[Any], Any]:
-        from mixlab.data.augmentation import of_masks
+        from mixlab.data.augmentation import mask_transforms
 
-        return of_masks.MovingAutoAugment(of_masks.v2.AutoAugmentPolicy(self.policy), fill=0)
+        return mask_transforms.MovingAutoAugment(
+            mask_transforms.v2.AutoAugmentPolicy(self.policy), fill=0
+        )
 
 
 @dataclass(frozen=True)
@@ -163,9 +165,9 @@ class TrivialAugment(Policy, PilLibrary):
 
     @cached_property
     def mask_transform(self) -> Callable[[Any], Any]:
-        from mixlab.data.augmentation import of_masks
+        from mixlab.data.augmentation import mask_transforms
 
-        return of_masks.MovingTrivialAugment(self.levels, fill=0)
+        return mask_transforms.MovingTrivialAugment(self.levels, fill=0)
 
 
 @dataclass(frozen=True)

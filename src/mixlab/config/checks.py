@@ -1,0 +1,147 @@
+"""Check a composed configuration before anything is built from it."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from mixlab.config.allowlist import check_targets, first_file
+from mixlab.config.keys import (
+    absolute_paths,
+    canonical,
+    check_keys,
+    check_present,
+    config_dir,
+    leaves,
+)
+from mixlab.config.schema import check_values
+from mixlab.config.secrets import check_secrets
+
+
+def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
+    """What a task gets: a configuration with legal keys, absolute paths and sound mixing."""
+    loader = GlobalHydra.instance().config_loader()
+    plain = reference(loader, hydra_cfg)
+    check_secrets(cfg)
+    check_keys(cfg, plain)
+    check_missing(cfg)
+    check_present(cfg, plain)
+    cfg = canonical(cfg)
+    check_values(cfg, plain)
+    check_targets(cfg, cfg.get("allow") or ())
+    if "paths" in cfg:
+        absolute_paths(cfg, Path.cwd())
+    if cfg.get("allow"):
+        import_from_here()
+        for package in cfg.allow:
+            first_file(package)  # or there would be a run folder before that is known
+    check_mixing(cfg)
+    check_model_name(cfg, plain)
+    return cfg
+
+
+def check_model_name(cfg: DictConfig, plain: DictConfig) -> None:
+    """Raise ValueError where another name would not make another network."""
+    given, own = (OmegaConf.select(each, "model.name") for each in (cfg, plain))
+    if given != own and not cfg.model.network._target_.endswith(".Timm"):
+        raise ValueError(
+            f"model.name={given} would only rename {own}; for a model of timm's use model=timm "
+            f"model.name={given}"
+        )
+
+
+def check_missing(cfg: DictConfig) -> None:
+    """Raise ValueError if a value that only the user can give is not given."""
+    missing = [key for key, value in leaves(cfg) if value == "???"]
+    if missing:
+        raise ValueError(
+            f"{missing[0]} has no value; give it on the command line: {missing[0]}=..."
+        )
+
+
+def import_from_here() -> None:
+    """Let the user's own package beside the command be imported, by other ranks too."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+        others = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = here + (os.pathsep + others if others else "")
+
+
+def reference(loader: ConfigLoader, hydra_cfg: Any) -> DictConfig:
+    """The configuration with the same choices and nothing else: its keys are the legal ones."""
+    choices = [
+        f"{group}={'null' if choice is None else choice}"
+        for group, choice in hydra_cfg.runtime.choices.items()
+        if not group.startswith("hydra/") and group not in ("experiment", "sweep", "debug")
+    ]
+    return load(loader, hydra_cfg.job.config_name, (*choices, *lists(hydra_cfg.overrides.task)))
+
+
+def lists(overrides: Sequence[str]) -> Iterator[str]:
+    """Those that give a group a list of its files, which Hydra leaves out of its choices.
+
+    Raises:
+        ValueError: the group takes one; of a list Hydra would use the last, without a word.
+    """
+    for override in overrides:
+        group, _, value = override.partition("=")
+        if value.startswith("[") and (config_dir() / group).is_dir():
+            if group not in ("callbacks", "logger"):
+                raise ValueError(
+                    f"{group} takes one choice, got {value}; for a run of each: "
+                    f"-m {group}={value[1:-1]}"
+                )
+            yield override
+
+
+@lru_cache(maxsize=16)  # the arms of a sweep differ in values more often than in choices
+def load(loader: ConfigLoader, config_name: str, overrides: tuple[str, ...]) -> DictConfig:
+    """Compose without the node `hydra`; to be read only."""
+    cfg = loader.load_configuration(config_name, list(overrides), run_mode=RunMode.RUN)
+    OmegaConf.set_struct(cfg, False)
+    del cfg["hydra"]
+    return cfg
+
+
+def check_mixing(cfg: DictConfig) -> None:
+    """Build the method and its policy, which needs torch alone, to see bad values early."""
+    if cfg.get("mixing") is None:
+        return
+    from mixlab.config.build import build
+    from mixlab.mixing import Policy
+
+    node = OmegaConf.to_container(cfg.mixing, resolve=True)
+    assert isinstance(node, dict)
+    with named("mixing.method."):
+        build(node.pop("method"), allow=cfg.get("allow", ()))
+    devices = OmegaConf.select(cfg, "trainer.devices")
+    ranks = devices if isinstance(devices, int) and devices > 1 else 1
+    if cfg.data.get("batch_size") in range(ranks, 2 * ranks):
+        raise ValueError(
+            f"data.batch_size={cfg.data.batch_size} leaves a row no partner to mix with; "
+            f"use {2 * ranks} or more"
+        )
+    if node.pop("_target_") == "mixlab.callbacks.MixingCallback":
+        knobs = Policy.__dataclass_fields__
+        with named("mixing."):
+            Policy(**{key: value for key, value in node.items() if key in knobs})
+
+
+@contextmanager
+def named(prefix: str) -> Iterator[None]:
+    """Put the place of a knob before its name, where a message begins with that."""
+    try:
+        yield
+    except ValueError as error:
+        knob = re.match(r"[a-z_]+ must ", str(error))
+        raise ValueError(f"{prefix}{error}" if knob else str(error)) from None

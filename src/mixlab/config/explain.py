@@ -1,0 +1,77 @@
+"""An error of Hydra, OmegaConf or our own as one sentence for users."""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+
+from mixlab.config.keys import config_dir, leaves, nearest_name, unknown_key
+from mixlab.errors import NO_CHOICE, is_users, say
+
+ELSEWHERE = {  # what people take for a choice of a group, and how it is said
+    "data": "images of your own are data=folder data.path=...",
+    "model": "a model of timm's is model=timm model.name={name}",
+}
+
+
+def explain(error: Exception, config_name: str = "train") -> None:
+    """Print an error: one sentence where a user can mend it, else all of it."""
+    if not is_users(error) or os.environ.get("MIXLAB_TRACEBACK"):
+        traceback.print_exception(error)
+    else:
+        say(Path(sys.argv[0]).stem, sentence(error, config_name))
+
+
+def sentence(error: BaseException, config_name: str = "train") -> str:
+    """An error in one paragraph, with the nearest key or choice where a name was misspelt."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        return unknown_choice(group, name, error.options)
+    if key := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
+        name, known = key[1].split("@")[0], known_keys(config_name)
+        there = f"{name} is not there any more: ~ has taken it out"
+        return there if name in known else unknown_key(name, known)
+    if inner := re.search(r"raised while resolving interpolation: ([^\n]*)", text):
+        return f"{getattr(error, 'full_key', None) or 'a value'}: {inner[1]}"
+    if several := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{several[1]} gives several values, which makes a sweep: add -m"
+    if bad := re.search(r"Error parsing override '([^']*)'", text):
+        return f"{bad[1]!r} is not key=value, or a quote or bracket in it is not closed"
+    if "Only one of --run" in text:
+        return "--cfg and --help tell of one run: leave -m out"
+    if "No supported gpu backend found" in text:
+        return "trainer.accelerator=gpu, but there is no GPU here; use trainer=cpu"
+    if NO_CHOICE in text:
+        return (
+            "a group takes the name of one of its files: logger=none, say, instead of logger=null"
+        )
+    return " ".join(text.split())
+
+
+def unknown_choice(group: str, name: str, options: Sequence[str]) -> str:
+    """The sentence for a misspelt choice."""
+    nearest = nearest_name(name, options)
+    hint = f"did you mean {nearest}? " if nearest else ""
+    other = f"; {ELSEWHERE[group].format(name=name)}" if group in ELSEWHERE else ""
+    return f"{group}={name} is not a choice; {hint}there are {', '.join(options)}{other}"
+
+
+def known_keys(config_name: str) -> list[str]:
+    """The keys and groups of a configuration with the group choices of this command line."""
+    from hydra import compose, initialize_config_dir
+
+    words = [word for word in sys.argv[1:] if re.fullmatch(r"[a-z_/]+=[\w.-]+", word)]
+    groups = [word for word in words if (config_dir() / word.split("=")[0]).is_dir()]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        try:
+            cfg = compose(config_name, overrides=groups)
+        except HydraException:
+            cfg = compose(config_name)
+    return [key for key, _ in leaves(cfg)]

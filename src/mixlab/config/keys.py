@@ -1,0 +1,112 @@
+"""Which keys a configuration may have, and where the shipped ones are."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from mixlab.config.build import OPEN
+from mixlab.config.secrets import is_secret, secret_key
+
+OPTIONAL = ("augmentation", "callbacks", "logger", "mixing", "scheduler", "tta")  # may be missing
+WHOLE = ("trainer", "paths")  # of these every key is needed
+NOTHING = object()
+
+
+def config_dir() -> Path:
+    """The folder of the shipped configs: inside an installed wheel, or at the top of a checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "configs", package.parents[1] / "configs"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no configs beside {package}; install mixlab again")
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values, as written, below a node; lists and empty mappings are values."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=False)
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    elif path:
+        yield path, node
+
+
+def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
+    """Raise ValueError if `cfg` has a key that `reference` has not, naming the nearest one.
+
+    Below an open node, and below what is a plain value in the reference, any key goes.
+    """
+    legal = dict(leaves(reference))
+    for key, _ in leaves(cfg):
+        parts = key.split(".")
+        above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+        if OPEN not in parts and key not in legal and not any(name in legal for name in above):
+            if any(name.startswith(f"{key}.") for name in legal):
+                continue  # a whole node set to null, as logger.wandb=null
+            raise ValueError(unknown_key(key, legal))
+
+
+def check_present(cfg: DictConfig, reference: DictConfig) -> None:
+    """Raise ValueError if `~` took out what nothing works without."""
+    for key, _ in leaves(reference):
+        node = key.split(".")[0]
+        needed = node not in OPTIONAL and (node in WHOLE or "." not in key)
+        if node not in OPTIONAL and cfg.get(node, NOTHING) is NOTHING:
+            raise ValueError(f"{node} cannot be taken out; choose another with {node}=...")
+        if needed and OmegaConf.select(cfg, key, default=NOTHING) is NOTHING:
+            raise ValueError(f"{key} cannot be taken out; set it with {key}=...")
+
+
+def unknown_key(key: str, legal: Iterable[str]) -> str:
+    """The sentence for a misspelt key."""
+    if is_secret(key):
+        return secret_key(key)
+    if f".{OPEN}." in key:
+        node, argument = key.split(f".{OPEN}.", 1)
+        return f"{key} is not there yet; write {node}.{OPEN}={{{argument}: value}}"
+    legal = list(legal)
+    above = {
+        name.rsplit(".", depth)[0] for name in legal for depth in range(1, name.count(".") + 1)
+    }
+    nearest = nearest_name(key, {*legal, *above})
+    helps = nearest is not None and not key.startswith(f"{nearest}.")
+    hint = f"; did you mean {nearest}?" if helps else ""
+    return f"{key} is not a key of this configuration{hint} (--cfg job lists the keys)"
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str | None:
+    """The most similar of `names`: the whole name first, then its last part alone."""
+    names = sorted(names)
+    whole = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if whole:
+        return whole[0]
+    last = {candidate.rsplit(".", 1)[-1]: candidate for candidate in names}
+    part = difflib.get_close_matches(name.rsplit(".", 1)[-1], last, n=1, cutoff=0.6)
+    return last[part[0]] if part else None
+
+
+def canonical(cfg: DictConfig) -> DictConfig:
+    """A copy in which a mixing node without a method is null: what acts on nothing is nothing."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    method = (plain.get("mixing") or {}).get("method") or {}
+    if "mixing" in plain and method.get("_target_") is None:
+        plain["mixing"] = None
+    return DictConfig(plain)
+
+
+def absolute_paths(cfg: DictConfig, folder: str | Path) -> None:
+    """Make `paths.*` and `data.path` absolute, in place, as seen from `folder`.
+
+    A file below `paths.root_dir` is written as such, for a moved checkout has the same runs.
+    """
+    for name in ("root_dir", "data_dir", "log_dir"):
+        cfg.paths[name] = str((Path(folder) / Path(cfg.paths[name]).expanduser()).resolve())
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    given = (plain.get("data") or {}).get("path")
+    if isinstance(given, str) and "${" not in given and not Path(given).expanduser().is_absolute():
+        here = str(Path(folder).resolve())
+        cfg.data.path = f"{'${paths.root_dir}' if here == cfg.paths.root_dir else here}/{given}"

@@ -1,0 +1,232 @@
+"""Which values the keys of the shipped configurations take: checked before anything is loaded.
+
+What only a class can judge (a mixing method's knobs, an augmentation's) is judged by that class.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from mixlab.config.keys import leaves, nearest_name
+
+
+@dataclass(frozen=True)
+class Values:
+    """In words what a key takes, and whether a value is one of them."""
+
+    words: str
+    contains: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
+
+    def or_(self, *others: Any) -> "Values":
+        """These and a few more, such as None and `auto`."""
+        also = " or ".join("null" if other is None else str(other) for other in others)
+
+        def contains(value: Any) -> bool:
+            same = any(type(value) is type(other) and value == other for other in others)
+            return same or self.contains(value)  # 1 is not True
+
+        return Values(f"{self.words}, or {also}", contains, self.choices)
+
+
+def is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def whole(lowest: int) -> Values:
+    return Values(f"a whole number from {lowest}", lambda n: type(n) is int and n >= lowest)
+
+
+def number(lowest: float, below: float = math.inf) -> Values:
+    """From `lowest`, which is in, to `below`, which is not."""
+    words = f"from {lowest:g}" if below == math.inf else f"in [{lowest:g}, {below:g})"
+    return Values(f"a number {words}", lambda x: is_number(x) and lowest <= x < below)
+
+
+def several(one: Values, count: int | None = None) -> Values:
+    def contains(value: Any) -> bool:
+        if not isinstance(value, ListConfig) or count not in (None, len(value)):
+            return False
+        return all(map(one.contains, value))
+
+    return Values(f"a list{f' of {count}' if count else ''}, each {one.words}", contains)
+
+
+def one_of(*choices: str) -> Values:
+    return Values(f"one of {', '.join(choices)}", lambda value: value in choices, choices)
+
+
+ABOVE_0 = Values("a number above 0", lambda x: is_number(x) and x > 0)
+FLAG = Values("true or false", lambda value: type(value) is bool)
+WORD = Values(  # it becomes part of a folder's name
+    "a word of at most 80 characters",
+    lambda value: isinstance(value, str) and value.strip() != "" and len(value) <= 80,
+)
+DEVICES = Values(
+    "a number of devices from 1, -1 for all, auto, or their numbers as '0,1'",
+    lambda n: (
+        (type(n) is int and (n >= 1 or n == -1))
+        or (isinstance(n, str) and re.fullmatch(r"auto|-1|\d+(,\d+)*,?", n) is not None)
+        or (isinstance(n, ListConfig) and len(n) > 0 and all(type(i) is int and i >= 0 for i in n))
+    ),
+)
+LIMIT = Values(
+    "a fraction in [0, 1] or a whole number of batches",
+    lambda x: is_number(x) and x >= 0 and (type(x) is int or x <= 1),
+)
+SOME = Values(
+    "a fraction in (0, 1] or a whole number of batches above 0",
+    lambda x: LIMIT.contains(x) and x > 0,
+)
+SIZE = Values(
+    "a fraction in (0, 1), a whole number of rows, or 0",
+    lambda x: is_number(x) and (0 <= x < 1 or (x >= 1 and x % 1 == 0)),
+)
+AGAIN = Values(
+    "failed, diverged, a list of them, or all",
+    lambda value: (
+        isinstance(value, str | ListConfig)
+        and {*([value] if isinstance(value, str) else value)} <= {"failed", "diverged", "all"}
+    ),
+)
+PRECISION = one_of(
+    "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "transformer-engine",
+    "transformer-engine-float16", "16", "32", "64", "bf16",
+).or_(16, 32, 64)  # fmt: skip
+
+VALUES = {
+    "task_name": WORD,
+    "seed": Values("an integer from 0 to 2**32 - 1", lambda n: type(n) is int and 0 <= n < 2**32),
+    "threads": whole(1).or_("auto"),
+    "test": FLAG,
+    "code": one_of("check", "reuse", "rerun"),
+    "rerun": FLAG,
+    "ckpt_force": FLAG,
+    "sweep.retry": AGAIN.or_(None),
+    "checkpoint_minutes": number(0).or_(None),
+    "tags": several(Values("a word or a number", lambda x: isinstance(x, str | int | float))),
+    "callbacks.last.every_seconds": number(0),
+    "data.name": WORD,
+    "data.batch_size": whole(1),
+    "data.eval_batch_size": whole(1),
+    "data.val_size": SIZE,
+    "data.test_size": SIZE,
+    "data.val_split": one_of("stratified", "first", "last"),
+    "data.shuffle": FLAG,
+    "data.image_size": whole(1).or_(None),
+    "data.num_workers": whole(0),
+    "data.channels": Values("1 (grey) or 3 (colour)", lambda n: type(n) is int and n in (1, 3)),
+    "data.on_error": one_of("raise", "skip"),
+    "mixing.probability": Values("a number in [0, 1]", lambda x: is_number(x) and 0 <= x <= 1),
+    "model.name": WORD,
+    "model.loss": one_of("cross_entropy", "binary_cross_entropy"),
+    "model.label_smoothing": number(0, 1),
+    "model.weight_decay_on": one_of("all", "weights", "convolutions"),
+    "model.channels_last": FLAG,
+    "model.compile": FLAG,
+    "model.network.dropout": number(0, 1),
+    "model.network.depth": whole(1),
+    "model.network.small_stem": FLAG.or_("auto"),
+    "optimizer.lr": ABOVE_0,
+    "optimizer.weight_decay": number(0),
+    "optimizer.momentum": number(0),
+    "optimizer.nesterov": FLAG,
+    "optimizer.betas": several(number(0, 1), 2),
+    "optimizer.eps": number(0),
+    "scheduler.T_max": whole(1),
+    "scheduler.eta_min": number(0),
+    "scheduler.gamma": ABOVE_0,
+    "scheduler.milestones": several(whole(1)),
+    "scheduler.epochs": whole(1),
+    "scheduler.warmup_epochs": whole(0),
+    "scheduler.warmup_lr": number(0),
+    "scheduler.min_lr": number(0),
+    "trainer.max_epochs": whole(1).or_(-1, None),
+    "trainer.max_steps": whole(1).or_(-1),
+    "trainer.accelerator": one_of("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "trainer.devices": DEVICES,
+    "trainer.num_nodes": whole(1),
+    "trainer.precision": PRECISION,
+    "trainer.accumulate_grad_batches": whole(1),
+    "trainer.gradient_clip_val": number(0).or_(None),
+    "trainer.limit_train_batches": SOME,
+    "trainer.limit_val_batches": LIMIT,
+    "trainer.limit_test_batches": LIMIT,
+    "trainer.overfit_batches": LIMIT,
+    "trainer.check_val_every_n_epoch": whole(1).or_(None),
+    "trainer.num_sanity_val_steps": whole(-1),
+    "trainer.deterministic": FLAG.or_("warn"),
+    "trainer.fast_dev_run": Values(
+        "true, false or a whole number from 0",
+        lambda n: type(n) is bool or (type(n) is int and n >= 0),
+    ),
+    "trainer.detect_anomaly": FLAG,
+    "trainer.profiler": one_of("simple", "advanced", "pytorch").or_(None),
+    "trainer.enable_progress_bar": FLAG.or_("auto"),
+    "trainer.enable_model_summary": FLAG,
+    "trainer.log_every_n_steps": whole(0),
+    "logger.wandb.project": WORD,
+    "logger.wandb.mode": one_of("auto", "online", "offline", "disabled"),
+    "per_class": FLAG,
+    "tta.views": whole(1),
+    "tta.vote": one_of("mean", "majority"),
+}
+
+
+def check_values(cfg: DictConfig, reference: DictConfig) -> None:
+    """Raise ValueError for the first value that is not what its key takes.
+
+    Args:
+        reference: the same choices without what the user changed: a key that is not listed takes
+            values of the kind it has there.
+    """
+    written = dict(leaves(reference))
+    for key, given in leaves(cfg):
+        if given == "???" or (isinstance(given, dict) and given):
+            continue
+        value = OmegaConf.select(cfg, key)
+        if key in VALUES:
+            check(key, value, VALUES[key])
+        elif key in written and not key.startswith("mixing."):  # which are built before all else
+            check_kind(key, value, written[key])
+    check_monitors(cfg)
+
+
+def check(key: str, value: Any, values: Values) -> None:
+    """Raise ValueError unless the key takes the value."""
+    if not values.contains(value):
+        near = nearest_name(value, values.choices) if isinstance(value, str) else None
+        hint = f"; did you mean {near}?" if near else ""
+        raise ValueError(f"{key} must be {values.words}, got {value!r}{hint}")
+
+
+def check_kind(key: str, value: Any, default: Any) -> None:
+    """Raise ValueError where there is a word, a list or a flag in place of a number or a flag."""
+    if value is None:
+        return
+    if type(default) is bool and type(value) is not bool:
+        raise ValueError(f"{key} must be true or false, got {value!r}")
+    if type(default) in (int, float) and not is_number(value):
+        raise ValueError(f"{key} must be a number such as {default}, got {value!r}")
+
+
+def check_monitors(cfg: DictConfig) -> None:
+    """Raise ValueError if a callback waits for a figure that our models do not log.
+
+    Lightning would say so after the first epoch.
+    """
+    target = str(OmegaConf.select(cfg, "model._target_"))
+    if not target.startswith("mixlab.models.") or not OmegaConf.is_dict(cfg.get("callbacks")):
+        return
+    figures = ("accuracy", "loss", *(["iou"] if target.endswith("Segmenter") else []))
+    logged = one_of(*(f"{part}/{figure}" for part in ("val", "train") for figure in figures))
+    for name, node in cfg.callbacks.items():
+        monitor = node.get("monitor") if OmegaConf.is_dict(node) else None
+        if monitor is not None and not str(monitor).startswith("mixing"):
+            check(f"callbacks.{name}.monitor", monitor, logged)
+        if monitor is not None and node.get("mode") is not None:
+            check(f"callbacks.{name}.mode", node.mode, one_of("min", "max"))

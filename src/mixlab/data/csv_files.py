@@ -1,0 +1,249 @@
+"""A CSV file that names images and their classes."""
+
+import csv
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from mixlab.config.keys import nearest_name
+from mixlab.data.image_files import Entry, ImageFiles, note_of, without_test
+from mixlab.data.sources import SPLITS, check_split
+
+MASK_FOLDER_COLUMN = "mask_path"
+SPLIT_COLUMN = "split"  # read where there is one; any other has to be there
+WHOLE_NUMBER = re.compile("0|-?[1-9][0-9]*")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file with a header, read whole; `lines` says where in the file each row ends."""
+
+    path: str
+    columns: tuple[str, ...]
+    rows: list[dict[str, str]]
+    lines: list[int]
+
+    def place(self, row: int, column: str) -> str:
+        """Where a value stands, to begin an error with."""
+        return f"{self.path}, row {row + 1} (line {self.lines[row]}), column {column}: "
+
+    def column(self, name: str, key: str) -> list[str]:
+        """The values of a column, which `key` of the configuration names.
+
+        Raises:
+            ValueError: if there is no such column, or a row has no value in it.
+        """
+        found = self.spelling(name)
+        if found is None:
+            nearest = nearest_name(name, self.columns)
+            hint = f"; did you mean {key}={nearest}?" if nearest else f"; set {key} to one of them"
+            raise ValueError(
+                f"{self.path} has no column {name}, but {', '.join(self.columns)}{hint}"
+            )
+        values = [row[found] for row in self.rows]
+        if "" in values:
+            place = self.place(values.index(""), found)
+            raise ValueError(f"{place}there is no value; fill it in or remove the row")
+        return values
+
+    def spelling(self, name: str) -> str | None:
+        """A column's name as the file spells it, perhaps in other letters' case; None for none."""
+        if name in self.columns:
+            return name
+        alike = [column for column in self.columns if column.casefold() == name.casefold()]
+        return alike[0] if len(alike) == 1 else None
+
+
+class Csv(ImageFiles):
+    """One split of the images that a CSV file lists, a row each, by paths relative to the file.
+
+    Labels are names or whole numbers from 0 up, sorted into classes: 1, 2 and 5 are three classes
+    of these names. Further columns are left alone, and so are rows without any value. Images that
+    stand in two splits are told of.
+
+    Args:
+        path: of the CSV file; its separator is a comma, semicolon or tab.
+        split: `train`, `val` or `test`. Without a split column every row trains, but for the
+            `test_size`.
+        image_column, label_column: names of columns.
+        split_column: of the column that says train, val or test; None reads none.
+        mask_column: `mask` or another column of mask files; or `mask_path`, whose values are
+            folders that hold a PNG file of the image's name. Masks are learnt then, and no label is
+            read; the classes are those of `class_names`.
+        class_names: the classes in their order, instead of the sorted labels; labels may then be
+            their numbers, counted from 0.
+        test_size: where no row is said to test, the share or number of the training rows that do.
+        options: see `ImageFiles`.
+
+    Raises:
+        ValueError: naming file, row and column, for what cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        split: str = "train",
+        *,
+        image_column: str = "image",
+        label_column: str = "label",
+        split_column: str | None = SPLIT_COLUMN,
+        mask_column: str | None = None,
+        class_names: Sequence[str] | None = None,
+        test_size: float = 0,
+        **options: Any,
+    ) -> None:
+        check_split(split)
+        table = read_table(Path(path).expanduser())
+        names = table.column(image_column, "data.image_column")
+        splits = split_of(table, split_column)
+        masks = [""] * len(names)
+        if mask_column is None:
+            labels, classes = numbered(table, label_column, class_names)
+            check_seen(table, labels, splits, label_column)
+        else:
+            labels, classes = [0] * len(names), named(class_names)
+            masks = mask_files(table, mask_column, names)
+        if split == "train":
+            tell_of_twins(table.path, names, splits)
+        own = "test" in splits
+        if own and test_size:
+            raise ValueError(f"{path} has rows to test on, so data.test_size must be 0")
+        wanted = split if split == "val" or own else "train"
+        entries = [
+            Entry(names[row], labels[row], table.place(row, image_column), masks[row])
+            for row in range(len(names))
+            if splits[row] == wanted
+        ]
+        if not own and split != "val":
+            entries = without_test(entries, split, test_size)
+        root = os.path.dirname(table.path) or "."
+        super().__init__(entries, classes, root=root, test_split=note_of(split, own), **options)
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file with a header.
+
+    Raises:
+        ValueError: if it is not there, is no such file or has no row.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header = file.readline()
+            file.seek(0)
+            separator = max(",;\t", key=header.count)
+            reader = csv.DictReader(file, delimiter=separator, restkey="", restval="")
+            read = [(row, reader.line_num) for row in reader if not blank(row)]
+            columns = tuple(name.strip() for name in reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(f"{path} is no CSV file to read ({why}); set data.path to one") from None
+    if not read:
+        raise ValueError(f"{path} has no rows; it needs a header, and a row for each image")
+    rows = [{str(k).strip(): str(v).strip() for k, v in row.items() if k} for row, _ in read]
+    return Table(str(path), columns, rows, [line for _, line in read])
+
+
+def blank(row: dict[str, str]) -> bool:
+    """Whether no column of the header has a value, as in rows that spreadsheets leave behind."""
+    return not any(value.strip() for name, value in row.items() if name)
+
+
+def numbered(
+    table: Table, column: str, class_names: Sequence[str] | None
+) -> tuple[list[int], list[str]]:
+    """The label of each row as a number, and the names of the classes."""
+    values = table.column(column, "data.label_column")
+    names = [str(name) for name in class_names or ()]
+    if all(map(WHOLE_NUMBER.fullmatch, values)) and not {*values} <= {*names}:
+        labels = [int(value) for value in values]
+        check_range(table, column, labels, len(names) or None)
+        if names:
+            return labels, names
+        numbers = sorted({*labels})
+        return [numbers.index(label) for label in labels], [str(number) for number in numbers]
+    names = names or sorted({*values})
+    number_of = {name: number for number, name in enumerate(names)}
+    for row, value in enumerate(values):
+        if value not in number_of:
+            nearest = nearest_name(value, names)
+            hint = f"; did you mean {nearest}?" if nearest else ""
+            place = table.place(row, column)
+            raise ValueError(f"{place}{value!r} is not in data.class_names{hint}")
+    return [number_of[value] for value in values], names
+
+
+def check_range(table: Table, column: str, labels: list[int], num_classes: int | None) -> None:
+    """Raise ValueError for a number below 0, or beyond the classes where somebody named them."""
+    row = labels.index(min(labels)) if min(labels) < 0 else labels.index(max(labels))
+    number = labels[row]
+    if number < 0 or (num_classes is not None and number >= num_classes):
+        why = f"is not below {num_classes}, the number of names" if number > 0 else "is below 0"
+        raise ValueError(f"{table.place(row, column)}{number} {why}; labels count from 0")
+
+
+def named(class_names: Sequence[str] | None) -> list[str]:
+    """The classes of masks; raises ValueError where nobody has named them."""
+    if not class_names:
+        raise ValueError(
+            "masks do not say which classes they have; name them, as in "
+            "data.class_names=[background,leaf]"
+        )
+    return [str(name) for name in class_names]
+
+
+def mask_files(table: Table, column: str, names: Sequence[str]) -> list[str]:
+    """The mask's file of each row, relative to the CSV file (in a folder, `a.png` for `a.jpg`)."""
+    values = table.column(column, "data.mask_column")
+    if column != MASK_FOLDER_COLUMN:
+        return values
+    return [
+        os.path.join(folder, os.path.basename(n)) for folder, n in zip(values, names, strict=True)
+    ]
+
+
+def split_of(table: Table, column: str | None) -> list[str]:
+    """The split of each row; all rows train where there is no column for it."""
+    if column is None or (column == SPLIT_COLUMN and table.spelling(column) is None):
+        return ["train"] * len(table.rows)
+    values = table.column(column, "data.split_column")
+    for row, value in enumerate(values):
+        if value not in SPLITS:
+            raise ValueError(
+                f"{table.place(row, column)}{value!r} is none of {', '.join(SPLITS)}; correct it, "
+                "or ignore this column with data.split_column=null"
+            )
+    if "train" not in values:
+        raise ValueError(f"{table.path} has no row to train on in its column {column}")
+    return values
+
+
+def tell_of_twins(path: str, names: Sequence[str], splits: Sequence[str]) -> None:
+    """Say once which image stands in two splits, for it is judged by what was learnt by heart."""
+    of: dict[str, set[str]] = {}
+    for name, split in zip(names, splits, strict=True):
+        of.setdefault(os.path.normpath(name), set()).add(split)
+    twins = [name for name, found in of.items() if len(found) > 1]
+    if twins:
+        where = " and ".join(sorted(of[twins[0]], key=SPLITS.index))
+        rank_zero_only(print)(
+            f"{path}: {len(twins)} of {len(of)} images are in two splits, the first {twins[0]} in "
+            f"{where}; scores on them say nothing of new images",
+            flush=True,
+        )
+
+
+def check_seen(table: Table, labels: list[int], splits: list[str], column: str) -> None:
+    """Raise ValueError for a class that no row to train on has."""
+    seen = {label for label, split in zip(labels, splits, strict=True) if split == "train"}
+    for row, label in enumerate(labels):
+        if label not in seen:
+            value = table.rows[row][table.spelling(column) or column]
+            raise ValueError(
+                f"{table.place(row, column)}no row to train on has the label {value}, so that "
+                f"nothing could learn it; add one, or remove this row from {splits[row]}"
+            )

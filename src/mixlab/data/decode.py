@@ -1,0 +1,121 @@
+"""One image file, JPEG or PNG: what its header says of it, and its pixels.
+
+What comes out is always 8 bits a channel, grey or colour. Palettes, grey in place of colour and the
+reverse, and CMYK are converted; an alpha channel is laid on white; the orientation that a camera
+wrote down (EXIF) is applied. Refused are 16 bits, whose range no conversion can guess, and pictures
+less than two pixels high or wide.
+
+JPEG is decoded by torchvision, in half of PIL's time; by PIL where a torchvision to come has given
+its decoders away (0.29 says that it will, to torchcodec). PNG is decoded by PIL, for torchvision
+mixes up the channels of a palette where it is asked for an alpha channel.
+"""
+
+import io
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision import io as torchvision
+from torchvision.transforms.v2 import functional as transform
+
+from mixlab.data.map_style import BadItem
+
+PNG = b"\x89PNG\r\n\x1a\n"
+BIT_DEPTH = 24  # where a PNG file says how many bits a channel has
+MODES = {1: "GRAY", 3: "RGB"}  # by the number of channels, as torchvision calls them
+PIL_MODES = {1: "L", 3: "RGB"}
+REMEDY = "mend or remove it, or leave out such images with data.on_error=skip"
+UNREADABLE = (OSError, SyntaxError, EOFError, RuntimeError)  # what PIL and torchvision raise
+
+
+def bad(path: str, what: str) -> BadItem:
+    """The error for an image that cannot be used."""
+    return BadItem(f"{path} {what}; {REMEDY}")
+
+
+def check_channels(channels: int) -> None:
+    if channels not in MODES:
+        raise ValueError(f"data.channels must be 3 (colour) or 1 (grey), got {channels!r}")
+
+
+def read_header(path: str) -> tuple[int, int]:
+    """Height and width in pixels, as they are stored; costs about 50 microseconds.
+
+    Raises:
+        BadItem: naming the file, if its first bytes are not those of an image that `decode` takes.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(BIT_DEPTH + 1)
+            file.seek(0)
+            with Image.open(file, formats=("JPEG", "PNG")) as image:
+                width, height = image.size
+    except FileNotFoundError:
+        raise bad(path, "is not there") from None
+    except Image.UnidentifiedImageError:
+        raise bad(path, "is not a JPEG or PNG image" if start else "is empty") from None
+    except Image.DecompressionBombError:
+        raise bad(path, "has too many pixels") from None
+    except UNREADABLE as error:
+        raise bad(path, f"cannot be read ({reason(error)})") from None
+    if start.startswith(PNG) and start[BIT_DEPTH] == 16:
+        raise bad(path, "has 16 bits a channel, where mixlab reads 8")
+    if min(height, width) < 2:
+        raise bad(path, f"has {width} x {height} pixels, too few for a picture")
+    return height, width
+
+
+def decode(path: str, *, channels: int = 3, image_size: int | None = None) -> Tensor:
+    """The pixels of an image file whose header is right.
+
+    Args:
+        path: of the file.
+        channels: 3 for RGB, 1 for grey.
+        image_size: side in pixels to resize to, bilinear and antialiased; None leaves the size.
+
+    Returns:
+        uint8 (channels, H, W).
+
+    Raises:
+        BadItem: naming the file, if it cannot be decoded.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        fast = hasattr(torchvision, "decode_jpeg") and not data.startswith(PNG)
+        image = (by_torchvision if fast else by_pil)(data, channels)
+    except FileNotFoundError:
+        raise bad(path, "is not there") from None
+    except UNREADABLE as error:
+        raise bad(path, f"cannot be decoded ({reason(error)})") from None
+    if image_size is None or image.shape[1:] == (image_size, image_size):
+        return image
+    return transform.resize(image, [image_size, image_size], antialias=True)
+
+
+def by_torchvision(data: bytes, channels: int) -> Tensor:
+    """uint8 (channels, H, W) of a JPEG file."""
+    encoded = torch.from_numpy(np.frombuffer(bytearray(data), np.uint8))
+    mode = torchvision.ImageReadMode[MODES[channels]]
+    decoded = torchvision.decode_jpeg(encoded, mode=mode, apply_exif_orientation=True)
+    assert isinstance(decoded, Tensor)
+    return decoded
+
+
+def by_pil(data: bytes, channels: int) -> Tensor:
+    """uint8 (channels, H, W) of a JPEG or PNG file."""
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as file:
+        file.draft(PIL_MODES[channels], file.size)  # grey of a JPEG file as it is stored
+        image = ImageOps.exif_transpose(file)
+        if image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image.convert("RGBA"))
+        pixels = torch.from_numpy(np.array(image.convert(PIL_MODES[channels])))
+    return pixels.view(*pixels.shape[:2], channels).permute(2, 0, 1).contiguous()
+
+
+def reason(error: BaseException) -> str:
+    """What a decoder says, without where in its own source it says it."""
+    line = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
+    return line.rsplit(", ", 1)[-1].rstrip(". ") or type(error).__name__

@@ -1,0 +1,176 @@
+"""Image files with a class each, whatever named them: a folder, a table or a library."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mixlab.data.decode import BadItem, check_channels, decode, read_header
+from mixlab.data.holdout import hold_out
+from mixlab.data.mask_files import check_mask_size, class_of, decode_mask
+
+ON_ERROR = ("raise", "skip")
+OWN = "a set of its own"
+HELD_OUT = "stratified rows of the data, the same for every seed"
+
+
+class Entry(NamedTuple):
+    """One row: a file, relative to the root; its class; who says so, for errors; and its mask's
+    file, where masks are learnt in place of classes."""
+
+    name: str
+    label: int
+    place: str = ""
+    mask: str = ""
+
+
+class ImageFiles(Dataset):
+    """A map-style data set of (uint8 (C, H, W) image, class or uint8 (H, W) mask) pairs, decoded
+    when asked for.
+
+    The header of every file is looked at once, here, so that a wrong file shows before training.
+
+    Args:
+        entries: the rows.
+        classes: names of the classes.
+        root: the folder that the names start from, and that no file may lie outside of.
+        channels: 3 for colour, 1 for grey.
+        image_size: side in pixels to resize to; None leaves the images, which must be of one size.
+        on_error: `raise`, or `skip`: decode every image once and leave out those that cannot be.
+        test_split: a few words on where the test rows come from, for the record.
+        mask_values: of masks, the pixel value of each class; None where it is the class's number.
+
+    Attributes:
+        entries: the rows that are here.
+        targets: int64 (N,), their classes; None where they have masks.
+        skipped: number of rows that were left out.
+
+    Raises:
+        ValueError: naming the file, if one cannot be used or lies outside `root`.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        classes: Sequence[str],
+        *,
+        root: str,
+        channels: int = 3,
+        image_size: int | None = None,
+        on_error: str = "raise",
+        test_split: str | None = None,
+        mask_values: Sequence[int] | None = None,
+    ) -> None:
+        check_channels(channels)
+        self.class_of = class_of(len(classes), mask_values)
+        if on_error not in ON_ERROR:
+            raise ValueError(f"data.on_error must be raise or skip, got {on_error!r}")
+        self.root, self.channels, self.image_size = root, channels, image_size
+        self.classes, self.test_split = tuple(classes), test_split
+        check_inside(root, [(entry.name, entry.place) for entry in entries])
+        check_inside(root, [(entry.mask, entry.place) for entry in entries if entry.mask])
+        faults = self.faults(entries, skip=on_error == "skip")
+        tell(root, faults, len(entries))
+        self.skipped = len(faults)
+        self.entries = [entry for number, entry in enumerate(entries) if number not in faults]
+        labels = np.array([entry.label for entry in self.entries], np.int64)
+        self.targets = None if any(entry.mask for entry in entries) else labels
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int | Tensor]:
+        entry = self.entries[row]
+        try:
+            return self.decoded(entry)
+        except BadItem as error:
+            raise BadItem(f"{entry.place}{error}") from None
+
+    def decoded(self, entry: Entry) -> tuple[Tensor, int | Tensor]:
+        """Image and class or mask of a row."""
+        path = os.path.join(self.root, entry.name)
+        image = decode(path, channels=self.channels, image_size=self.image_size)
+        if not entry.mask:
+            return image, entry.label
+        path = os.path.join(self.root, entry.mask)
+        return image, decode_mask(path, self.class_of, image_size=self.image_size)
+
+    def faults(self, entries: Sequence[Entry], *, skip: bool) -> dict[int, str]:
+        """What is wrong with which entries; without `skip` the first of them is raised."""
+        faults: dict[int, str] = {}
+        first: tuple[tuple[int, int], str] | None = None
+        for number, entry in enumerate(entries):
+            path = os.path.join(self.root, entry.name)
+            try:
+                size = read_header(path)
+                if entry.mask:
+                    check_mask_size(os.path.join(self.root, entry.mask), size)
+                if skip:
+                    self.decoded(entry)
+            except BadItem as error:
+                faults[number] = f"{entry.place}{error}"
+                if not skip:
+                    raise ValueError(faults[number]) from None
+                continue
+            first = first or (size, path)
+            if self.image_size is None and size != first[0]:
+                raise ValueError(unlike(first, (size, path)))
+        return faults
+
+    def record(self) -> dict[str, Any]:
+        """What a run should remember of the files."""
+        return {"skipped": self.skipped} | ({"split": self.test_split} if self.test_split else {})
+
+
+def unlike(*images: tuple[tuple[int, int], str]) -> str:
+    """The sentence for two images that cannot stand in one batch."""
+    sizes = " and ".join(f"{path} has {width} x {height}" for (height, width), path in images)
+    return f"the images are not of one size ({sizes} pixels); set data.image_size"
+
+
+def tell(root: str, faults: dict[int, str], num_entries: int) -> None:
+    """Say once what is left out; raise ValueError if that is everything."""
+    if not faults:
+        return
+    example = next(iter(faults.values())).partition(";")[0]
+    if len(faults) == num_entries:
+        raise ValueError(f"none of the {num_entries} images of {root} can be used: {example}")
+    rank_zero_only(print)(
+        f"{root}: {len(faults)} of {num_entries} images left out, the first because {example}",
+        flush=True,
+    )
+
+
+def check_inside(root: str, files: Sequence[tuple[str, str]]) -> None:
+    """Raise ValueError if a file lies outside `root`, by its name or by a link.
+
+    `files` are names and who names them.
+    """
+    real = os.path.realpath(root) + os.sep
+    for name, place in files:
+        if os.path.isabs(name):
+            why = "is absolute; write it relative to that folder"
+        elif not os.path.realpath(real + name).startswith(real):
+            why = "leads outside; move or copy the images into that folder"
+        else:
+            continue
+        raise ValueError(f"{place}{name!r} as seen from {root} {why}")
+
+
+def without_test(entries: Sequence[Entry], split: str, test_size: float) -> list[Entry]:
+    """The rows of `train` or of `test`, cut from those of data that have no test set.
+
+    `test_size` is a fraction of each class or a number of rows; 0 makes no test set.
+    """
+    labels = np.array([entry.label for entry in entries])
+    train, test = hold_out(labels, len(entries), test_size, key="data.test_size")
+    return [entries[row] for row in (test if split == "test" else train)]
+
+
+def note_of(split: str, own: bool) -> str | None:
+    """Where the rows of a test split come from, in words; None for another split."""
+    return (OWN if own else HELD_OUT) if split == "test" else None

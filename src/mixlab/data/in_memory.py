@@ -1,0 +1,116 @@
+"""A data set that lies in memory: one tensor of images, one of labels."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mixlab.data.sampler import Key
+from mixlab.mixing import Batch
+
+GATHER = 2**20  # bytes of images copied at once, if they are more than one batch
+RESIZE_ROWS = 4096  # resized at a time, so that the float copies stay small
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayDataset:
+    """Images and labels of one split, resident in memory.
+
+    It is a map-style data set (`dataset[row]` is an image and its label), but `ImageDataModule`
+    takes whole batches out of the tensors instead.
+
+    Attributes:
+        images: uint8 (N, C, H, W), contiguous.
+        targets: int64 (N,), each in [0, number of classes); or uint8 (N, H, W) segmentation masks,
+            the class of each pixel.
+        class_names: one for each class, or empty where nobody has named them.
+        source: a few words on where it comes from, for error messages.
+    """
+
+    images: Tensor
+    targets: Tensor
+    class_names: tuple[str, ...] = ()
+    source: str = "the data"
+    original: "ArrayDataset | None" = field(default=None, repr=False)  # before it was resized
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int | Tensor]:
+        target = self.targets[row]
+        return self.images[row], int(target) if target.ndim == 0 else target
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether each pixel has a class, in place of each image."""
+        return self.targets.ndim == 3
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of an image."""
+        return tuple(self.images.shape[1:])
+
+    def batches(self, keys: Iterable[Key]) -> Iterator[Batch]:
+        """The batches that a plan names."""
+        keys = iter(keys)
+        for first in keys:
+            num_bytes = len(first[1]) * self.images[0].numel() * self.images.itemsize
+            yield from self._gathered([first, *islice(keys, GATHER // num_bytes)])
+
+    def _gathered(self, keys: list[Key]) -> Iterator[Batch]:
+        """Several batches copied at once: alone, between training steps, each takes far longer."""
+        index = torch.from_numpy(np.concatenate([rows for _, rows in keys]))
+        sizes = [len(rows) for _, rows in keys]
+        columns = (index, self.images.index_select(0, index), self.targets.index_select(0, index))
+        pieces = (column.split(sizes) for column in columns)
+        for (address, _), rows, images, targets in zip(keys, *pieces, strict=True):
+            yield Batch(images, targets, address, rows)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of images and labels, as they were before any resizing."""
+        if self.original is not None:
+            return self.original.fingerprint
+        digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        digest.update(self.images.numpy().data)
+        digest.update(self.targets.numpy().data)
+        return digest.hexdigest()
+
+    def resized(self, size: int) -> "ArrayDataset":
+        """The same with images of `size` x `size` pixels (bilinear, antialiased when shrinking)."""
+        if self.images.shape[-2:] == (size, size) or len(self) == 0:
+            return self
+        images = torch.cat([resize(rows, size) for rows in self.images.split(RESIZE_ROWS)])
+        targets = self.targets
+        if targets.ndim == 3:
+            targets = F.interpolate(targets[:, None], (size, size), mode="nearest-exact")[:, 0]
+        return ArrayDataset(images, targets, self.class_names, self.source, original=self)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize (N, C, H, W) images to `size` x `size`, keeping their dtype."""
+    if images.shape[-2:] == (size, size):
+        return images
+    resized = F.interpolate(
+        images.float(), (size, size), mode="bilinear", align_corners=False, antialias=True
+    )
+    if images.dtype.is_floating_point:
+        return resized.to(images.dtype)
+    return resized.round_().clamp_(0, 255).to(images.dtype)
+
+
+def from_numpy(
+    images: np.ndarray, targets: np.ndarray, *, class_names: tuple[str, ...] = (), source: str = ""
+) -> ArrayDataset:
+    """From uint8 (N, H, W) or (N, H, W, C) images and integer (N,) labels."""
+    if images.ndim == 3:
+        images = images[..., None]
+    channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    labels = torch.from_numpy(np.ascontiguousarray(targets, dtype=np.int64))
+    return ArrayDataset(torch.from_numpy(channels_first), labels, class_names, source)

@@ -1,0 +1,212 @@
+"""Any map-style data set of (image, label) pairs, read one by one.
+
+Transforms of libraries draw from the global generators of torch, numpy and Python. Before each
+image these are set from the run's seed, the epoch and the row, so neither the number of workers nor
+the number of ranks changes what is drawn.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mixlab.data.augmentation import Augmentation
+from mixlab.data.global_rng import private_generators, set_generators
+from mixlab.data.in_memory import resize
+from mixlab.data.sampler import Key
+from mixlab.mixing import Address, Batch, Purpose, stream, torch_seed
+
+FINGERPRINT_IMAGES = 64  # looked at, evenly spaced: reading all would take as long as an epoch
+EVALUATION = Address(0, 0, 0, 0)  # what is drawn there is the same in every run
+
+
+class BadItem(ValueError):
+    """A data set gave an image or label that cannot be used."""
+
+
+@dataclass(frozen=True, eq=False)
+class ItemDataset:
+    """A user's data set, a batch at a time.
+
+    Attributes:
+        dataset: `dataset[row]` is a pair of an image (PIL; or an array or tensor, channels first;
+            or an array with channels last; uint8, or float in [0, 1]) and its class, a number; or
+            its segmentation mask, a uint8 (H, W) tensor of the class of each pixel.
+        image_size: side in pixels to resize to; None leaves the images, which must be of one size.
+        num_classes: labels must be below it; None where it is not known yet.
+        augmentation: what each image goes through, after it was resized; None for evaluation.
+    """
+
+    dataset: Any
+    image_size: int | None = None
+    num_classes: int | None = None
+    augmentation: Augmentation | None = None
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.dataset, "__getitem__") or not hasattr(self.dataset, "__len__"):
+            raise ValueError(
+                f"{self.source} is no map-style data set; it needs __len__ and __getitem__"
+            )
+        if len(self) == 0:
+            raise ValueError(f"{self.source} is empty; a data set needs at least one row")
+
+    @property
+    def source(self) -> str:
+        return type(self.dataset).__name__
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of the first image."""
+        with private_generators():
+            return tuple(self.item(0, EVALUATION)[0].shape)
+
+    @cached_property
+    def has_masks(self) -> bool:
+        """Whether each pixel has a class, in place of each image; the first row says so."""
+        with private_generators():
+            return self.item(0, EVALUATION)[1].ndim == 2
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """As torchvision's data sets name them, in `classes`; empty where there is none."""
+        return tuple(str(name) for name in getattr(self.dataset, "classes", None) or ())
+
+    @cached_property
+    def targets(self) -> Tensor | None:
+        """int64 (N,) labels, if the data set has them in `targets` or `labels`, else None."""
+        for name in ("targets", "labels"):
+            if (found := getattr(self.dataset, name, None)) is not None:
+                labels = np.asarray(found).reshape(-1)
+                if labels.dtype.kind in "iu" and len(labels) == len(self):
+                    return torch.from_numpy(labels.astype(np.int64))
+        return None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the number of rows, the known labels and some of the images."""
+        digest = hashlib.sha256(repr((len(self), self.class_names)).encode())
+        if self.targets is not None:
+            digest.update(self.targets.numpy().data)
+        rows = np.linspace(0, len(self) - 1, min(len(self), FINGERPRINT_IMAGES)).astype(np.int64)
+        with private_generators():
+            for row in rows.tolist():
+                image, label = self.item(row, EVALUATION)
+                digest.update(image.contiguous().numpy().data)
+                digest.update(label.contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def item(self, row: int, address: Address) -> tuple[Tensor, Tensor]:
+        """One image (C, H, W) and its class () or mask (H, W); sets the global generators."""
+        place = address._replace(rank=0, batch=row)
+        set_generators(torch_seed(place, Purpose.TRANSFORM))
+        pair = self.dataset[row]
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise BadItem(
+                f"row {row} of {self.source} is a {type(pair).__name__}; it must be a pair of an "
+                "image and its label"
+            )
+        image, label = self.to_tensor(pair[0]), self.to_target(pair[1], row)
+        if label.ndim == 2:
+            label = self.fitting(label, image, row)
+        return self.augmented(self.resized(image), label, place)
+
+    def fitting(self, mask: Tensor, image: Tensor, row: int) -> Tensor:
+        """A mask (H, W) resized as its image (C, H, W) will be; it must have its size before."""
+        if mask.shape != image.shape[1:]:
+            own, size = (" x ".join(map(str, each)) for each in (mask.shape, image.shape[1:]))
+            raise BadItem(
+                f"row {row} of {self.source} has a mask of {own} pixels, but its image has {size}; "
+                "masks must be as large as their images"
+            )
+        if self.image_size is None:
+            return mask
+        size = (self.image_size, self.image_size)
+        return F.interpolate(mask[None, None], size, mode="nearest-exact")[0, 0]
+
+    def resized(self, image: Tensor) -> Tensor:
+        """The image (C, H, W) at the size that is asked for."""
+        return image if self.image_size is None else resize(image[None], self.image_size)[0]
+
+    def augmented(self, image: Tensor, label: Tensor, place: Address) -> tuple[Tensor, Tensor]:
+        """Image (C, H, W) and label as they are trained on at `place`, whose `batch` is the row."""
+        if self.augmentation is None:
+            return image, label
+        if image.dtype != torch.uint8:
+            raise BadItem(
+                f"images of {self.source} are {image.dtype}, but {type(self.augmentation).__name__}"
+                " needs uint8; let the data set give PIL images or uint8 tensors"
+            )
+        rng = stream(place, Purpose.TRANSFORM)
+        if label.ndim == 0:
+            return self.augmentation(image[None], rng)[0], label
+        images, masks = self.augmentation.with_masks(image[None], label[None], rng)
+        return images[0], masks[0]
+
+    def __getitem__(self, key: Key) -> Batch:
+        """The batch that a key names."""
+        address, rows = key
+        with private_generators():
+            items = [self.item(row, address or EVALUATION) for row in rows.tolist()]
+        images, labels = zip(*items, strict=True)
+        return Batch(self.stack(images), torch.stack(labels), address, torch.from_numpy(rows))
+
+    def batches(self, keys: Iterable[Key]) -> Iterator[Batch]:
+        """The batches that a plan names, read in this process."""
+        return map(self.__getitem__, keys)
+
+    def to_tensor(self, image: Any) -> Tensor:
+        """A (C, H, W) tensor, uint8 or floating point."""
+        if not isinstance(image, Tensor):
+            image = torch.from_numpy(channels_first(np.asarray(image)))
+        if image.ndim != 3 or not (image.dtype == torch.uint8 or image.dtype.is_floating_point):
+            raise BadItem(
+                f"an image of {self.source} is {image.dtype} of shape {tuple(image.shape)}; it "
+                "must be uint8, or float in [0, 1], as channels x height x width"
+            )
+        return image
+
+    def to_target(self, label: Any, row: int) -> Tensor:
+        """int64 () class, or uint8 (H, W) segmentation mask."""
+        if isinstance(label, Tensor) and label.ndim == 2:
+            return label
+        return torch.tensor(self.to_label(label, row))
+
+    def to_label(self, label: Any, row: int) -> int:
+        try:
+            number = int(label)
+        except (TypeError, ValueError):
+            number = -1
+        if number < 0 or (self.num_classes is not None and number >= self.num_classes):
+            classes = "" if self.num_classes is None else f" below {self.num_classes}"
+            raise BadItem(
+                f"row {row} of {self.source} has label {label!r}; a label must be one whole "
+                f"number{classes}, counted from 0"
+            )
+        return number
+
+    def stack(self, images: Sequence[Tensor]) -> Tensor:
+        shapes = sorted({tuple(image.shape) for image in images})
+        if len(shapes) > 1:
+            raise BadItem(
+                f"images of {self.source} differ in shape, {shapes[0]} and {shapes[1]}; set "
+                "data.image_size"
+            )
+        return torch.stack(list(images))
+
+
+def channels_first(array: np.ndarray) -> np.ndarray:
+    """A writable (C, H, W) copy of an (H, W), (H, W, C) or (C, H, W) array."""
+    if array.ndim == 2:
+        array = array[None]
+    elif array.ndim == 3 and array.shape[2] <= 4 < array.shape[0]:
+        array = array.transpose(2, 0, 1)
+    return np.array(array, order="C")

@@ -1,0 +1,109 @@
+"""From what was read to what is mixed: augmented, in float, normalised, with dense targets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixlab.data.augmentation import Augmentation
+from mixlab.mixing import Address, Batch, Purpose, stream
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """(image - mean) / std, channel by channel, of float images in [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @staticmethod
+    def of(config: Mapping[str, Sequence[float]] | None, channels: int) -> "Normalize | None":
+        """From `{mean: [...], std: [...]}`; one number stands for every channel.
+
+        Raises:
+            ValueError: if a key is missing or unknown, a list too long or short, or a std not > 0.
+        """
+        if config is None:
+            return None
+        if not isinstance(config, Mapping) or set(config) != {"mean", "std"}:
+            raise ValueError(f"data.normalize must be null or {{mean: .., std: ..}}, got {config}")
+        values = {key: per_channel(key, value, channels) for key, value in config.items()}
+        if min(values["std"]) <= 0:
+            raise ValueError(f"data.normalize.std must be > 0, got {list(values['std'])}")
+        return Normalize(**values)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalised copy of float (B, C, H, W) images."""
+        mean, std = (
+            torch.tensor(values, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+            for values in (self.mean, self.std)
+        )
+        return (images - mean).div_(std)
+
+
+def per_channel(key: str, value: Sequence[float] | float, channels: int) -> tuple[float, ...]:
+    numbers = [value] * channels if isinstance(value, int | float) else list(value)
+    if len(numbers) != channels:
+        raise ValueError(
+            f"data.normalize.{key} has {len(numbers)} numbers, but the images have {channels} "
+            "channels"
+        )
+    return tuple(float(number) for number in numbers)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What happens to batches on the device they lie on.
+
+    Attributes:
+        num_classes: of the data.
+        augmentation: of training batches; one that works image by image has done so already, when
+            they were read.
+        normalize: of all images, or None.
+    """
+
+    num_classes: int
+    augmentation: Augmentation | None = None
+    normalize: Normalize | None = None
+
+    def __call__(self, batch: Batch, address: Address) -> Batch:
+        """A training batch and its guests, augmented, in float, with one-hot targets."""
+        self.augment(batch, address)
+        for rows in (batch, batch.guests):
+            if rows is not None:
+                rows.images = self.floated(rows.images)
+                rows.targets = one_hot(rows.targets, self.num_classes)
+        return batch
+
+    def augment(self, batch: Batch, address: Address) -> None:
+        """Augment a batch and its guests at once, unless that was done as they were read."""
+        if self.augmentation is None or self.augmentation.per_image:
+            return
+        rng = stream(address, Purpose.AUGMENT)
+        for rows in (batch, batch.guests):
+            if rows is None:
+                continue
+            if rows.targets.ndim == 3:  # the class of each pixel
+                both = self.augmentation.with_masks(rows.images, rows.targets, rng)
+                rows.images, rows.targets = both
+            else:
+                rows.images = self.augmentation(rows.images, rng)
+
+    def floated(self, images: Tensor) -> Tensor:
+        """float32 (B, C, H, W): uint8 divided by 255, then normalised if so configured."""
+        if images.dtype == torch.uint8:
+            images = images.to(torch.float32).div_(255)
+        else:
+            images = images.to(torch.float32)
+        return self.normalize(images) if self.normalize else images
+
+
+def one_hot(targets: Tensor, num_classes: int) -> Tensor:
+    """float32 (B, num_classes) of (B,) labels, or (B, num_classes, H, W) of (B, H, W) masks.
+
+    Torch's own checks the range, which waits.
+    """
+    shape = (len(targets), num_classes, *targets.shape[1:])
+    dense = torch.zeros(shape, dtype=torch.float32, device=targets.device)
+    return dense.scatter_(1, targets[:, None].long(), 1.0)

@@ -1,0 +1,172 @@
+"""Training, validation and test part of the data, and how the validation part comes about."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from mixlab.data.holdout import hold_out
+from mixlab.data.image_files import ImageFiles
+from mixlab.data.in_memory import ArrayDataset
+from mixlab.data.map_style import ItemDataset
+from mixlab.data.sampler import check_positive
+from mixlab.data.spec import ImageSpec
+
+Images = ArrayDataset | ItemDataset
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some rows (int64, as they are numbered there) of a data set; perhaps none."""
+
+    data: Images
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """All data of an experiment; `note` says in words where the validation rows come from."""
+
+    spec: ImageSpec
+    train: Part
+    val: Part
+    test: Part
+    note: str
+
+    @staticmethod
+    def of(
+        train: Any,
+        val: Any,
+        test: Any,
+        *,
+        image_size: int | None,
+        class_names: Sequence[str] | None,
+        val_size: float,
+        val_split: str,
+    ) -> "Parts":
+        """Look at the data sets, resize those in memory, and hold out validation rows if need be.
+
+        Raises:
+            ValueError: if a data set is of no use, or does not fit the training data.
+        """
+        images = as_images(train, image_size)
+        if images is None:
+            raise ValueError("data.train is empty; there is nothing to train on")
+        spec = image_spec(images, class_names)
+        if spec.num_classes < 2:
+            raise ValueError(
+                f"the training data hold one class alone, {spec.class_names[0]}, and nothing to "
+                "tell it from; where data.path is a folder, it is the one with the class folders"
+            )
+        images = fitted(images, spec, "training")
+        nothing = Part(images, np.arange(0))
+        own = whole(as_images(val, image_size), spec, "validation")
+        judged = whole(as_images(test, image_size), spec, "test") or nothing
+        if own is not None:
+            return Parts(
+                spec, Part(images, np.arange(len(images))), own, judged, "a set of its own"
+            )
+        targets = None if images.targets is None else images.targets.numpy()
+        if targets is not None and targets.ndim > 1:
+            targets = None  # masks: there is no class to stratify by
+        rows, held_out = hold_out(targets, len(images), val_size, rule=val_split)
+        if targets is not None:
+            check_learnt(targets[rows], targets[held_out], spec, val_split)
+        kind = "random" if val_split == "stratified" and targets is None else val_split
+        note = f"{kind} rows of the training set, the same for every seed" if val_size else "none"
+        return Parts(spec, Part(images, rows), Part(images, held_out), judged, note)
+
+    def named(self) -> dict[str, Part]:
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    def facts(self) -> dict[str, Any]:
+        """What image files have to say for the record, `train_skipped` say; a data set once."""
+        found: dict[str, Any] = {}
+        told: list[Images] = []
+        for name, part in self.named().items():
+            files = part.data.dataset if isinstance(part.data, ItemDataset) else None
+            if isinstance(files, ImageFiles) and not any(part.data is each for each in told):
+                told.append(part.data)
+                found |= {f"{name}_{key}": value for key, value in files.record().items()}
+        return found
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the data and of which rows are in which part."""
+        digest = hashlib.sha256()
+        for part in self.named().values():
+            digest.update(part.data.fingerprint.encode())
+            digest.update(part.rows.data)
+        return digest.hexdigest()
+
+
+def as_images(dataset: Any, image_size: int | None) -> Images | None:
+    """A data set as a source of batches; None where there is none, or an empty one of ours."""
+    if dataset is None or (isinstance(dataset, ImageFiles) and len(dataset) == 0):
+        return None
+    if image_size is not None:
+        check_positive("data.image_size", image_size)
+    if isinstance(dataset, ArrayDataset):
+        return (dataset.resized(image_size) if image_size else dataset) if len(dataset) else None
+    return ItemDataset(dataset, image_size)
+
+
+def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
+    """Shape and classes of the training data; `class_names` go before those of the data.
+
+    Classes that nobody has named are called by their number, if the labels are known.
+    """
+    names = tuple(str(name) for name in class_names or data.class_names)
+    if not names and data.targets is None:
+        raise ValueError(
+            f"{data.source} does not say which classes it has; give it an attribute `classes` "
+            "(their names) or set data.class_names=[...]"
+        )
+    if not names and data.targets is not None:
+        names = tuple(str(label) for label in range(int(data.targets.max()) + 1))
+    channels, height, width = data.shape
+    return ImageSpec(channels, height, width, names)
+
+
+def whole(data: Images | None, spec: ImageSpec, what: str) -> Part | None:
+    """All rows of a data set that fits; None where there is none."""
+    return None if data is None else Part(fitted(data, spec, what), np.arange(len(data)))
+
+
+def fitted(data: Images, spec: ImageSpec, what: str) -> Images:
+    """The data of a part; raises ValueError unless they are of the training data's kind."""
+    if data.shape != (spec.channels, spec.height, spec.width):
+        raise ValueError(
+            f"the {what} images of {data.source} have shape {data.shape}, but those to train on "
+            f"({spec.channels}, {spec.height}, {spec.width}); data.image_size makes sizes equal"
+        )
+    if data.targets is not None:
+        check_labels(data.targets, spec.num_classes, f"the {what} labels of {data.source}")
+    return replace(data, num_classes=spec.num_classes) if isinstance(data, ItemDataset) else data
+
+
+def check_learnt(
+    trained: np.ndarray, held_out: np.ndarray, spec: ImageSpec, val_split: str
+) -> None:
+    """Raise ValueError if all rows of a class are held out, as in a file sorted by class."""
+    lost = np.setdiff1d(held_out, trained)
+    if len(lost) and val_split != "stratified":
+        raise ValueError(
+            f"data.val_split={val_split} leaves no row to train on class "
+            f"{spec.class_names[int(lost[0])]}; shuffle the rows of the file, or use "
+            "data.val_split=stratified"
+        )
+
+
+def check_labels(targets: Tensor, num_classes: int, what: str) -> None:
+    lowest, highest = int(targets.min()), int(targets.max())
+    if lowest < 0 or highest >= num_classes:
+        raise ValueError(
+            f"{what} go from {lowest} to {highest}, but there are {num_classes} classes; labels "
+            f"count from 0 to {num_classes - 1}, and data.class_names names them"
+        )

@@ -1,0 +1,131 @@
+"""Train a run again for some steps, from a start of its own, beside its folder."""
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+
+from mixlab.callbacks import RunRecord
+from mixlab.config.keys import leaves
+from mixlab.runs.checkpoints import Broken, load
+from mixlab.runs.records import read_config
+from mixlab.runs.status import check_data
+from mixlab.runtime import keep_memory, quiet, set_threads
+from mixlab.training.build import build_data, build_model, build_trainer
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training can begin: after `step` steps, from a checkpoint or from the seed."""
+
+    name: str
+    step: int
+    checkpoint: Path | None = None
+
+
+def starts_of(folder: Path) -> tuple[list[Start], list[str]]:
+    """The starts of a run, and a line on each checkpoint that cannot be read."""
+    starts, broken = [], []
+    if OmegaConf.select(OmegaConf.load(folder / "config.yaml"), "ckpt_path") is None:
+        starts.append(Start("the initial weights", 0))
+    for path in sorted((folder / "checkpoints").glob("*.ckpt")):
+        try:
+            starts.append(Start(path.name, int(load(path)["global_step"]), path))
+        except Broken as error:
+            broken.append(error.fault)
+    return starts, broken
+
+
+class Enough(Exception):
+    """The last step that was asked for is made."""
+
+
+class Until(pl.Callback):
+    """Keep the losses of some steps, and stop after the last of them."""
+
+    def __init__(self, steps: Iterable[int]) -> None:
+        self.steps = set(steps)
+        self.losses: dict[int, float] = {}
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step - 1
+        if step in self.steps and step not in self.losses:
+            self.losses[step] = float(outputs["loss"] if isinstance(outputs, dict) else outputs)
+        if step >= max(self.steps):
+            raise Enough
+
+
+def losses_again(
+    folder: Path, record: dict[str, Any], start: Start, steps: Sequence[int], allow: Sequence[str]
+) -> dict[int, float]:
+    """The losses of `steps`, by the very code that trains, with nothing written to `folder`.
+
+    Raises:
+        ValueError: the data are not those of the run.
+    """
+    quiet()
+    keep_memory()
+    until = Until(steps)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        cfg = config_elsewhere(folder, Path(elsewhere), allow, record.get("threads"))
+        set_threads(cfg.threads)
+        data = build_data(cfg)
+        check_data(record, data)
+        model = build_model(cfg, data)
+        trainer = build_trainer(cfg, data, RunRecord())
+        trainer.callbacks.append(until)  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            trainer.fit(model, data, ckpt_path=start.checkpoint, weights_only=True)
+        except Enough:
+            pass
+    return until.losses
+
+
+def config_elsewhere(
+    folder: Path, elsewhere: Path, allow: Sequence[str], threads: int | None
+) -> DictConfig:
+    """The run's configuration with its files in another folder, and without loggers."""
+    wishes = OmegaConf.create({"allow": list(allow), "data_path": None, "threads": threads or 1})
+    cfg = read_config(folder, wishes)
+    plain: Any = OmegaConf.to_container(cfg)
+    plain["callbacks"] = writing_to(elsewhere, plain.get("callbacks") or {})
+    moved = DictConfig(replaced(plain, str(cfg.paths.run_dir), str(elsewhere)))
+    check_places(moved.callbacks, elsewhere)
+    moved.logger = {}
+    moved.trainer.enable_progress_bar, moved.trainer.profiler = False, None
+    return moved
+
+
+def writing_to(elsewhere: Path, nodes: dict[str, Any]) -> dict[str, Any]:
+    """Callbacks whose own folder, if they have one, is that."""
+    return {
+        name: {**node, "dirpath": str(elsewhere)} if "dirpath" in node else node
+        for name, node in nodes.items()
+        if node
+    }
+
+
+def check_places(callbacks: DictConfig, elsewhere: Path) -> None:
+    """Raise ValueError if a callback names a file of its own: the run may be a stranger's."""
+    for key, value in leaves(callbacks):
+        place = Path(str(value))
+        outside = place.is_absolute() and not place.is_relative_to(elsewhere)
+        if outside or ".." in place.parts or str(value).startswith("~"):
+            raise ValueError(
+                f"callbacks.{key}={value} may be written to, so this run is not audited"
+            )
+
+
+def replaced(node: Any, before: str, after: str) -> Any:
+    """A copy in which paths below one folder lie below another."""
+    if isinstance(node, dict):
+        return {key: replaced(value, before, after) for key, value in node.items()}
+    if isinstance(node, list):
+        return [replaced(value, before, after) for value in node]
+    return node.replace(before, after) if isinstance(node, str) else node

@@ -1,0 +1,151 @@
+"""A mixed batch as a picture: what went in, what came out, and the label it trains with."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mixlab.pictures.captions import FAINT, Line, class_name, label_line
+from mixlab.pictures.sheet import GAP, Cell, grid, stacked, strip
+from mixlab.pictures.tiles import check_pictures, coloured, legend, tiles
+
+if TYPE_CHECKING:
+    from mixlab.mixing import Batch, Blend
+
+MAX_SOURCES = 4
+
+
+def mixed_batch(
+    before: "Batch",
+    after: "Batch",
+    blend: "Blend",
+    class_names: Sequence[str] | None = None,
+    *,
+    count: int = 16,
+    columns: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Image.Image:
+    """Draw the first `count` rows of a batch: each row, its partners, the mixture and its label.
+
+    Args:
+        before: the batch that was mixed: images (B, C, H, W), with guests where the blend has any.
+        after: the batch that came out: images (B, C, H, W) and targets (B, num_classes), which are
+            what the captions show ("0.70 cat + 0.30 dog"); or masks (B, num_classes, H, W), which
+            are shown as well, in colours below the images.
+        blend: what was drawn; `source` (B, K) names the partners, of which up to three are shown.
+        class_names: names of the classes; their numbers where None.
+        count: rows to show, fewer where the batch is smaller.
+        columns: rows of the batch beside each other; as many as fit into 1300 pixels where None.
+        mean, std: of the normalisation, a number per channel. Where None, values in [0, 1] are
+            shown as they are and others are stretched from the smallest to the largest of `before`.
+
+    Raises:
+        ValueError: if the images are not (B, C, H, W).
+    """
+    check_pictures(before.images)
+    count = min(count, len(after.images))
+    source = blend.source[:count, :MAX_SOURCES]
+    share = blend.share.expand(len(blend.source), -1)[:count, :MAX_SOURCES]
+    inputs = _rows(before, "images", source.flatten())
+    lines = [tiles(torch.cat([inputs, after.images[:count].float()]), inputs, mean=mean, std=std)]
+    targets = after.targets[:count].float().cpu()
+    if targets.ndim == 4:
+        planes = torch.cat([_rows(before, "targets", source.flatten()).cpu(), targets])
+        lines.append(tiles(coloured(planes)))
+
+    cells = []
+    for row in range(count):
+        partners = partners_of(row, source[row], share[row])
+        strips = [_strip(shown, row, source.shape[1], [0, *partners]) for shown in lines]
+        origin = _describe_origin(row, list(partners.values()), len(before.images))
+        words = [label_line(targets[row], class_names), Line([origin], FAINT, 11)]
+        cells.append(Cell(stacked(*strips, gap=GAP), words))
+    drawn = grid(cells, columns)
+    if targets.ndim < 4:
+        return drawn
+    return stacked(legend(targets.shape[1], class_names, drawn.width), drawn)
+
+
+def _strip(shown: list[Image.Image], row: int, num_sources: int, used: list[int]) -> Image.Image:
+    """Of all rows' sources, then all mixtures, those of a row; sources of no use are left empty."""
+    first, mixture = row * num_sources, shown[row - len(shown) // (num_sources + 1)]
+    return strip([*(shown[first + k] if k in used else None for k in range(num_sources)), mixture])
+
+
+def partners_of(row: int, source: Tensor, share: Tensor) -> dict[int, int]:
+    """By column, the rows other than itself that feed a row; `source` and `share` are (K,)."""
+    return {k: int(source[k]) for k in range(1, len(source)) if share[k] > 0 and source[k] != row}
+
+
+def _describe_origin(row: int, partners: list[int], num_rows: int) -> str:
+    """Name a row's partners by their numbers in the batch, guests by theirs among the guests."""
+    if not partners:
+        return f"row {row}, no partner"
+    names = [str(p) if p < num_rows else f"guest {p - num_rows}" for p in partners]
+    return f"row {row}, partner{'s' * (len(partners) > 1)} {', '.join(names)}"
+
+
+def _rows(batch: "Batch", name: str, rows: Tensor) -> Tensor:
+    """Rows (N,) of a batch's images or targets and, from its length on, of its guests', float32."""
+    own = getattr(batch, name)
+    rows = rows.to(own.device)
+    if batch.guests is None:
+        return own.index_select(0, rows).float()
+    return torch.cat([own, getattr(batch.guests, name)]).index_select(0, rows).float()
+
+
+def before_and_after(
+    before: Tensor,
+    after: Tensor,
+    targets: Tensor | None = None,
+    class_names: Sequence[str] | None = None,
+    *,
+    moved: Tensor | None = None,
+    count: int = 24,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Image.Image:
+    """Each of the first `count` images beside what became of it, framed.
+
+    Args:
+        before, after: (B, C, H, W), the latter perhaps of another height and width.
+        targets: (B, num_classes), of which the largest is named below; nothing where None.
+        moved: where `targets` are masks (B, num_classes, H, W), what became of them; they are
+            shown in colours below the images.
+        class_names, mean, std: as for `mixed_batch`.
+
+    Raises:
+        ValueError: if the two are not equally many images.
+    """
+    if len(before) != len(after):
+        raise ValueError(f"{len(before)} images before and {len(after)} after do not make pairs")
+    old = tiles(before[:count], before, mean=mean, std=std)
+    new = tiles(after[:count], before, mean=mean, std=std)
+    drawn = [side_by_side(*pair) for pair in zip(old, new, strict=True)]
+    lines = [words(row, targets, class_names) for row in range(len(drawn))]
+    if targets is None or moved is None or targets.ndim < 4:
+        return grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])
+    pairs = zip(*(tiles(coloured(each[:count])) for each in (targets, moved)), strict=True)
+    below = [side_by_side(*pair) for pair in pairs]
+    drawn = [stacked(*pair, gap=GAP) for pair in zip(drawn, below, strict=True)]
+    page = grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])
+    return stacked(legend(targets.shape[1], class_names, page.width), page)
+
+
+def words(row: int, targets: Tensor | None, class_names: Sequence[str] | None) -> list[Line]:
+    """The caption of a pair: its class, where there is one for all of it, and its number."""
+    number = Line([f"row {row}"], FAINT, 11)
+    if targets is None or targets.ndim > 2:
+        return [number]
+    return [Line([class_name(int(targets[row].argmax()), class_names)]), number]
+
+
+def side_by_side(one: Image.Image, other: Image.Image) -> Image.Image:
+    """Two tiles, the second scaled to the first's height."""
+    if one.height != other.height:
+        width = max(1, round(other.width * one.height / other.height))
+        other = other.resize((width, one.height), Image.Resampling.BOX)
+    return strip([one, other])

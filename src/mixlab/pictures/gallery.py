@@ -1,0 +1,113 @@
+"""A gallery: the same rows with the same partners under one method after another."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from mixlab.pictures.captions import ACCENT, FAINT, INK, Line, label_lines
+from mixlab.pictures.sheet import (
+    EMPTY,
+    MARGIN,
+    NARROWEST,
+    PAGE_WIDTH,
+    Cell,
+    cell_width,
+    columns_that_fit,
+    frame,
+    sheet,
+    size,
+    stacked,
+    wrapped,
+)
+from mixlab.pictures.tiles import TILE, tiles
+
+LARGEST = 160  # pixels of a tile's longer side
+Mixed = tuple[Tensor, Tensor]  # images (B, C, H, W) and targets (B, num_classes)
+
+
+def gallery(
+    images: Tensor,
+    targets: Tensor,
+    partners: Tensor,
+    mixed: Mapping[str, Mixed | str],
+    class_names: Sequence[str] | None = None,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Image.Image:
+    """A row for each of the first B images: itself, its partner, then what each method makes of it.
+
+    Args:
+        images, targets: (R, C, H, W) and (R, num_classes), R >= B.
+        partners: (B,) rows among the R.
+        mixed: by method, its B images and targets; or a sentence that says why there are none.
+        class_names, mean, std: as for `mixed_batch`.
+    """
+    count = len(partners)
+    side = tile_side(2 + len(mixed))
+    scale: dict[str, Any] = {"mean": mean, "std": std, "side": side, "slack": 1}
+    own = column("original", images[:count], targets[:count], images, class_names, **scale)
+    theirs = column("partner", images[partners], targets[partners], images, class_names, **scale)
+    methods = [
+        column(name, *found, images, class_names, framed=True, **scale)
+        if isinstance(found, tuple)
+        else empty_column(name, found, count, size(own[1]))
+        for name, found in mixed.items()
+    ]
+    return stacked(*(sheet(transposed(band)) for band in bands([own, theirs], methods)))
+
+
+def tile_side(columns: int) -> int:
+    """As many pixels as let all columns stand beside each other, within reason."""
+    room = (PAGE_WIDTH - MARGIN) // columns - MARGIN
+    return min(max(room, TILE), LARGEST)
+
+
+def column(
+    name: str,
+    images: Tensor,
+    targets: Tensor,
+    like: Tensor,
+    class_names: Sequence[str] | None,
+    framed: bool = False,
+    **scale: Any,
+) -> list[Cell]:
+    """A name above tiles, each with its label below."""
+    cells = [
+        Cell(frame(tile) if framed else tile, label_lines(target, class_names))
+        for tile, target in zip(tiles(images, like, **scale), targets.float().cpu(), strict=True)
+    ]
+    return [title(name, ACCENT if framed else INK, max(map(cell_width, cells))), *cells]
+
+
+def title(name: str, colour: str, width: int) -> Cell:
+    """A method's name, broken at its underscores where it is wider than its column."""
+    parts = wrapped(name.replace("_", "_ "), width, 13)
+    return Cell(None, [Line([part.replace("_ ", "_")], colour, 13) for part in parts])
+
+
+def empty_column(name: str, reason: str, count: int, tile_size: tuple[int, int]) -> list[Cell]:
+    """A name above grey tiles, the first with the reason."""
+    grey = Image.new("RGB", tile_size, EMPTY)
+    width = max(tile_size[0], NARROWEST)
+    lines = [Line([line], FAINT, 11) for line in wrapped(reason, width, 11)[:7]]
+    rows = [Cell(grey, lines if row == 0 else ()) for row in range(count)]
+    return [title(name, ACCENT, max(map(cell_width, rows))), *rows]
+
+
+def bands(first: list[list[Cell]], others: list[list[Cell]]) -> list[list[list[Cell]]]:
+    """Columns in bands of equal length that fit on a page, each led by the columns `first`."""
+    room = max(1, columns_that_fit(widest([*first, *others])) - len(first))
+    number = -(-len(others) // room)
+    length = -(-len(others) // max(1, number))
+    return [[*first, *others[k * length : (k + 1) * length]] for k in range(max(1, number))]
+
+
+def widest(columns: list[list[Cell]]) -> int:
+    return max(cell_width(cell) for column in columns for cell in column)
+
+
+def transposed(columns: list[list[Cell]]) -> list[list[Cell]]:
+    return [list(row) for row in zip(*columns, strict=True)]

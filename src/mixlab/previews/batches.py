@@ -1,0 +1,175 @@
+"""The images a picture is made of: from a data configuration, a run, or picture files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+from torch import Tensor
+
+from mixlab.callbacks.mixing import Seen
+from mixlab.config.build import build
+from mixlab.config.checks import load
+from mixlab.config.keys import config_dir
+from mixlab.data import ImageDataModule
+from mixlab.data.preprocess import one_hot
+from mixlab.mixing import Address, Batch
+from mixlab.previews.files import names_of, read_pictures
+from mixlab.previews.replay import Replay, batch_from, replay
+from mixlab.training.build import build_data
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One batch, augmented but not mixed, and how to show it.
+
+    Attributes:
+        batch: float images (B, C, H, W), targets (B, num_classes), and an address.
+        class_names: of the targets' columns.
+        what: the batch in words.
+        scale: `mean` and `std` of the normalisation, empty where there is none.
+        data: that it is a batch of, if it is one.
+        replayed: the run it comes from, if it does.
+    """
+
+    batch: Batch
+    class_names: Sequence[str] | None
+    what: str
+    scale: dict[str, Any]
+    data: ImageDataModule | None = None
+    replayed: Replay | None = None
+
+    @property
+    def address(self) -> Address:
+        assert self.batch.address is not None
+        return self.batch.address
+
+
+def rows_from(cfg: DictConfig) -> Rows:
+    """Those that `images`, `run` or else `data` name."""
+    if cfg.images is not None:
+        return rows_of_files(cfg)
+    if cfg.run is not None:
+        found = replay(cfg)
+        rows = rows_of_data(found.data, found.seen[0].before, words_of(cfg, found))
+        return replace(rows, replayed=found)
+    data = build_data(cfg)
+    return rows_of_data(
+        data, batch_of(cfg, data), f"batch {cfg.batch} of epoch {cfg.epoch} of {data.name}"
+    )
+
+
+def rows_of_data(data: ImageDataModule, batch: Batch, what: str) -> Rows:
+    normal = data.prepare.normalize
+    scale = {"mean": normal.mean, "std": normal.std} if normal else {}
+    if batch.images.ndim != 4:
+        shape = tuple(batch.images.shape)
+        raise ValueError(f"{data.name} has rows of shape {shape[1:]}; only images have a picture")
+    return Rows(batch, data.spec.class_names, what, scale, data)
+
+
+def batch_of(cfg: DictConfig, data: ImageDataModule) -> Batch:
+    """A training batch of a configuration, augmented, not mixed.
+
+    Raises:
+        ValueError: the epoch has no such batch.
+    """
+    number = len(data.train_dataloader())
+    if not 0 <= cfg.batch < number:
+        raise ValueError(f"batch={cfg.batch} is beyond the epoch's {number} batches")
+    address = Address(cfg.seed, 0, cfg.epoch, cfg.batch)
+    return data.on_after_batch_transfer(batch_from(data, address), 0)
+
+
+def batch_at(cfg: DictConfig, data: ImageDataModule) -> Seen:
+    """One training batch before and after mixing, and the blend between."""
+    return mixed(cfg, batch_of(cfg, data))
+
+
+def mixed(cfg: DictConfig, batch: Batch) -> Seen:
+    """A batch before and after mixing with `cfg.mixing`."""
+    if not cfg.get("mixing"):
+        raise ValueError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
+    callback = build(cfg.mixing, allow=cfg.get("allow", ()))
+    callback.mix(batch)
+    return callback.seen
+
+
+def words_of(cfg: DictConfig, found: Replay) -> str:
+    """A replayed batch in words, with what may keep it from being the same to the last bit."""
+    what = f"batch {cfg.batch} of epoch {cfg.epoch} of {cfg.run}"
+    what += f", process {cfg.rank}" * (cfg.rank > 0)
+    what += f" (perhaps not to the last bit: {'; '.join(found.notes)})" * bool(found.notes)
+    return what
+
+
+def rows_of_files(cfg: DictConfig) -> Rows:
+    """Picture files, each of the class that `labels` says, by default of its own.
+
+    Raises:
+        ValueError: a file cannot be read, or there are not as many labels as pictures.
+    """
+    files = many(cfg.images)
+    labels = many(cfg.labels) if cfg.labels is not None else names_of(files)
+    if len(labels) != len(files):
+        raise ValueError(
+            f"labels names {len(labels)} and images {len(files)}; give each picture a label"
+        )
+    names = list(dict.fromkeys(labels))
+    images = read_pictures(files)
+    targets = one_hot(torch.tensor([names.index(label) for label in labels]), len(names))
+    address = Address(cfg.seed, 0, cfg.epoch, cfg.batch)
+    batch = Batch(images, targets, address, torch.arange(len(files)))
+    height, width = images.shape[-2:]
+    words = "a picture" if len(files) == 1 else f"{len(files)} pictures"
+    return Rows(batch, names, f"{words} of {height} x {width} pixels", {})
+
+
+def many(value: Any) -> list[str]:
+    """One or several words of the command line as a list of strings.
+
+    Raises:
+        ValueError: it is an empty list.
+    """
+    found = [str(each) for each in ([value] if isinstance(value, str | int | float) else value)]
+    if not found:
+        raise ValueError("images=[] names no picture; give files, as in images=[a.jpg,b.jpg]")
+    return found
+
+
+def first_two(cfg: DictConfig, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Images and targets of the first two rows.
+
+    Raises:
+        ValueError: there are fewer, or more than two picture files were given.
+    """
+    images, targets = rows.batch
+    if len(images) < 2 or (cfg.images is not None and len(images) > 2):
+        raise ValueError(
+            f"show={cfg.show} takes two pictures, got {len(images)}; give images=[a.jpg,b.jpg]"
+        )
+    return images[:2], targets[:2]
+
+
+def methods(cfg: DictConfig) -> dict[str, Any]:
+    """The methods of the files in `mixing/`, by the files' names; not those that mix nothing."""
+    nodes = mixing_nodes()
+    return {name: build(node, allow=cfg.allow) for name, node in nodes.items()}
+
+
+def mixing_nodes() -> dict[str, DictConfig]:
+    """The `method` node of each file that the command finds."""
+    if GlobalHydra.instance().is_initialized():
+        return nodes_found()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return nodes_found()
+
+
+def nodes_found() -> dict[str, DictConfig]:
+    loader = GlobalHydra.instance().config_loader()
+    names = loader.get_group_options("mixing")
+    nodes = {name: load(loader, "preview", (f"mixing={name}",)).mixing.method for name in names}
+    return {name: node for name, node in nodes.items() if node.get("_target_")}

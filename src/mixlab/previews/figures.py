@@ -1,0 +1,193 @@
+"""The six pictures of `mixlab-preview`: what `show=` names."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from torch import Tensor
+
+from mixlab.mixing import Address, Blend, Purpose, stream
+from mixlab.pictures import mixed_batch
+from mixlab.pictures.batch import before_and_after
+from mixlab.pictures.boxed import HEADER, PUBLISHED, boxed, label_table
+from mixlab.pictures.examples import blends, methods_side_by_side, pasted
+from mixlab.pictures.gallery import gallery
+from mixlab.pictures.sheet import stacked
+from mixlab.previews.batches import Rows, first_two, methods, mixed, rows_from
+from mixlab.previews.replay import unaugmented
+
+Shown = tuple[Image.Image, str]  # the picture, and what to say of it
+AREA = 0.4  # of a picture, for a box that nobody gives
+GALLERY_ROWS = 4
+
+
+def show_batch(cfg: DictConfig) -> Shown:
+    """A batch before and after mixing: of a configuration, of picture files, or as a run had it."""
+    rows = rows_from(cfg)
+    seen = rows.replayed.seen if rows.replayed else [mixed(cfg, rows.batch)]
+    count = cfg.count or 16
+    pictures = [mixed_batch(*each, rows.class_names, count=count, **rows.scale) for each in seen]
+    return stacked(*pictures), f"{rows.what}, before and after mixing"
+
+
+def show_gallery(cfg: DictConfig) -> Shown:
+    """A few images under every method, with the same partners."""
+    rows = rows_from(cfg)
+    images, targets = rows.batch
+    found = methods(cfg)
+    most = max(method.num_partners for method in found.values())
+    partners = given_partners(cfg, len(images))[: cfg.count or GALLERY_ROWS]
+    partners = np.repeat(partners[:, None], most, axis=1)
+    results = {name: outcome(method, rows, partners) for name, method in found.items()}
+    first = torch.from_numpy(partners[:, 0])
+    picture = gallery(images, targets, first, results, rows.class_names, **rows.scale)
+    return picture, f"{rows.what}, under {', '.join(found)}"
+
+
+def outcome(method: Any, rows: Rows, partners: np.ndarray) -> tuple[Tensor, Tensor] | str:
+    """Images and targets that a method makes; or why it makes none of these images."""
+    images, targets = rows.batch
+    try:
+        blend = method(images, targets, stream(rows.address, Purpose.MIXING), partners)
+        return blend.mix(images, targets)
+    except ValueError as error:
+        return str(error)
+
+
+def given_partners(cfg: DictConfig, count: int) -> np.ndarray:
+    """int64 (count,) partners as `cfg.partners` lists them; by default the row half of all away.
+
+    An even number of rows then stands in pairs, so the partner of a row's partner is the row.
+
+    Raises:
+        ValueError: they are not one for each row, or there is no such row.
+    """
+    if cfg.partners is None:
+        return (np.arange(count) + max(1, count // 2)) % count
+    found = list(cfg.partners)
+    whole = all(type(row) is int and 0 <= row < count for row in found)
+    if len(found) != count or not whole:
+        raise ValueError(
+            f"partners={found} must name for each of the {count} pictures another, "
+            f"by its number from 0 to {count - 1}"
+        )
+    return np.array(found, dtype=np.int64)
+
+
+def show_augmentation(cfg: DictConfig) -> Shown:
+    """A training batch before and after augmentation; nothing is mixed."""
+    if cfg.images is not None:
+        raise ValueError("show=augmentation takes a batch of data=... or run=..., not images=...")
+    rows = rows_from(cfg)
+    own = rows.replayed.cfg if rows.replayed else cfg
+    if not own.get("augmentation") or not own.augmentation.get("_target_"):
+        raise ValueError(
+            "augmentation=none leaves images as they are; name one, as in augmentation=flip_crop"
+        )
+    assert rows.data is not None
+    processes = rows.replayed.processes if rows.replayed else 1
+    before = unaugmented(rows.data, rows.address, processes)
+    picture = before_and_after(
+        before.images,
+        rows.batch.images,
+        before.targets,
+        rows.class_names,
+        moved=rows.batch.targets,
+        count=cfg.count or 24,
+        **rows.scale,
+    )
+    return picture, f"{rows.what}, before and after augmentation"
+
+
+def show_blend(cfg: DictConfig) -> Shown:
+    """One picture blended with another at nine shares."""
+    rows = rows_from(cfg)
+    images, targets = first_two(cfg, rows)
+    return blends(images, targets, rows.class_names, **rows.scale), f"two of {rows.what}, blended"
+
+
+def show_cutmix(cfg: DictConfig) -> Shown:
+    """CutMix with a box and partners that are given, and the labels in a table, printed too."""
+    rows = rows_from(cfg)
+    images, targets = (part[: cfg.count or (None if cfg.images else 4)] for part in rows.batch)
+    if len(images) < 2:
+        raise ValueError("show=cutmix takes two pictures or more, got 1; give images=[a.jpg,b.jpg]")
+    partners = given_partners(cfg, len(images)).tolist()
+    box = box_for(cfg, images, rows.address)
+    published = published_shares(cfg, len(images))
+    picture = boxed(images, targets, partners, box, rows.class_names, published, **rows.scale)
+    blend = pasted(partners, box, *images.shape[-2:])
+    return picture, f"{rows.what}, box={box}\n" + printed(blend, targets, rows, published)
+
+
+def printed(blend: Blend, targets: Tensor, rows: Rows, published: list[float] | None) -> str:
+    """The table of labels as text."""
+    lines = label_table(blend, targets, blend.targets(targets), rows.class_names, published)
+    header = [*HEADER, *[PUBLISHED] * (published is not None)]
+    words = [header, *[[word for word, _ in line] for line in lines]]
+    widths = [max(map(len, column)) for column in zip(*words, strict=True)]
+    padded = [[w.ljust(n) for w, n in zip(line, widths, strict=True)] for line in words]
+    return "\n".join("  ".join(line).rstrip() for line in padded)
+
+
+def published_shares(cfg: DictConfig, count: int) -> list[float] | None:
+    """Own shares that a document prints, one for each picture.
+
+    Raises:
+        ValueError: they are not, or not numbers in [0, 1].
+    """
+    if cfg.published is None:
+        return None
+    found = list(cfg.published)
+    numbers = all(type(share) in (int, float) and 0 <= share <= 1 for share in found)
+    if len(found) != count or not numbers:
+        raise ValueError(
+            f"published={found} must give for each of the {count} pictures the share that it "
+            "keeps of itself, a number in [0, 1]"
+        )
+    return [float(share) for share in found]
+
+
+def box_for(cfg: DictConfig, images: Tensor, address: Address) -> list[int]:
+    """Top, bottom, left, right as given; else a box of `AREA` at a place that is drawn.
+
+    Raises:
+        ValueError: the box is none, or not inside the pictures.
+    """
+    height, width = images.shape[-2:]
+    if cfg.box is None:
+        rng = stream(address, Purpose.PREVIEW)
+        down, across = (max(1, round(AREA**0.5 * side)) for side in (height, width))
+        top = int(rng.integers(height - down, endpoint=True))
+        left = int(rng.integers(width - across, endpoint=True))
+        return [top, top + down, left, left + across]
+    box = list(cfg.box)
+    if len(box) == 4 and all(type(edge) is int for edge in box):
+        if 0 <= box[0] < box[1] <= height and 0 <= box[2] < box[3] <= width:
+            return box
+    raise ValueError(
+        f"box={box} must be top,bottom,left,right in pixels, each first below its second, within "
+        f"the pictures' {height} rows and {width} columns"
+    )
+
+
+def show_side_by_side(cfg: DictConfig) -> Shown:
+    """One picture as it is, under mixup, cutout and CutMix."""
+    rows = rows_from(cfg)
+    images, targets = first_two(cfg, rows)
+    box = box_for(cfg, images, rows.address)
+    picture = methods_side_by_side(images, targets, box, rows.class_names, **rows.scale)
+    return picture, f"the first of {rows.what} as it is, under mixup, cutout and CutMix"
+
+
+SHOWS: dict[str, Callable[[DictConfig], Shown]] = {
+    "batch": show_batch,
+    "gallery": show_gallery,
+    "augmentation": show_augmentation,
+    "blend": show_blend,
+    "cutmix": show_cutmix,
+    "side_by_side": show_side_by_side,
+}

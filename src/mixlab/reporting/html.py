@@ -1,0 +1,179 @@
+"""The report as one HTML file that needs nothing else: no scripts, no network, no other files."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from mixlab.reporting import curves, environment, forest_plot, formatting, style, tables
+from mixlab.reporting.comparison import Arm, Block, Comparison
+from mixlab.reporting.labels import MISSING, common, natural
+from mixlab.reporting.pairing import Result
+from mixlab.runs.records import Run, number, one_line, shown
+
+TONES = {
+    "better": "good", "leans better": "good lean", "worse": "bad", "leans worse": "bad lean",
+}  # fmt: skip
+
+
+def render(comparison: Comparison, command: Sequence[str]) -> str:
+    """The page. `command` is what made it, shown as what repeats it."""
+    return _template().render(
+        title=_title(comparison),
+        metric=formatting.metric_words(comparison.question),
+        made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        counts=formatting.counts(comparison),
+        summary=tables.summary(comparison),
+        tones=TONES,
+        blocks=[_block(i, block, comparison) for i, block in enumerate(comparison.blocks)],
+        notes=comparison.notes,
+        reading=formatting.reading(comparison),
+        ledger=_ledger(comparison),
+        environment=environment.environment(comparison.runs),
+        commands=_commands(comparison, command),
+    )
+
+
+@cache
+def _template() -> Template:
+    """Autoescape is always on: names of arms, data and errors are anybody's."""
+    environment = Environment(
+        loader=PackageLoader("mixlab.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
+
+
+def _title(comparison: Comparison) -> str:
+    """The sweep's name, or the tasks of the runs."""
+    names = [sweep.name for sweep in comparison.sweeps] or sorted(
+        {str(run.record["task_name"]) for run in comparison.runs if run.record.get("task_name")}
+    )
+    return one_line(", ".join(names), 80) or "comparison"
+
+
+def _block(index: int, block: Block, comparison: Comparison) -> dict[str, Any]:
+    drawn = forest_plot.draw([block], comparison) if block.is_comparison else None
+    learning = curves.draw(block, comparison)
+    return {
+        "id": f"block-{index}",
+        "title": block.title,
+        "verdicts": [_verdict(arm, block, comparison) for arm in block.arms],
+        "overview": _svg(drawn, f"overview{index}"),
+        "curves": _svg(learning, f"curves{index}"),
+        "is_trained_on": "best" not in block.checkpoints,
+        "columns": tables.columns(block, comparison),
+        "rows": tables.rows(block, comparison),
+        "numeric": tables.NUMERIC,
+        "notes": block.notes,
+        "settings": _settings(block),
+        "detectable": _detectable(block, comparison),
+    }
+
+
+def _svg(figure: Figure | None, name: str) -> Markup | None:
+    """An inline figure; matplotlib escapes the names in it."""
+    return None if figure is None else Markup(style.to_svg(figure, name))
+
+
+def _verdict(arm: Arm, block: Block, comparison: Comparison) -> dict[str, str]:
+    """The line of an arm at the top of its block."""
+    in_unit, result = formatting.unit(comparison.question.metric), arm.results.get(block.headline)
+    has_results = result is not None and result.summary.n > 0
+    word = result.verdict if result else "no results"
+    if has_results and (block.baseline is None or not block.is_comparison):
+        word = ""
+    is_compared = has_results and block.baseline is not None and arm is not block.baseline
+    return {
+        "label": arm.label,
+        "level": _level(result, in_unit) if result and has_results else "",
+        "word": word,
+        "tone": TONES.get(word, ""),
+        "sentence": formatting.headline(arm, block, comparison.question) if is_compared else "",
+    }
+
+
+def _level(result: Result, in_unit: formatting.Unit) -> str:
+    return f"{in_unit.spread(result.summary.mean, result.summary.sd)} {in_unit.name}".rstrip()
+
+
+def _settings(block: Block) -> dict[str, Any]:
+    """What differs between the arms of a block, key by key."""
+    every = [arm.settings for arm in block.arms]
+    keys = sorted(set().union(*every) - common(every), key=natural)
+    return {
+        "arms": [(arm.label, arm.runs[0].arm) for arm in block.arms],
+        "rows": [(key, [_cell(one.get(key, MISSING)) for one in every]) for key in keys],
+    }
+
+
+def _cell(value: Any) -> str:
+    if value == MISSING:
+        return ""
+    return one_line({None: "none", True: "true", False: "false"}.get(value, value), 80)
+
+
+def _detectable(block: Block, comparison: Comparison) -> str:
+    """Differences that this many pairs with this spread would have found."""
+    in_unit = formatting.unit(comparison.question.metric)
+    found = [
+        result.difference.detectable
+        for arm in block.arms
+        if (result := arm.results.get(block.headline)) and result.difference.detectable > 0
+    ]
+    spread = dict.fromkeys(in_unit.level(end) for end in (min(found), max(found))) if found else ()
+    return f"{' to '.join(spread)} {in_unit.of_difference}".strip() if found else ""
+
+
+def _ledger(comparison: Comparison) -> list[dict[str, Any]]:
+    """Every run that was found, by block and arm, in the order of the seeds."""
+    order = {place: i for i, place in enumerate(dict.fromkeys(comparison.places.values()))}
+    in_order = sorted(
+        comparison.runs,
+        key=lambda run: (order[comparison.places[run.folder]], run.seed is None, run.seed or 0),
+    )
+    metric = comparison.question.metric
+    several = len(comparison.blocks) > 1
+    groups = groupby(in_order, key=lambda run: comparison.places[run.folder])
+    return [
+        {
+            "arm": f"{block}: {arm}" if several and block else arm,
+            "runs": [_line(r, metric) for r in runs],
+        }
+        for (block, arm), runs in groups
+    ]
+
+
+def _line(run: Run, metric: str) -> dict[str, str]:
+    in_unit, epoch = formatting.unit(metric), number(run.results("best").get("epoch"))
+    epochs = number(run.record.get("epochs"))
+    return {
+        "seed": formatting.NOTHING if run.seed is None else str(run.seed),
+        "status": run.status,
+        "best": in_unit.level(run.value("best", metric)),
+        "last": in_unit.level(run.value("last", metric)),
+        "epoch": formatting.NOTHING if epoch is None else f"{epoch:.0f}",
+        "epochs": formatting.NOTHING if epochs is None else f"{epochs:.0f}",
+        "time": formatting.seconds(number(run.record.get("seconds"))),
+        "started": one_line(run.record.get("started") or formatting.NOTHING, 40),
+        "folder": shown(run.folder),
+        "problem": run.problem,
+    }
+
+
+def _commands(comparison: Comparison, command: Sequence[str]) -> list[str]:
+    """What made the runs, where they recorded it, and what makes this page."""
+    recorded = (run.record.get("command") for run in comparison.runs)
+    made = [shlex.join(map(str, c)) if isinstance(c, list) else str(c) for c in recorded if c]
+    kept = list(dict.fromkeys(one_line(line, 1000) for line in made))
+    shown_commands = kept if len(kept) <= 5 else [*kept[:5], f"# and {len(kept) - 5} more"]
+    return [*shown_commands, one_line(shlex.join(command), 1000)]

@@ -1,0 +1,170 @@
+"""What an arm is, and the fewest words that tell arms apart."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from mixlab.runs.identity import HASHED, HASHED_OF_TRAINER, NOT_HASHED_OF_DATA, acting
+from mixlab.runs.records import Run, mapping, one_line
+
+GROUPS = (*HASHED, "trainer", "callbacks", "ckpt_path")
+BARE = ("data", "model", "mixing")  # groups whose choice is a word of its own: `digits cnn mixup`
+MISSING = "(absent)"
+
+Settings = Mapping[str, Any]  # dotted key -> plain value
+
+
+def settings(run: Run) -> Settings:
+    """The flattened part of a run's configuration that changes what is trained.
+
+    Paths are replaced by their names, so that runs of two machines are arms of one comparison.
+    """
+    config = run.config
+    trainer, data = mapping(config.get("trainer")), config.get("data")
+    kept: dict[str, Any] = {group: config.get(group) for group in HASHED}
+    if isinstance(data, Mapping):
+        kept["data"] = {key: data[key] for key in data if key not in NOT_HASHED_OF_DATA}
+    kept["trainer"] = {key: trainer[key] for key in HASHED_OF_TRAINER if key in trainer}
+    kept["callbacks"] = acting(dict(mapping(config.get("callbacks"))))
+    kept["ckpt_path"] = config.get("ckpt_path")
+    paths = {name: str(path) for name, path in mapping(config.get("paths")).items() if path}
+    longest_first = sorted(paths.items(), key=lambda item: -len(item[1]))
+    return {key: _named(value, longest_first) for key, value in flatten(kept).items()}
+
+
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} becomes {"a.b": 1}; lists of plain values stay whole, as JSON."""
+    items: Iterable[tuple[Any, Any]]
+    if isinstance(node, Mapping):
+        items = node.items()
+    elif isinstance(node, list) and any(isinstance(entry, Mapping) for entry in node):
+        items = enumerate(node)
+    else:
+        return {prefix: json.dumps(node) if isinstance(node, list) else node}
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def common(every: Sequence[Settings]) -> set[str]:
+    """Keys that have one value in all of them."""
+    keys = set().union(*every)
+    return {key for key in keys if len({one.get(key, MISSING) for one in every}) == 1}
+
+
+def belongs(key: str, groups: Iterable[str]) -> bool:
+    """Whether a dotted key is one of `groups` or lies below one."""
+    return any(key == group or key.startswith(f"{group}.") for group in groups)
+
+
+def describe(
+    every: Sequence[Settings],
+    *,
+    always: Collection[str] = (),
+    bare: Collection[str] = BARE,
+) -> list[list[str]]:
+    """Say each of `every` in the fewest words that tell it from the others.
+
+    First the choice of a group ("mixup") where choices differ, then, among those that are still
+    alike, each key that differs ("alpha=0.2").
+
+    Args:
+        every: the settings to tell apart.
+        always: groups to name even where all are alike.
+        bare: groups whose choice stands without the group's name.
+    """
+    words: list[list[str]] = [[] for _ in every]
+    cells = [list(range(len(every)))]
+    for group in GROUPS:
+        names = [choice(one, group) for one in every]
+        for cell in cells:
+            if group in always or len({names[i] for i in cell}) > 1:
+                for i in cell:
+                    name = names[i]
+                    if name is not None:
+                        words[i].append(name if group in bare else f"{group}={name}")
+        cells = [part for cell in cells for part in _split(cell, names)]
+    for cell in cells:
+        for i, details in zip(cell, _details([every[i] for i in cell]), strict=True):
+            words[i] += details
+    return words
+
+
+def labels(arms: Mapping[str, Settings], by: Collection[str]) -> dict[str, str]:
+    """A label for each arm from what it has below `by`; the arm's hash where that is not enough."""
+    compared = [
+        {key: value for key, value in one.items() if belongs(key, by)} for one in arms.values()
+    ]
+    described = describe(compared, always=[group for group in by if group in BARE])
+    short = [" ".join(label) or "the only arm" for label in described]
+    counts = Counter(short)
+    return {
+        arm: label if counts[label] == 1 else f"{label} ({one_line(arm, 12)})"
+        for arm, label in zip(arms, short, strict=True)
+    }
+
+
+def choice(one: Settings, group: str) -> str | None:
+    """What a group was set to: its name, its method's class or its class; None if not known."""
+    keys = (f"{group}.name", f"{group}.method._target_", f"{group}._target_")
+    for key in keys:
+        if one.get(key) is not None:
+            return class_word(one[key]) if key.endswith("_target_") else one_line(one[key], 60)
+    return "none" if any(key in one for key in (group, *keys)) else None
+
+
+def class_word(target: Any) -> str:
+    """`mixlab.mixing.methods.OneOf` becomes one_of, and CutMix cutmix."""
+    name = str(target).rsplit(".", 1)[-1]
+    return one_line(re.sub(r"(?<=[a-z])(?=[A-Z](?!ix))", "_", name).lower(), 60)
+
+
+def natural(text: str) -> list[Any]:
+    """A key that sorts alpha=0.2 before alpha=1 and seed-2 before seed-10."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return [(1, float(part), "") if i % 2 else (0, 0.0, part) for i, part in enumerate(parts)]
+
+
+def _split(cell: list[int], names: Sequence[str | None]) -> list[list[int]]:
+    parts: dict[str | None, list[int]] = {}
+    for i in cell:
+        parts.setdefault(names[i], []).append(i)
+    return list(parts.values())
+
+
+def _details(every: Sequence[Settings]) -> list[list[str]]:
+    """`key=value` for each key that differs, under the shortest name that is its own."""
+    differing = sorted(set().union(*every) - common(every), key=natural)
+    short = _short_names(differing)
+    return [[f"{short[key]}={_value(one[key], key)}" for key in differing if key in one]
+            for one in every]  # fmt: skip
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    parts = {key: [part for part in key.split(".") if part != "_target_"] for key in keys}
+    ends = Counter(".".join(part[-n:]) for part in parts.values() for n in range(1, len(part) + 1))
+    names = {}
+    for key, part in parts.items():
+        tails = (".".join(part[-n:]) for n in range(1, len(part) + 1) if not part[-n].isdigit())
+        names[key] = one_line(next((tail for tail in tails if ends[tail] == 1), key), 60)
+    return names
+
+
+def _value(value: Any, key: str) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:g}"
+    return class_word(value) if key.endswith("_target_") else one_line(value, 40)
+
+
+def _named(value: Any, paths: Iterable[tuple[str, str]]) -> Any:
+    """A value that begins with one of the run's own paths, with the path's name instead."""
+    if isinstance(value, str):
+        for name, path in paths:
+            if value == path or value.startswith(f"{path}/"):
+                return f"<{name}>{value[len(path) :]}"
+    return value

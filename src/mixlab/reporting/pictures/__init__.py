@@ -1,6 +1,0 @@
-"""Pictures of what mixing and augmentation do: tiles with captions that say the label."""
-
-from mixlab.reporting.pictures.batch import mixed_batch
-from mixlab.reporting.pictures.captions import describe_label
-
-__all__ = ["describe_label", "mixed_batch"]

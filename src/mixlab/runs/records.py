@@ -1,0 +1,221 @@
+"""Run folders as they are found on disk: where they lie and what they say of themselves."""
+
+import fcntl
+import glob
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+STATUSES = (
+    "finished", "running", "planned", "interrupted", "failed", "diverged", "unreadable",
+    "duplicate",
+)  # fmt: skip
+GIVE = "give a run folder, a sweep folder, any folder above them, or a glob"
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. Whatever is in it was written by others and may be missing or odd."""
+
+    folder: Path
+    status: str  # one of STATUSES
+    arm: str  # the arm's hash, or the name of its folder where there is none
+    slug: str  # the arm's name for people, as the folder has it
+    seed: int | None
+    problem: str = ""  # why it does not count, in one line
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False)  # run.json
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """config.yaml, or {} where it is missing or broken."""
+        try:
+            node = yaml.load((self.folder / "config.yaml").read_bytes(), Loader=_Loader)
+        except (OSError, yaml.YAMLError, ValueError):
+            return {}
+        return mapping(node)
+
+    def value(self, checkpoint: str, metric: str) -> float | None:
+        """A metric at the checkpoint `best` or `last`; None where it is absent or not finite."""
+        return number(self.results(checkpoint).get(metric))
+
+    def results(self, checkpoint: str) -> Mapping[str, Any]:
+        return mapping(mapping(self.record.get("results")).get(checkpoint))
+
+    @property
+    def data_hash(self) -> str | None:
+        digest = mapping(self.record.get("data")).get("sha256")
+        return str(digest) if digest else None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies under the given paths."""
+
+    runs: tuple[Run, ...]
+    sweeps: tuple[Path, ...]  # folders with a sweep.json
+
+
+def find(paths: Iterable[str | Path]) -> Found:
+    """Read every run under `paths`, each once, and those that a sweep there plans.
+
+    Raises:
+        ValueError: if a path does not exist, or there is no run under any of them.
+    """
+    given = [folder for path in paths for folder in _expand(str(path))]
+    sweeps: dict[Path, None] = {}
+    folders: dict[Path, None] = {}
+    for folder in given:
+        for run_or_sweep in _walk(folder):
+            if (run_or_sweep / "run.json").is_file():
+                folders[run_or_sweep] = None
+            else:
+                sweeps[run_or_sweep] = None
+                folders.update(dict.fromkeys(_planned(run_or_sweep)))
+    if not folders:
+        raise ValueError(f"no run.json or sweep.json under {_quoted(given)}; {GIVE}")
+    return Found(tuple(read(folder) for folder in folders), tuple(sweeps))
+
+
+def read(folder: Path) -> Run:
+    """Read one run folder. A folder that is not there is a run that is planned."""
+    slug, arm, seed = _from_name(folder)
+    try:
+        record = mapping(json.loads((folder / "run.json").read_bytes()))
+    except FileNotFoundError:
+        return Run(folder, "planned", arm, slug, seed)
+    except (OSError, ValueError) as error:
+        return Run(folder, "unreadable", arm, slug, seed, f"run.json: {one_line(error)}")
+    recorded_seed = record.get("seed")
+    seed = recorded_seed if isinstance(recorded_seed, int) else seed
+    status, problem = _state(folder, record)
+    return Run(
+        folder, status, str(record.get("hash") or arm), str(record.get("arm") or slug), seed,
+        problem, record,
+    )  # fmt: skip
+
+
+def is_aside(name: str) -> bool:
+    """Whether `rerun=true` has set a folder of this name aside."""
+    return re.fullmatch(r"seed-\d+\.\d+", name) is not None
+
+
+def mapping(node: Any) -> Mapping[str, Any]:
+    """`node` if it is a mapping, else an empty one."""
+    return node if isinstance(node, Mapping) else {}
+
+
+def number(value: Any) -> float | None:
+    """`value` as a finite float, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def one_line(text: Any, longest: int = 200) -> str:
+    """Text for a table or a terminal: one line, nothing unprintable, not endless."""
+    words = "".join(c if c.isprintable() else " " for c in str(text)).split()
+    line = " ".join(words)
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it from here."""
+    return one_line(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, 1000)
+
+
+def _expand(path: str) -> list[Path]:
+    if os.path.lexists(path):
+        return [Path(path)]
+    matches = sorted(glob.glob(os.path.expanduser(path), recursive=True))
+    if not matches:
+        raise ValueError(f"there is no {one_line(path)}; {GIVE}")
+    return [Path(match) for match in matches]
+
+
+def _walk(path: Path) -> Iterator[Path]:
+    """Yield folders with a run.json or a sweep.json; a run folder has none below it.
+
+    What `rerun=true` has set aside (`seed-0.1`) is found only where it is named itself.
+    """
+    path = path.resolve()
+    if path.name in ("run.json", "sweep.json"):
+        path = path.parent
+    for folder, below, files in os.walk(path):
+        below[:] = sorted(name for name in below if not is_aside(name))
+        if "run.json" in files or "sweep.json" in files:
+            yield Path(folder)
+        if "run.json" in files:
+            below.clear()
+
+
+def _planned(sweep: Path) -> list[Path]:
+    try:
+        listed = json.loads((sweep / "sweep.json").read_bytes())["runs"]
+        return [Path(os.path.normpath(sweep / run)) for run in listed]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{shown(sweep / 'sweep.json')} lists no runs ({one_line(error)}); "
+            "run the sweep again, or give the folder of its runs"
+        ) from None
+
+
+def _from_name(folder: Path) -> tuple[str, str, int | None]:
+    """Arm name, hash and seed from `<arm>-<hash8>/seed-<n>`, as far as the names tell."""
+    parent = folder.parent.name
+    named = re.fullmatch(r"(.+)-([0-9a-f]{8})", parent)
+    slug, arm = named.groups() if named else (parent, parent)
+    seed = re.fullmatch(r"seed-(\d+)", folder.name)
+    return slug, arm, int(seed[1]) if seed else None
+
+
+def _state(folder: Path, record: Mapping[str, Any]) -> tuple[str, str]:
+    """The status and what is wrong with it; a run without its lock is not running any more."""
+    status, error = str(record.get("status")), one_line(record.get("error") or "")
+    if status not in STATUSES:
+        return "unreadable", f"run.json has the status {one_line(status, 40)}"
+    if status == "running" and _is_abandoned(folder / ".lock"):
+        return "interrupted", error or "its process is gone"
+    return status, error
+
+
+def _is_abandoned(lock: Path) -> bool:
+    """Whether a lock file is there and nobody holds it."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go when the file is closed
+    except OSError:
+        return False
+    return True
+
+
+def _quoted(paths: Iterable[Path]) -> str:
+    names = [str(path) for path in paths]
+    return one_line(", ".join(names[:3]) + ", ..." * (len(names) > 3))
+
+
+def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
+    """The configuration of a run folder, with `allow` and threads of this command."""
+    file = folder / "config.yaml"
+    if not file.is_file():
+        inside = sorted(entry.parent.name for entry in folder.glob("seed-*/config.yaml"))
+        hint = f"; did you mean {folder / inside[0]}?" if inside else ""
+        raise ValueError(f"{folder} is not a run folder: it has no config.yaml{hint}")
+    found = OmegaConf.load(file)
+    assert isinstance(found, DictConfig)
+    found.allow = cfg.allow
+    found.threads = cfg.get("threads", found.get("threads"))
+    if cfg.data_path is not None:
+        for node in (found.data, *(found.data[part] for part in ("train", "val", "test"))):
+            if node.get("path"):  # resolved when the run was made, each for itself
+                node.path = str(Path(cfg.data_path).resolve())
+    return found

@@ -1,0 +1,46 @@
+"""From overrides to the checked configurations of a sweep."""
+
+from functools import cache
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from mixlab.config.checks import prepare
+
+
+def compose(hydra_context: Any, master: DictConfig, overrides: list[str]) -> DictConfig:
+    """One job's configuration, checked."""
+    return Composer(hydra_context, master)(overrides)
+
+
+class Composer:
+    """Configurations of a sweep, checked; those with the same choices share Hydra's work.
+
+    A grid of a hundred learning rates reads the files of its choices once.
+    """
+
+    def __init__(self, hydra_context: Any, master: DictConfig) -> None:
+        self.loader = hydra_context.config_loader
+        self.master = master
+        self.parser = OverridesParser.create(config_loader=self.loader)
+        self.chosen: dict[tuple[str, ...], DictConfig] = {}
+        self.is_group = cache(lambda key: bool(self.loader.get_group_options(key)))
+
+    def __call__(self, overrides: list[str]) -> DictConfig:
+        parsed = self.parser.parse_overrides(overrides)
+        values = [each for each in parsed if self.is_value(each)]
+        choices = tuple(str(each.input_line) for each in parsed if each not in values)
+        if choices not in self.chosen:
+            self.chosen[choices] = self.loader.load_sweep_config(self.master, list(choices))
+        cfg = self.chosen[choices].copy()
+        ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+        OmegaConf.set_struct(cfg, False)
+        hydra_cfg = cfg.pop("hydra")
+        return prepare(cfg, hydra_cfg)
+
+    def is_value(self, override: Any) -> bool:
+        """Whether an override is one that Hydra applies when all files are read."""
+        key = override.key_or_group
+        return key.split(".")[0] not in ("hydra", "allow") and not self.is_group(key)

@@ -1,0 +1,136 @@
+"""From the overrides of a multirun to a list of runs, each arm and seed once."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from mixlab.runs.identity import arm_folder
+from mixlab.runs.status import RETRY, asked_again
+
+OURS = ("seeds", "arms", "seed", RETRY)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be made: an arm, which its seeds share, at a seed."""
+
+    overrides: list[str]  # that it is composed from
+    arm: DictConfig
+    seed: int
+    folder: Path
+
+    @property
+    def config(self) -> DictConfig:
+        """The run's own configuration, a copy."""
+        cfg = self.arm.copy()
+        cfg.seed = self.seed
+        return cfg
+
+
+def merged(of_config: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """Overrides of a sweep's configuration, then the command line's, which replace those."""
+
+    def axis(override: Any) -> str:
+        return "seed" if override.key_or_group == "seeds" else override.key_or_group
+
+    replaced = {axis(override) for override in given}
+    return [*(each for each in of_config if axis(each) not in replaced), *given]
+
+
+def seeds(overrides: Sequence[Any]) -> list[int] | None:
+    """The seeds of a sweep from `seeds=5` or `seed=0,1,2`; None where neither is given."""
+    found = {override.key_or_group: override for override in overrides}
+    if "seeds" in found and "seed" in found:
+        raise ValueError("seeds= and seed= say the same thing twice; give one of them")
+    if "seeds" in found:
+        count = found["seeds"].value()
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ValueError(f"seeds must be a whole number above 0, got {count!r}; seeds=5, say")
+        return list(range(count))
+    if "seed" not in found:
+        return None
+    given = found["seed"]
+    swept = given.is_sweep_override()
+    words = given.sweep_string_iterator() if swept else [given.get_value_element_as_str()]
+    return [whole_number(word) for word in words]
+
+
+def retried(overrides: Sequence[Any]) -> tuple[str, ...]:
+    """What `sweep.retry=failed`, `failed,diverged`, `[failed,diverged]` or `all` asks for."""
+    found = [override for override in overrides if override.key_or_group == RETRY]
+    if not found:
+        return ()
+    swept = found[0].is_sweep_override()
+    return asked_again(list(found[0].sweep_iterator()) if swept else found[0].value())
+
+
+def whole_number(word: str) -> int:
+    """A seed."""
+    if not word.isdecimal() or int(word) >= 2**32:
+        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {word}")
+    return int(word)
+
+
+def arms(overrides: Sequence[Any], split: Callable[..., list[Any]]) -> list[list[str]]:
+    """Overrides of each arm: the cross product of all axes but the seed, then `arms=`."""
+    rest = [override for override in overrides if override.key_or_group not in OURS]
+    product = [list(combination) for combination in split(rest, None)[0]]
+    given = [override.value() for override in overrides if override.key_or_group == "arms"]
+    if not given or given[0] is None:
+        return product
+    if not isinstance(given[0], dict):
+        raise ValueError("arms maps mixing methods to their knobs: arms={none:{},mixup:{}}")
+    return [[*axes, *arm] for axes in product for arm in expand(given[0])]
+
+
+def expand(grid: dict[str, Any]) -> Iterator[list[str]]:
+    """`{cutmix: {method.alpha: 1, probability: [0.5, 1]}}` becomes two lists of overrides.
+
+    A method may have several sets of knobs, in a list; `/optimizer.lr` is a knob outside of mixing.
+    """
+    for method, found in grid.items():
+        for knobs in found if isinstance(found, list) else [found]:
+            if not isinstance(knobs, dict):
+                raise ValueError(f"arms: {method} needs its knobs in braces, as {method}:{{}}")
+            values = [value if isinstance(value, list) else [value] for value in knobs.values()]
+            for combination in itertools.product(*values):
+                pairs = zip(knobs, combination, strict=True)
+                words = (f"{place(knob)}={word(value)}" for knob, value in pairs)
+                yield [f"mixing={method}", *words]
+
+
+def place(knob: str) -> str:
+    """Where a knob of `arms=` stands in the configuration."""
+    return knob[1:] if knob.startswith("/") else f"mixing.{knob}"
+
+
+def word(value: Any) -> str:
+    """A value as Hydra's command line takes it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def plan(
+    arm_overrides: list[list[str]],
+    seed_list: list[int] | None,
+    compose: Callable[[list[str]], DictConfig],
+) -> list[Job]:
+    """One job for each seed of each arm, seed by seed, equal arms once.
+
+    Seed by seed, so that a sweep that is cut short has whole pairs to compare.
+    """
+    distinct: dict[Path, tuple[list[str], DictConfig]] = {}
+    for overrides in arm_overrides:
+        cfg = compose(overrides)
+        distinct.setdefault(arm_folder(cfg), (overrides, cfg))
+    jobs = []
+    for given in seed_list if seed_list is not None else [None]:
+        for folder, (overrides, arm) in distinct.items():
+            seed = arm.seed if given is None else given
+            jobs.append(Job([*overrides, f"seed={seed}"], arm, seed, folder / f"seed-{seed}"))
+    return jobs

@@ -1,0 +1,85 @@
+"""From composed configurations to jobs on this machine's cores or GPUs."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from omegaconf import DictConfig, OmegaConf
+
+from mixlab.runs.identity import run_folder
+from mixlab.runtime import available_cores, processes_of, threads_for
+from mixlab.sweeps.pool import run_all
+from mixlab.sweeps.progress import Board
+from mixlab.sweeps.worker import Ticket
+
+
+def launch(
+    configs: Sequence[DictConfig],
+    jobs: int | None,
+    jobs_per_device: int,
+    written: Callable[[int], list[Ticket]] | None = None,
+) -> None:
+    """Train each configuration in a process of its own, as many at a time as fit the machine.
+
+    Args:
+        written: The jobs' tickets at a number of threads, where they are made more cheaply than
+            from each configuration.
+    """
+    if not configs:
+        return
+    places = slots(configs[0], jobs, jobs_per_device)[: len(configs)]
+    threads = threads_for(configs[0], len(places))
+    tickets = written(threads) if written else [ticket(cfg, threads) for cfg in configs]
+    board = Board(len(tickets))
+    with board.shown():
+        try:
+            run_all(tickets, places, board)
+        except KeyboardInterrupt:
+            board.say("stopped; the same command goes on where each run was")
+            raise
+
+
+def check_knobs(jobs: int | None, jobs_per_device: int) -> None:
+    """Raise ValueError unless both are above 0."""
+    for name, value in (("jobs", jobs), ("jobs_per_device", jobs_per_device)):
+        if value is not None and value < 1:
+            raise ValueError(f"hydra.launcher.{name} must be above 0, got {value}")
+
+
+def slots(cfg: DictConfig, jobs: int | None, jobs_per_device: int) -> list[dict[str, str]]:
+    """Environments of the jobs that run at the same time: cores, or GPUs handed out."""
+    devices = processes_of(cfg)
+    gpus = [] if cfg.trainer.accelerator == "cpu" else visible_gpus()
+    if not gpus:
+        return [{} for _ in range(jobs or max(1, available_cores() // devices))]
+    each = len(gpus) if devices < 1 else devices
+    if each > len(gpus):
+        raise ValueError(
+            f"trainer.devices={each}, but there are {len(gpus)} GPUs here; ask for fewer"
+        )
+    groups = [gpus[start : start + each] for start in range(0, len(gpus) - each + 1, each)]
+    shared = [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups] * jobs_per_device
+    return shared[:jobs] if jobs else shared
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs a job may be given. Asks NVML alone: CUDA here would forbid it there."""
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return named.split(",")[:count] if named else [str(number) for number in range(count)]
+
+
+def ticket(cfg: DictConfig, threads: int) -> Ticket:
+    """What the child needs; it resolves the run folder itself."""
+    return Ticket(written_out(cfg, threads), run_folder(cfg))
+
+
+def written_out(cfg: DictConfig, threads: int) -> str:
+    """A job's configuration, as YAML."""
+    cfg = cfg.copy()
+    if cfg.threads == "auto":
+        cfg.threads = threads
+    cfg.trainer.enable_progress_bar = False
+    return OmegaConf.to_yaml(cfg)

@@ -1,0 +1,134 @@
+"""From a configuration to data, model, callbacks and Lightning's Trainer."""
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.profilers import PassThroughProfiler
+
+from mixlab.callbacks import (
+    GracefulStop,
+    Heartbeat,
+    Previews,
+    RunRecord,
+    Seeding,
+    StepLoss,
+    StopOnDivergence,
+)
+from mixlab.config.build import build
+from mixlab.data import ImageDataModule
+from mixlab.data.sampler import GUESTS
+from mixlab.models import ImageClassifier, ImageSegmenter
+from mixlab.runs import arm_hash, arm_slug
+from mixlab.runs.checkpoints import LAST, SealedFiles
+
+NOTHING = nullcontext()
+
+
+class NoProfiler(PassThroughProfiler):
+    """Measures nothing, for less: one context for all, where Lightning's makes some 60 a step."""
+
+    def profile(self, action_name: str) -> nullcontext[None]:
+        return NOTHING
+
+
+def build_data(cfg: DictConfig) -> ImageDataModule:
+    """The data module, with its augmentation."""
+    allow = cfg.get("allow", ())
+    augmentation = build(cfg.augmentation, allow=allow) if cfg.get("augmentation") else None
+    partners = cfg.mixing.get("partners") if cfg.get("mixing") else None
+    return build(
+        cfg.data,
+        augmentation=augmentation,
+        guests=partners if partners in GUESTS else None,
+        seed=cfg.seed,
+        allow=allow,
+    )
+
+
+def build_model(cfg: DictConfig, data: ImageDataModule) -> ImageClassifier:
+    """The network, sized by the data, its initial weights a function of the seed alone."""
+    pl.seed_everything(cfg.seed, workers=False, verbose=False)
+    allow = cfg.get("allow", ())
+    network = build(cfg.model.network, data.spec, allow=allow)
+    model = build(
+        {key: value for key, value in plain(cfg.model).items() if key not in ("network", "name")},
+        network=network,
+        num_classes=data.spec.num_classes,
+        optimizer=build(cfg.optimizer, allow=allow),
+        scheduler=build(cfg.scheduler, allow=allow) if cfg.get("scheduler") else None,
+        allow=allow,
+    )
+    check_learns(model, data)
+    return model
+
+
+def check_learns(model: Any, data: ImageDataModule) -> None:
+    """Raise ValueError where one of ours is given masks for labels, or the reverse."""
+    segments = isinstance(model, ImageSegmenter)
+    if isinstance(model, ImageClassifier) and segments != data.has_masks:
+        what, remedy = ("images", "a classifier, as model=cnn callbacks=default")
+        if data.has_masks:
+            what, remedy = ("pixels", "model=segmentation callbacks=segmentation")
+        raise ValueError(
+            f"{data.name} has classes of {what}, not what this model learns; use {remedy}"
+        )
+
+
+def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> pl.Trainer:
+    """Lightning's Trainer with our callbacks and loggers."""
+    allow = cfg.get("allow", ())
+    last = Path(cfg.paths.run_dir) / "checkpoints" / LAST
+    callbacks = [Seeding(cfg.seed), StopOnDivergence(), *build_callbacks(cfg, data)]
+    if cfg.get("mixing"):
+        figures = Path(cfg.paths.run_dir) / "figures"
+        callbacks += [build(cfg.mixing, allow=allow), Previews(figures, data.spec.class_names)]
+    callbacks += [StepLoss(), Heartbeat(cfg.paths.run_dir)]
+    # After all that has something to record or to save.
+    callbacks += [record, GracefulStop(last, cfg.get("checkpoint_minutes"))]
+    node = plain(cfg.trainer)
+    if node.get("enable_progress_bar") == "auto":
+        node["enable_progress_bar"] = sys.stderr.isatty()
+    return build(
+        node,
+        callbacks=callbacks,
+        logger=build_loggers(cfg),
+        profiler=node.pop("profiler", None) or NoProfiler(),
+        plugins=[SealedFiles()],
+        default_root_dir=cfg.paths.run_dir,
+        use_distributed_sampler=False,  # our loaders deal the rows out themselves
+        allow=allow,
+    )
+
+
+def build_callbacks(cfg: DictConfig, data: ImageDataModule) -> list[pl.Callback]:
+    """Those of the configuration, less what would watch a validation set that there is not."""
+    nodes = [node for node in (cfg.get("callbacks") or {}).values() if node]
+    if not data.has_validation:
+        nodes = [node for node in nodes if not str(node.get("monitor", "")).startswith("val/")]
+    return [build(node, allow=cfg.get("allow", ())) for node in nodes]
+
+
+def build_loggers(cfg: DictConfig) -> list[Any]:
+    """The loggers, each told the whole configuration, nested."""
+    nodes = [node for node in (cfg.get("logger") or {}).values() if node]
+    loggers = [build(node, allow=cfg.get("allow", ())) for node in nodes]
+    facts = {**plain(cfg), "arm": arm_slug(cfg), "hash": arm_hash(cfg)}
+    for logger in loggers:
+        logger.log_hyperparams(facts)
+    return loggers
+
+
+def model_device(trainer: pl.Trainer) -> str:
+    """cpu, cuda, mps."""
+    return trainer.strategy.root_device.type
+
+
+def plain(node: Any) -> dict[str, Any]:
+    """A configuration node as dicts, lists and numbers."""
+    found = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}

@@ -1,0 +1,95 @@
+"""Train one run and leave a true status behind whatever happens."""
+
+import signal
+import traceback
+from contextlib import suppress
+from typing import Any
+
+from omegaconf import DictConfig
+
+from mixlab.errors import is_users
+from mixlab.runs import Run
+from mixlab.runs.atomic import DiskFull, write_text
+from mixlab.runs.results import name_of, summary
+
+
+def train(cfg: DictConfig) -> dict[str, Any]:
+    """Train the run that `cfg` describes, unless it is finished already.
+
+    Reads neither Hydra's state, `sys.argv` nor the working directory: `cfg.paths` are absolute.
+
+    Returns:
+        The results: metrics at the checkpoint chosen on validation (`best`, None without a
+        validation set) and at the last epoch (`last`).
+    """
+    from mixlab.runs import Run
+    from mixlab.training.resume import check_data_of
+
+    if cfg.get("seeds") is not None or cfg.get("arms") is not None:
+        raise ValueError(
+            "seeds= and arms= make several runs: give them with -m, mixlab-train -m ..."
+        )
+    cfg = cfg.copy()
+    with Run.open(cfg) as run:
+        cfg.paths.run_dir = str(run.folder)
+        if run.settled():
+            if run.record["status"] == "diverged":
+                raise already(run)
+            check_data_of(cfg, [run.folder])
+            done = summary(run.record["results"])
+            print(f"{name_of(run)}: finished already: {done}", flush=True)
+            return run.record["results"]
+        return supervised(run)
+
+
+def supervised(run: "Run") -> dict[str, Any]:
+    """Train, and leave a true status behind whatever happens."""
+    from mixlab.callbacks import Diverged, Interrupted
+    from mixlab.runs.folder import Refused
+    from mixlab.training.fit import fit
+    from mixlab.training.resume import check_start
+
+    try:
+        check_start(run.cfg)
+        results = fit(run)
+    except Refused as why:
+        run.write(error=str(why))  # and its status stays
+        raise
+    except (KeyboardInterrupt, SystemExit, Interrupted) as error:
+        stop = as_signal(error)
+        run.end("interrupted", error=str(stop) if isinstance(stop, Interrupted) else repr(stop))
+        raise stop from None
+    except Diverged as error:
+        run.end("diverged", error=str(error))
+        raise
+    except BaseException as error:
+        if is_users(error) and run.is_untouched():
+            run.discard()  # a slip on the command line leaves no run behind
+            raise
+        with suppress(DiskFull):  # what cannot be written down is said all the same
+            run.end("failed", f"{type(error).__name__}: {error}", mendable=is_users(error))
+            write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
+        raise
+    print(f"{name_of(run)}: {summary(results)}, {run.record['seconds']:.1f} s", flush=True)
+    return results
+
+
+def as_signal(stop: BaseException) -> BaseException:
+    """What Lightning has made an exit of, before and after training, as the signal that it was."""
+    from mixlab.callbacks import Interrupted
+
+    if isinstance(stop, SystemExit) and isinstance(stop.__context__, KeyboardInterrupt):
+        return Interrupted(signal.SIGINT)
+    if type(stop).__name__ == "SIGTERMException":
+        return Interrupted(signal.SIGTERM)
+    return stop
+
+
+def already(run: "Run") -> Exception:
+    """What to raise for a run that diverged before."""
+    from mixlab.callbacks import Diverged
+
+    return Diverged(
+        f"{name_of(run)} diverged already: {run.record.get('error')}; "
+        "rerun=true trains it afresh, beside what is there"
+    )

@@ -1,0 +1,137 @@
+"""The picture of a mixed batch shows the true pixels and the true labels."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mixlab.pictures import describe_label, mixed_batch
+
+NAMES = ["cat", "dog", "ship"]
+
+
+def make_mixture(num_rows=6, channels=3, size=8, num_guests=0, seed=0):
+    """A mixup of constant images: row r has the value (r + 1) / 10 at every pixel."""
+    rng = np.random.default_rng(seed)
+    total = num_rows + num_guests
+    levels = torch.arange(1, total + 1).float().div(total + 1)
+    pool = levels.view(-1, 1, 1, 1).expand(-1, channels, size, size).clone()
+    targets = torch.eye(3)[torch.arange(total) % 3]
+    partner = torch.from_numpy(rng.permutation(total)[:num_rows])
+    own = torch.full((num_rows,), 0.75)
+    share = torch.stack([own, 1 - own], dim=1)
+    source = torch.stack([torch.arange(num_rows), partner], dim=1)
+    guests = SimpleNamespace(images=pool[num_rows:], targets=targets[num_rows:])
+    before = SimpleNamespace(
+        images=pool[:num_rows], targets=targets[:num_rows], guests=guests if num_guests else None
+    )
+    after = SimpleNamespace(
+        images=0.75 * pool[:num_rows] + 0.25 * pool[partner],
+        targets=0.75 * targets[:num_rows] + 0.25 * targets[partner],
+    )
+    return before, after, SimpleNamespace(source=source, share=share)
+
+
+def level_at(picture: Image.Image, x: int, y: int) -> float:
+    pixel = picture.getpixel((x, y))
+    assert isinstance(pixel, tuple)
+    return pixel[0] / 255
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("num_guests", [0, 5])
+def test_tiles_are_the_row_its_partner_and_the_mixture(channels, num_guests):
+    before, after, blend = make_mixture(channels=channels, num_guests=num_guests)
+    picture = mixed_batch(before, after, blend, NAMES, columns=1)
+    pool = before.images if not num_guests else torch.cat([before.images, before.guests.images])
+    cell_height = 96 + 36 + 14
+    for row in range(6):
+        y = 14 + row * cell_height + 48
+        partner = int(blend.source[row, 1])
+        assert level_at(picture, 14 + 48, y) == pytest.approx(float(pool[row].mean()), abs=0.01)
+        if partner != row:
+            expected = float(pool[partner].mean())
+            assert level_at(picture, 14 + 148, y) == pytest.approx(expected, abs=0.01)
+        expected = float(after.images[row].mean())
+        assert level_at(picture, 14 + 252, y) == pytest.approx(expected, abs=0.01)
+
+
+def test_normalised_images_are_brought_back():
+    before, after, blend = make_mixture()
+    plain = mixed_batch(before, after, blend, NAMES)
+    mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+    shift, scale = (torch.tensor(v).view(-1, 1, 1) for v in (mean, std))
+    before.images = (before.images - shift) / scale
+    after.images = (after.images - shift) / scale
+    restored = mixed_batch(before, after, blend, NAMES, mean=mean, std=std)
+    difference = np.asarray(plain, dtype=int) - np.asarray(restored, dtype=int)
+    assert np.abs(difference).max() <= 1
+    stretched = np.asarray(mixed_batch(before, after, blend, NAMES))
+    assert stretched.min() < 30 and stretched.shape == np.asarray(plain).shape
+
+
+def test_inputs_are_not_written_to():
+    before, after, blend = make_mixture()
+    kept = before.images.clone(), after.images.clone(), blend.source.clone()
+    mixed_batch(before, after, blend, NAMES, mean=[0.5] * 3, std=[0.1] * 3)
+    assert torch.equal(before.images, kept[0])
+    assert torch.equal(after.images, kept[1])
+    assert torch.equal(blend.source, kept[2])
+
+
+@pytest.mark.parametrize("size", [8, 28, 32, 64, 224])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_any_size_and_precision(size, dtype):
+    before, after, blend = make_mixture(size=size)
+    before.images, after.images = before.images.to(dtype), after.images.to(dtype)
+    picture = mixed_batch(before, after, blend, NAMES)
+    assert picture.width <= 1300
+
+
+def test_one_row_of_one_source_and_a_shared_share():
+    before, after, blend = make_mixture(num_rows=1)
+    blend.source, blend.share = blend.source[:, :1], torch.ones(1, 1)
+    assert mixed_batch(before, after, blend, columns=9).width < 300
+
+
+def test_a_share_of_the_whole_batch_serves_every_row():
+    before, after, blend = make_mixture()
+    per_row = mixed_batch(before, after, blend, NAMES)
+    blend.share = blend.share[:1]
+    assert np.array_equal(np.asarray(mixed_batch(before, after, blend, NAMES)), np.asarray(per_row))
+
+
+def test_hostile_and_endless_class_names_leave_the_shares_legible():
+    before, after, blend = make_mixture()
+    names = ["<script>alert(1)</script>" * 9, "a\nb", "\N{CAT FACE}"]
+    short = mixed_batch(before, after, blend, NAMES)
+    assert mixed_batch(before, after, blend, names).size == short.size
+
+
+def test_rows_of_a_table_are_refused():
+    before, after, blend = make_mixture()
+    before.images = before.images[:, 0, 0]
+    with pytest.raises(ValueError, match=r"\(B, C, H, W\), got \(6, 8\)"):
+        mixed_batch(before, after, blend)
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ([0.3, 0.7, 0.0], "0.70 dog + 0.30 cat"),
+        ([0.0, 0.0, 1.0], "1.00 ship"),
+        ([0.4, 0.3, 0.3], "0.40 cat + 0.30 dog + 0.30 ship"),
+        ([0.0, 0.0, 0.0], "no label"),
+    ],
+)
+def test_labels_in_words(target, text):
+    assert describe_label(torch.tensor(target), NAMES) == text
+
+
+def test_labels_in_few_words():
+    target = torch.tensor([0.4, 0.3, 0.2, 0.1])
+    assert describe_label(target, most=2) == "0.40 '0' + 0.30 '1' + ..."
+    names = ["caterpillar", "b", "c", "d"]
+    assert describe_label(target, names, most=1, longest=4) == "0.40 cat. + ..."

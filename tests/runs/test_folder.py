@@ -1,0 +1,194 @@
+"""A run folder in the hands of one process."""
+
+import os
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from helpers.small_runs import small
+from mixlab.runs import Run, run_folder
+from mixlab.runs.atomic import read_json, write_json
+from mixlab.runs.folder import Refused
+from mixlab.runs.locks import is_running
+from mixlab.runs.provenance import code_hashes
+from mixlab.runs.status import standing
+
+
+@pytest.fixture
+def cfg(tmp_path: Path) -> DictConfig:
+    return small(tmp_path)
+
+
+def finished(cfg: DictConfig, code: dict[str, str] | None = None) -> Path:
+    """A run that was trained, by the code there is now or by other."""
+    folder = run_folder(cfg)
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "last.ckpt").touch()
+    record = {"status": "finished", "results": {}, "code": code_hashes() if code is None else code}
+    write_json(folder / "run.json", record)
+    return folder
+
+
+def test_a_record_from_begin_to_end(cfg: DictConfig) -> None:
+    with Run.open(cfg) as run:
+        run.begin(threads=1)
+        began = read_json(run.folder / "run.json")
+        run.end("failed", error="a defect")
+    with Run.open(cfg) as run:
+        assert run.record["error"] == "a defect"
+        run.begin(threads=1)
+        run.end("finished", results={"last": {}})
+    record = read_json(run.folder / "run.json")
+    assert (began["status"], began["seed"], began["error"]) == ("running", 0, None)
+    assert (record["status"], record["error"], record["threads"]) == ("finished", None, 1)
+    assert record["started"] == began["started"] <= record["ended"]
+    assert OmegaConf.load(run.folder / "config.yaml").data.name == "digits"
+
+
+def test_seconds_add_up_over_processes(cfg: DictConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for clock, total in (([0.0, 10.0, 15.0], 5.0), ([0.0, 20.0, 22.5], 7.5)):
+        ticks = iter(clock)  # opened, begun, ended
+        monkeypatch.setattr("mixlab.runs.folder.time.monotonic", lambda ticks=ticks: next(ticks))
+        with Run.open(cfg) as run:
+            run.begin()
+            run.end("interrupted")
+        assert run.record["seconds"] == total
+
+
+def test_seconds_of_a_process_that_died_are_told_by_its_heartbeat(cfg: DictConfig) -> None:
+    with Run.open(cfg) as run:
+        run.begin()
+    began = (run.folder / "config.yaml").stat().st_mtime
+    os.utime(run.folder / ".lock", (began + 30, began + 30))
+    with Run.open(cfg) as run:
+        run.begin(goes_on=True)
+        assert run.record["seconds"] == pytest.approx(30, abs=0.01)
+        run.end("finished")
+    assert 30 <= run.record["seconds"] < 35
+
+
+def test_another_rank_reads_and_never_writes(cfg: DictConfig) -> None:
+    with Run.open(cfg) as run:
+        run.begin(threads=3)
+        before = {path: path.stat().st_mtime_ns for path in run.folder.iterdir()}
+        joined = Run.join(run.folder, cfg)
+        assert joined.record["threads"] == 3
+        joined.begin(threads=7)
+        joined.end("failed")
+        assert {path: path.stat().st_mtime_ns for path in run.folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("record", "changed", "code", "expected"),
+    [
+        ({}, [], "check", "go on"),
+        ({}, ["a.py"], "check", "go on"),
+        ({"status": "finished"}, [], "check", "done"),
+        ({"status": "finished"}, [], "rerun", "done"),
+        ({"status": "finished"}, ["a.py"], "check", "ask"),
+        ({"status": "finished"}, ["a.py"], "reuse", "done"),
+        ({"status": "finished"}, ["a.py"], "rerun", "afresh"),
+        ({"status": "diverged"}, ["a.py"], "check", "afresh"),
+        ({"status": "interrupted"}, [], "check", "go on"),
+        ({"status": "running"}, [], "check", "go on"),
+        ({"status": "failed"}, ["a.py"], "check", "afresh"),
+        ({"status": "diverged"}, [], "check", "go on"),
+        ({"status": "planned"}, ["a.py"], "check", "go on"),
+        ({"status": "planned", "code": {"a.py": "old"}}, ["a.py"], "check", "afresh"),
+        ({"status": "interrupted"}, ["a.py"], "reuse", "go on"),
+        ({"status": "interrupted"}, ["a.py"], "check", "afresh"),
+    ],
+)
+def test_standing(record: dict, changed: list[str], code: str, expected: str) -> None:
+    assert standing(record, changed, code) == expected
+
+
+@pytest.mark.parametrize("status", ["interrupted", "running", "failed"])
+@pytest.mark.parametrize(
+    ("code", "expected"), [("check", "ask"), ("reuse", "go on"), ("rerun", "afresh")]
+)
+def test_no_checkpoint_is_thrown_away_unasked(status: str, code: str, expected: str) -> None:
+    assert standing({"status": status}, ["a.py"], code, begun=True) == expected
+
+
+def test_a_finished_run_is_settled(cfg: DictConfig) -> None:
+    finished(cfg)
+    with Run.open(cfg) as run:
+        assert run.settled() and list(run.checkpoints.iterdir())
+
+
+def test_other_code_is_named(cfg: DictConfig) -> None:
+    finished(cfg, {**code_hashes(), "mixlab/training.py": "another"})
+    sentence = r"1 run made by other code \(mixlab/training.py changed\).*code=reuse.*code=rerun"
+    with Run.open(cfg) as run, pytest.raises(ValueError, match=sentence):
+        run.settled()
+    assert list(run.checkpoints.iterdir()), "nothing is touched"
+
+
+@pytest.mark.parametrize(("code", "settled"), [("reuse", True), ("rerun", False)])
+def test_the_user_says_what_becomes_of_it(cfg: DictConfig, code: str, settled: bool) -> None:
+    folder = finished(cfg, code={})
+    cfg.code = code
+    with Run.open(cfg) as run:
+        assert run.settled() == settled
+        left = {path.name for path in folder.iterdir()}
+    assert left == ({".lock", "run.json", "checkpoints"} if settled else {".lock"})
+    assert bool(run.record) == settled
+
+
+def test_clearing_does_not_follow_links(cfg: DictConfig, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    with Run.open(cfg) as run:
+        (run.folder / "link").symlink_to(precious)
+        run.clear()
+    assert (precious / "file").exists() and not (run.folder / "link").exists()
+
+
+def test_rerun_keeps_the_old_beside(cfg: DictConfig) -> None:
+    folder = finished(cfg)
+    for number in (1, 2):
+        cfg.rerun = True
+        with Run.open(cfg) as run:
+            assert not run.settled() and not run.checkpoints.exists()
+            assert is_running(folder) and not is_running(folder.with_name(f"seed-0.{number}"))
+            run.begin()
+            run.end("finished", results={})
+        assert (folder.with_name("seed-0.1") / "checkpoints" / "last.ckpt").exists()
+        assert OmegaConf.load(folder / "config.yaml").rerun is False
+    assert {path.name for path in folder.parent.iterdir()} == {"seed-0", "seed-0.1", "seed-0.2"}
+
+
+def test_a_slip_puts_the_old_back(cfg: DictConfig) -> None:
+    folder = finished(cfg)
+    cfg.rerun = True
+    with Run.open(cfg) as run:
+        assert run.is_untouched()
+        run.discard()
+    assert [path.name for path in folder.parent.iterdir()] == ["seed-0"]
+    assert read_json(folder / "run.json")["status"] == "finished"
+
+
+def test_other_data_are_refused_where_a_run_goes_on(cfg: DictConfig) -> None:
+    with Run.open(cfg) as run:
+        run.begin(data={"sha256": "a" * 64, "train_rows": 10})
+        run.end("interrupted")
+    before = (run.folder / "run.json").read_bytes()
+    sentence = r"sha256 aaaaaaaa... then, bbbbbbbb... now, train_rows 10 then, 11 now.*rerun=true"
+    with Run.open(cfg) as run, pytest.raises(Refused, match=sentence):
+        run.begin(goes_on=True, data={"sha256": "b" * 64, "train_rows": 11})
+    assert (run.folder / "run.json").read_bytes() == before
+    with Run.open(cfg) as run:
+        run.begin(goes_on=True, data={"sha256": "a" * 64, "train_rows": 10})
+
+
+def test_history_remembers_ends_that_were_not_good(cfg: DictConfig) -> None:
+    for status, error in (("failed", "one"), ("interrupted", "two"), ("finished", None)):
+        with Run.open(cfg) as run:
+            run.begin()
+            run.end(status, error=error)
+    history = [(end["status"], end["error"]) for end in run.record["history"]]
+    assert history == [("failed", "one"), ("interrupted", "two")]
+    assert run.record["error"] is None

@@ -1,0 +1,127 @@
+"""What is said of the jobs, on a terminal and elsewhere."""
+
+import os
+import pty
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from mixlab.runs.atomic import write_json
+from mixlab.sweeps import progress as module
+from mixlab.sweeps.progress import Board, outcome
+from mixlab.sweeps.worker import Ticket
+
+RESULTS = {"best": {"test/accuracy": 0.5}, "last": {"test/accuracy": 0.25}}
+RECORDS = {
+    "seed-0": {"status": "finished", "results": RESULTS, "seconds": 12.34},
+    "seed-1": {"status": "failed", "error": "a\ndefect"},
+}
+
+
+@pytest.fixture
+def tickets(tmp_path: Path) -> list[Ticket]:
+    """Of two runs that have ended."""
+    for name, record in RECORDS.items():
+        (tmp_path / "arm" / name).mkdir(parents=True)
+        write_json(tmp_path / "arm" / name / "run.json", record)
+    return [Ticket("", tmp_path / "arm" / name) for name in RECORDS]
+
+
+def test_a_line_for_each_job(tickets: list[Ticket], capsys: pytest.CaptureFixture) -> None:
+    board = Board(total=2)
+    with board.shown():
+        for ticket in tickets:
+            board.begun(ticket)
+            board.done(ticket, 0)
+    one, two = capsys.readouterr().out.splitlines()
+    assert one == (
+        "[1/2] arm/seed-0: test accuracy 0.5000 (chosen on validation), 0.2500 (last), 12.3 s"
+    )
+    assert two == "[2/2] arm/seed-1: failed: a defect"
+    assert (board.finished, board.failed) == (1, 1)
+
+
+def test_a_record_that_is_not_there() -> None:
+    assert outcome({}).startswith("failed: ")
+
+
+def test_a_record_that_cannot_be_written_ends_no_other_job(
+    tickets: list[Ticket], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "settle", full)
+    Board(total=2).done(tickets[0], -9)
+    assert "seed-0: failed: no record could be written: " in capsys.readouterr().out
+
+
+def shown(board: Board) -> str:
+    """The table, as text."""
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(board.table())
+    return captured.get()
+
+
+def test_the_table(tickets: list[Ticket], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    board = Board(total=4)
+    for ticket in tickets:
+        board.begun(ticket)
+    clock[0] += 65
+    first = shown(board).splitlines()
+    assert [line.split() for line in first] == [
+        [*"0 of 4 runs done eta -:--:--".split()],
+        ["arm/seed-0", "0:01:05"],
+        ["arm/seed-1", "0:01:05"],
+    ]
+    board.done(tickets[1], 0)
+    clock[0] += 5
+    header, only = shown(board).splitlines()
+    assert header.split() == "0 of 4 runs done, 1 failed eta 0:03:30".split()
+    assert only.split() == ["arm/seed-0", "0:01:10"]
+
+
+def test_on_a_terminal(tickets: list[Ticket], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines stay above the table, which is gone in the end; no line is broken by it."""
+    reader, writer = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    with os.fdopen(writer, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        board = Board(total=3)
+        with board.shown():
+            for ticket in tickets:
+                board.begun(ticket)
+            board._live.refresh()
+            board.done(tickets[0], 0)
+        board.say("after")
+        monkeypatch.undo()
+        seen = ""
+        while not seen.endswith("after\r\n"):  # the kernel gives a terminal's lines piece by piece
+            seen += os.read(reader, 100_000).decode()
+    os.close(reader)
+    assert "0 of 3 runs done" in seen and "  arm/seed-1" in seen and "eta" in seen
+    assert "1 of 3 runs done" in seen
+    assert "[1/3] arm/seed-0: test accuracy 0.5000" in seen and ", 12.3 s\r\n" in seen
+    assert "\x1b[2K" in seen, "the table was erased"
+
+
+def test_a_reader_that_has_gone_is_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    write_json(tmp_path / "run.json", {"status": "failed", "error": "no memory"})
+    board = Board(1)
+    silent: list[bool] = []
+    monkeypatch.setattr("builtins.print", broken)
+    monkeypatch.setattr(module, "be_silent", lambda: silent.append(True))
+    board.done(Ticket("", tmp_path), 1)
+    assert board.failed == 1 and silent
