@@ -1,12 +1,7 @@
 """Train one configuration: `mixlab-train`, or `train(cfg)` from anywhere."""
 
-from typing import TYPE_CHECKING
-
 from mixlab.cli import run as run_from_command_line
 from mixlab.training.supervise import train
-
-if TYPE_CHECKING:
-    pass
 
 
 def main() -> None:

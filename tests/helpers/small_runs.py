@@ -24,8 +24,7 @@ from mixlab.config.checks import prepare
 from mixlab.config.keys import config_dir
 from mixlab.runs import run_folder
 from mixlab.runtime import quiet
-from mixlab.training.build import build_callbacks
-from mixlab.training.fit import fit
+from mixlab.training import build
 from mixlab.training.supervise import train
 
 SMALL = (
@@ -58,8 +57,8 @@ def small(folder: Path, *overrides: str, seed: int = 0, logger: str = "csv") -> 
 
 def train_with(cfg: DictConfig, *callbacks: pl.Callback) -> dict[str, Any]:
     """Train with callbacks that the configuration, and so the run's identity, knows nothing of."""
-    configured = build_callbacks
-    with patch.object(fit, "build_callbacks", lambda *a: [*configured(*a), *callbacks]):
+    configured = build.build_callbacks
+    with patch.object(build, "build_callbacks", lambda *a: [*configured(*a), *callbacks]):
         return train(cfg)
 
 

@@ -40,12 +40,12 @@ class Reader(HTMLParser):
 
 
 def read_page(path, command=("mixlab-compare", "logs"), **question):
-    html = html.render(compare_runs(find([path]), Question(**question)), list(command))
+    page = html.render(compare_runs(find([path]), Question(**question)), list(command))
     reader = Reader()
-    reader.feed(html)
+    reader.feed(page)
     reader.close()
     assert not reader.open
-    return html, reader, " ".join(" ".join(reader.words).split())
+    return page, reader, " ".join(" ".join(reader.words).split())
 
 
 def test_the_quickstart_says_all_that_matters(tmp_path):

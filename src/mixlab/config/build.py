@@ -8,9 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from mixlab.config.allowlist import locate, targets
-from mixlab.config.keys import leaves, nearest_name
-
-OPEN = "kwargs"  # below a node of this name any key goes; the constructor it feeds checks it
+from mixlab.config.keys import OPEN, leaves, nearest_name
 
 
 def spread(node: Any, found: Mapping[str, Any]) -> Any:

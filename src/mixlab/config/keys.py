@@ -7,9 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.config.build import OPEN
 from mixlab.config.secrets import is_secret, secret_key
 
+OPEN = "kwargs"  # below a node of this name any key is legal; the constructor checks it
 OPTIONAL = ("augmentation", "callbacks", "logger", "mixing", "scheduler", "tta")  # may be missing
 WHOLE = ("trainer", "paths")  # of these every key is needed
 NOTHING = object()
@@ -17,7 +17,7 @@ NOTHING = object()
 
 def config_dir() -> Path:
     """The folder of the shipped configs: inside an installed wheel, or at the top of a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for folder in (package / "configs", package.parents[1] / "configs"):
         if (folder / "train.yaml").is_file():
             return folder

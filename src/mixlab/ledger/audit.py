@@ -17,11 +17,6 @@ from mixlab.runs.provenance import check_code, cpu_name, versions
 from mixlab.runs.records import find, shown
 
 TOLERANCE = 0.01  # of the loss, where versions, threads or processor are not the run's
-NO_MATTER = (  # code that cannot change a loss
-    "mixlab/__init__.py", "mixlab/cli.py", "mixlab/train.py", "mixlab/profiler.py",
-    "mixlab/runs/", "mixlab/loggers/", "mixlab/callbacks/previews.py",
-    "mixlab/callbacks/record.py", "mixlab/callbacks/heartbeat.py", "mixlab/callbacks/stopping.py",
-)  # fmt: skip
 
 
 def audit(
@@ -55,7 +50,7 @@ def audit_run(
 ) -> bool:
     """Check one run and print what was found."""
     record = read_json(folder / "run.json")
-    check_code(record, allow, NO_MATTER)
+    check_code(record, allow)
     if (record.get("devices") or 1) > 1:
         raise ValueError(f"{folder} was trained by several processes; an audit is one")
     logged = logged_losses(folder)

@@ -14,7 +14,7 @@ from mixlab.config.build import build
 from mixlab.data import ImageDataModule
 from mixlab.mixing import Address, Batch, Blend
 from mixlab.runs.atomic import read_json
-from mixlab.runs.provenance import check_code, versions
+from mixlab.runs.provenance import BATCHES, check_code, versions
 from mixlab.runs.records import read_config
 from mixlab.runs.status import check_data
 from mixlab.runtime import quiet
@@ -49,7 +49,7 @@ def replay(cfg: DictConfig) -> Replay:
     folder = Path(cfg.run)
     run_cfg = read_config(folder, cfg)
     record = read_json(folder / "run.json")
-    check_code(record, cfg.allow)
+    check_code(record, cfg.allow, BATCHES)
     run_cfg.data.num_workers = 0  # their number changes nothing but the time
     data = build_data(run_cfg)
     check_data(record, data)

@@ -16,11 +16,9 @@ PACKAGES = (
     "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "timm", "numpy",
     "wandb",
 )  # fmt: skip
-# What reads finished runs cannot have changed how they were trained.
-NOT_TRAINING = (
-    "reporting", "compare.py", "sweep.py", "ledger", "preview.py", "previews", "evaluate.py",
-    "evaluation",
-)  # fmt: skip
+# The code that decides what a run is, and the part of it that decides what its batches are.
+TRAINS = ("mixing", "data", "models", "callbacks", "training")
+BATCHES = ("mixing", "data", "callbacks/mixing.py")
 
 
 def code_hashes(allow: Iterable[str] = ()) -> dict[str, str]:
@@ -31,7 +29,7 @@ def code_hashes(allow: Iterable[str] = ()) -> dict[str, str]:
         files = root.parent.rglob("*.py") if root.name == "__init__.py" else [root]
         for file in sorted(files):
             name = file.relative_to(root.parent)
-            if package != "mixlab" or name.parts[0] not in NOT_TRAINING:
+            if package != "mixlab" or name.parts[0] in TRAINS:
                 key = f"{package}/{name.as_posix()}" if root.name == "__init__.py" else root.name
                 hashes[key] = hashlib.sha256(file.read_bytes()).hexdigest()
     return hashes
@@ -86,24 +84,23 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-# Of the code that a run was made by, what cannot change the batches it was given. All else may.
-NO_MATTER = (
-    "mixlab/__init__.py", "mixlab/cli.py", "mixlab/train.py", "mixlab/runtime.py",
-    "mixlab/profiler.py", "mixlab/models/", "mixlab/loggers/", "mixlab/runs/",
-    "mixlab/callbacks/__init__.py", "mixlab/callbacks/previews.py", "mixlab/callbacks/record.py",
-    "mixlab/callbacks/seeding.py", "mixlab/callbacks/stopping.py",
-)  # fmt: skip
-
-
 def check_code(
-    record: dict[str, Any], allow: Iterable[str] = (), no_matter: tuple[str, ...] = NO_MATTER
+    record: dict[str, Any], allow: Iterable[str] = (), rooms: tuple[str, ...] = TRAINS
 ) -> None:
-    """Raise ValueError if code that matters is not what the run was made by."""
-    now = code_hashes(allow)
+    """Raise ValueError if the code of some rooms is not what the run was made by.
+
+    Args:
+        record: the run's `run.json`.
+        allow: the user's own packages; of others nothing can be said.
+        rooms: folders of mixlab whose code matters.
+    """
+    now, mine = code_hashes(allow), tuple(allow)
+    theirs = tuple(f"mixlab/{room}" for room in rooms)
     changed = [
         name
         for name, digest in sorted(record.get("code", {}).items())
-        if now.get(name) != digest and not name.startswith(no_matter) and named(name, allow)
+        if now.get(name) != digest
+        and (name.startswith(theirs) or name.split("/")[0].removesuffix(".py") in mine)
     ]
     if changed:
         files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
@@ -112,8 +109,3 @@ def check_code(
             f"{files} changed since the run was trained, so its batches cannot be made again; "
             f"go back to the code of commit {commit}"
         )
-
-
-def named(file: str, allow: Iterable[str]) -> bool:
-    """Whether a recorded file is of mixlab or of a package that this command may call."""
-    return file.split("/")[0].removesuffix(".py") in ("mixlab", *allow)

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mixlab.data import ImageDataModule
 from mixlab.errors import counted
 
 CODE = ("check", "reuse", "rerun")
@@ -89,7 +88,7 @@ def short(value: Any) -> str:
     return text if len(text) <= 12 else f"{text[:8]}..."
 
 
-def check_data(record: dict[str, Any], data: ImageDataModule) -> None:
+def check_data(record: dict[str, Any], data: Any) -> None:
     """Raise ValueError if the data are not those of the run."""
     before = record.get("data", {}).get("sha256")
     if before != data.fingerprint:

@@ -22,7 +22,6 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         The results: metrics at the checkpoint chosen on validation (`best`, None without a
         validation set) and at the last epoch (`last`).
     """
-    from mixlab.runs import Run
     from mixlab.training.resume import check_data_of
 
     if cfg.get("seeds") is not None or cfg.get("arms") is not None:
@@ -42,7 +41,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         return supervised(run)
 
 
-def supervised(run: "Run") -> dict[str, Any]:
+def supervised(run: Run) -> dict[str, Any]:
     """Train, and leave a true status behind whatever happens."""
     from mixlab.callbacks import Diverged, Interrupted
     from mixlab.runs.folder import Refused
@@ -85,7 +84,7 @@ def as_signal(stop: BaseException) -> BaseException:
     return stop
 
 
-def already(run: "Run") -> Exception:
+def already(run: Run) -> Exception:
     """What to raise for a run that diverged before."""
     from mixlab.callbacks import Diverged
 
