@@ -32,8 +32,8 @@ from mixlab.runs import Run, run_folder
 from mixlab.runs.atomic import read_json
 from mixlab.runtime import available_cores
 from mixlab.sweeps.launch import launch
-from mixlab.sweeps.progress import Board
-from mixlab.sweeps.worker import Ticket
+from mixlab.sweeps.progress import Progress
+from mixlab.sweeps.worker import JobSpec
 from mixlab.training.supervise import train
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -64,11 +64,11 @@ def overhead(folder: Path, jobs: int = 15) -> float:
     configs = [digits(folder / "swept", seed, "trainer.max_epochs=1") for seed in range(jobs)]
     ends: list[float] = []
 
-    def noted(self: Board, ticket: Ticket, exit_code: int, stopped: bool = False) -> None:
+    def noted(self: Progress, ticket: JobSpec, exit_code: int, stopped: bool = False) -> None:
         assert exit_code == 0, ticket
         ends.append(time.perf_counter())
 
-    with patch.object(Board, "done", noted):
+    with patch.object(Progress, "done", noted):
         seconds_of(lambda: launch(configs, jobs=1, jobs_per_device=1))
     swept = statistics.median(b - a for a, b in zip(ends, ends[1:], strict=False))
     alone = []

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from helpers.small_runs import checkpoint, console, differences, inside, small
-from mixlab.data.sampler import TrainPlan
+from mixlab.data.sampler import TrainBatchSampler
 from mixlab.evaluate import test_checkpoints as figures_of
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import read_json
@@ -78,7 +78,7 @@ def epochs(cfg: DictConfig) -> Iterator[tuple[int, list[tuple[dict, dict]]]]:
 def check_run(cfg: DictConfig) -> None:
     """Ranks draw different numbers, and together see what one process would have seen."""
     one_process = build_data(cfg).train_dataloader()
-    plan: TrainPlan = one_process.plan
+    plan: TrainBatchSampler = one_process.plan
     for epoch, pairs in epochs(cfg):
         assert len(pairs) == len(plan)
         for number, (zero, one) in enumerate(pairs):
@@ -155,7 +155,8 @@ def test_the_sum_of_gradients_is_that_of_one_process(tmp_path: Path) -> None:
     """The batch size counts the rows of all processes, so dealing them out changes no size."""
     cfg = small(tmp_path)
     plans = [
-        TrainPlan(np.arange(150), cfg.data.batch_size, rank=rank, world_size=2) for rank in (0, 1)
+        TrainBatchSampler(np.arange(150), cfg.data.batch_size, rank=rank, world_size=2)
+        for rank in (0, 1)
     ]
     sizes = [[len(rows) for _, rows in plan.batches(0)] for plan in plans]
     assert sizes == [[32, 32, 11], [32, 32, 11]]

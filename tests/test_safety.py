@@ -35,7 +35,8 @@ OF_LIBRARIES = (
     "pytorch_lightning.cli.LightningCLI", "pytorch_lightning.seed_everything",
     "pytorch_lightning.LightningModule.load_from_checkpoint", "timm.create_model",
     "timm.models.load_checkpoint", "mixlab.training.supervise.train",
-    "mixlab.runs.atomic.write_text", "mixlab.runs.Run.open", "mixlab.models.networks", "mixlab.data.sources.download",
+    "mixlab.runs.atomic.write_text", "mixlab.runs.Run.open", "mixlab.models.networks",
+    "mixlab.data.sources.download",
 )  # fmt: skip
 ALIASES = (
     "mixlab.data.sources.os.system", "mixlab.data.sources.tempfile.TemporaryDirectory",

@@ -183,7 +183,7 @@ def test_the_run_folder_says_what_was_trained(tmp_path: Path) -> None:
     assert (record["arm"], record["seed"], record["threads"]) == ("digits-cnn-cutmix", 3, 1)
     assert (record["data"]["train_rows"], record["data"]["val_rows"]) == (1150, 288)
     assert record["versions"]["torch"] == torch.__version__.split("+")[0]
-    assert "mixlab/training.py" in record["code"] and record["accelerator"] == "cpu"
+    assert "mixlab/training/fit.py" in record["code"] and record["accelerator"] == "cpu"
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {
         f"{when}.{kind}" for when in ("best", "last") for kind in ("ckpt", "safetensors")
     }

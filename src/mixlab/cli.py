@@ -19,10 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.config.allowlist import check_allow, check_hydra
 from mixlab.config.checks import prepare
 from mixlab.config.explain import explain
-from mixlab.config.keys import (
-    config_dir,
-)
-from mixlab.errors import status
+from mixlab.config.keys import config_dir
+from mixlab.errors import exit_status
 
 
 class Loader(ConfigLoaderImpl):
@@ -58,7 +56,7 @@ def trusted(cfg: DictConfig) -> list[str]:
     return allow
 
 
-def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
+def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Compose `config_name` from the command line, check it, and call `task` with it."""
 
     def checked(cfg: DictConfig) -> Any:
@@ -69,7 +67,7 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
             explain(error, config_name)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # the launcher goes on with the next job
-            leave(status(error))
+            exit_with(exit_status(error))
 
     if "HYDRA_FULL_ERROR" not in os.environ:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints the error itself and exits with 1
@@ -83,10 +81,10 @@ def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
         sys.exit(130)
     except Exception as error:
         explain(error, config_name)
-        leave(status(error))
+        exit_with(exit_status(error))
 
 
-def leave(code: int) -> None:
+def exit_with(code: int) -> None:
     """End the program; at once where nothing has begun, for Python takes a second to end torch."""
     sys.stdout.flush()
     sys.stderr.flush()

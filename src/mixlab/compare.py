@@ -16,7 +16,7 @@ from mixlab.errors import one_sentence
 if TYPE_CHECKING:
     from mixlab.reporting.comparison import Comparison
 
-EXAMPLES = """\
+COMPARE_EXAMPLES = """\
 examples:
   mixlab-compare logs/sweeps/quickstart              table, and report.html in that folder
   mixlab-compare logs/runs/train --by optimizer.lr   arms that differ in the learning rate
@@ -24,23 +24,23 @@ examples:
   mixlab-compare logs/sweeps/quickstart --per-class  which classes gain, which lose
   mixlab-compare logs --baseline "mixup alpha=0.2" --output my_report
 """
-WIDTH = 120  # columns, where the output is no terminal
+PLAIN_COLUMNS = 120  # columns, where the output is no terminal
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, compare, print. What a user can mend is one sentence and status 2."""
-    args = parser().parse_args(argv)
+    args = compare_parser().parse_args(argv)
     with one_sentence("mixlab-compare"):
-        run(args)
+        print_comparison(args)
 
 
-def parser() -> argparse.ArgumentParser:
+def compare_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="mixlab-compare",
         description="Compare arms of finished runs, paired by seed: mean, difference to the "
         "baseline with its 95 % t-interval, test, verdict and cost.",
-        epilog=EXAMPLES,
+        epilog=COMPARE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -60,16 +60,16 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> None:
+def print_comparison(args: argparse.Namespace) -> None:
     """Compare, print in the format asked for, and write the report where there is a place."""
-    from mixlab.reporting.comparison import compare_runs, headline
+    from mixlab.reporting.comparison import compare_runs, headline_metric
     from mixlab.reporting.pairing import Question
     from mixlab.runs.records import find
 
     if args.per_class and args.format not in ("table", "markdown"):
         raise ValueError(f"--per-class prints a table or markdown, not {args.format}")
     found = find(args.paths)
-    metric = args.metric or headline(found.runs)
+    metric = args.metric or headline_metric(found.runs)
     question = Question(metric, tuple(args.by or ["mixing"]), args.baseline, args.margin)
     comparison = compare_runs(found, question)
     _print(comparison, args)
@@ -88,7 +88,7 @@ def _print(comparison: "Comparison", args: argparse.Namespace) -> None:
         from mixlab.reporting import terminal
 
         console = Console()
-        console = console if console.is_terminal else Console(width=WIDTH)
+        console = console if console.is_terminal else Console(width=PLAIN_COLUMNS)
         console.print(terminal.render(comparison), highlight=False)
         if args.per_class:
             console.print(terminal.render_classes(comparison), highlight=False)

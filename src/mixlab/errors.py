@@ -6,12 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-
-def say(program: str, sentence: str) -> None:
+def print_error(program: str, sentence: str) -> None:
     """Print a sentence on one line, without what a terminal would obey: names come from files."""
     text = f"{program}: {' '.join(sentence.split())}"
     shown = "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
@@ -24,7 +20,7 @@ def one_sentence(program: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        say(program, str(error))
+        print_error(program, str(error))
         sys.exit(2)
 
 
@@ -37,16 +33,20 @@ HYDRAS = (NO_CHOICE, "Only one of --run")  # its ValueErrors that are the user's
 PACKAGE = Path(__file__).resolve().parent
 
 
-def status(error: Exception) -> int:
+def exit_status(error: Exception) -> int:
     """The exit status: 3 of a diverged run, 2 where a user can mend it, 128 + n after signal n."""
     if own := getattr(error, "exit_status", None):
         return own
     signum = getattr(error, "signum", None)
-    return 128 + signum if signum else 2 if is_users(error) else 1
+    return 128 + signum if signum else 2 if is_user_error(error) else 1
 
 
-def is_users(error: BaseException) -> bool:
+def is_user_error(error: BaseException) -> bool:
     """Whether the message was written for users: by our own code, Hydra or Lightning's checks."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
     if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError)):
         return True
     if type(error).__name__ in ("MisconfigurationException", "Interrupted"):

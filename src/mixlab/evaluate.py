@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from mixlab.cli import run as run_from_command_line
+from mixlab.cli import run_hydra as run_from_command_line
 from mixlab.config.build import build
 from mixlab.runs.atomic import write_json
 from mixlab.runs.records import read_config
@@ -38,7 +38,7 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     if not cfg.per_class:
         found = {when: without_classes(figures) for when, figures in found.items()}
     for when, figures in found.items():
-        say(when, figures)
+        print_figures(when, figures)
         if cfg.per_class:
             print(class_table(figures))
     if cfg.output is not None:
@@ -63,7 +63,7 @@ def without_classes(figures: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in figures.items() if not key.endswith("class_accuracy")}
 
 
-def say(when: str, figures: dict[str, Any]) -> None:
+def print_figures(when: str, figures: dict[str, Any]) -> None:
     """One line on a checkpoint, and one on the vote of the views."""
     plain = {name: figures[name] for name in figures if name in ("test/loss", "test/accuracy")}
     print(f"{when}: " + ", ".join(f"{name} {value:.4f}" for name, value in plain.items()))
@@ -121,7 +121,9 @@ def test_checkpoints(
     found: dict[str, dict[str, Any]] = {}
     for when, path in paths.items():
         found[when] = {**tested(trainer, model, data, path)}
-        found[when]["test/class_accuracy"] = named(getattr(model, "class_accuracy", []), data)
+        found[when]["test/class_accuracy"] = by_class_name(
+            getattr(model, "class_accuracy", []), data
+        )
         if views is not None:
             found[when] |= voted(trainer, model, data, views)
     return found
@@ -139,11 +141,11 @@ def voted(trainer: Any, model: Any, data: Any, views: "Views") -> dict[str, Any]
         "tta/accuracy": ballot.accuracy,
         "tta/gained": ballot.gained,
         "tta/lost": ballot.lost,
-        "tta/class_accuracy": named(ballot.voted.accuracy(lambda counts: counts), data),
+        "tta/class_accuracy": by_class_name(ballot.voted.accuracy(lambda counts: counts), data),
     }
 
 
-def named(values: list[float | None], data: Any) -> dict[str, float | None]:
+def by_class_name(values: list[float | None], data: Any) -> dict[str, float | None]:
     """Values of the classes by the classes' names; nothing where a user's module has none."""
     return dict(zip(data.spec.class_names, values, strict=False))
 

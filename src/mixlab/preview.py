@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from mixlab.cli import run as run_from_command_line
+from mixlab.cli import run_hydra as run_from_command_line
 from mixlab.config.keys import nearest_name
 
 ALWAYS = {"show", "output", "logger", "allow", "paths", "tags", "hydra"}
@@ -45,7 +45,7 @@ def preview(cfg: DictConfig, given: Collection[str] = ()) -> Path:
     picture, said = SHOWS[cfg.show](cfg)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, format="PNG")
-    log(cfg, picture, path.stem)
+    log_preview(cfg, picture, path.stem)
     print(f"{path}: {said}")
     return path
 
@@ -73,7 +73,7 @@ def check_given(cfg: DictConfig, given: Collection[str]) -> None:
         raise ValueError(f"{key}= means nothing to show={cfg.show} with {source}=...; leave it out")
 
 
-def log(cfg: DictConfig, picture: Any, name: str) -> None:
+def log_preview(cfg: DictConfig, picture: Any, name: str) -> None:
     """Give the picture to the loggers that were asked for, in a folder of its own."""
     nodes = [node for key, node in (cfg.get("logger") or {}).items() if node and key != "csv"]
     if not nodes:

@@ -4,13 +4,11 @@ Lightning starts them with this process's `sys.argv`. With the launcher's own, a
 would run the whole sweep again and train with a rank of another job.
 """
 
-import os
-import signal
 import sys
-import threading
-import time
 from contextlib import suppress
 from pathlib import Path
+
+from mixlab.signals import end_with_parent
 
 
 def join(folder: Path, allow: list[str]) -> None:
@@ -26,21 +24,6 @@ def join(folder: Path, allow: list[str]) -> None:
     # For a rank that ends with an error Lightning kills the others, before they have said why.
     with suppress(Interrupted, Diverged):
         fit(Run.join(folder, cfg))  # pyright: ignore[reportArgumentType]
-
-
-def end_with_parent() -> None:
-    """End this process soon after the one that started it, however that has died.
-
-    Some backends wait for a dead rank for half an hour.
-    """
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Signals that ask to stop, and how a process hears them that waits for others."""
 
+import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from types import FrameType
 
 
@@ -25,7 +28,7 @@ class Stop:
             self.asked = True
             os.write(self._writer, b"\0")
 
-    def heard(self) -> None:
+    def acknowledge(self) -> None:
         """Wake nobody for this signal again."""
         os.read(self.reader, 1)
 
@@ -34,7 +37,7 @@ class Stop:
         os.close(self._writer)
 
 
-def heeded() -> list[signal.Signals]:
+def stop_signals() -> list[signal.Signals]:
     """The signals that ask this thread to stop; `nohup` has SIGHUP ignored, and it stays so."""
     if threading.current_thread() is not threading.main_thread():
         return []
@@ -46,10 +49,31 @@ def heeded() -> list[signal.Signals]:
 def stopping() -> Iterator[Stop]:
     """Within, Ctrl-C, SIGTERM (a scheduler's last word) and SIGHUP (a closed terminal's) ask."""
     stop = Stop()
-    before = {signum: signal.signal(signum, stop) for signum in heeded()}
+    before = {signum: signal.signal(signum, stop) for signum in stop_signals()}
     try:
         yield stop
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
         stop.close()
+
+
+def end_with_parent() -> None:
+    """End this process, and the group it leads, as soon as the one that asked for it is gone.
+
+    Otherwise a job would train on as an orphan, and a rank would wait for its group for as long as
+    half an hour.
+    """
+    launcher, parent = multiprocessing.parent_process(), os.getppid()
+
+    def watch() -> None:
+        if launcher is not None:  # a job's parent is the fork server, not who asked for the job
+            wait([launcher.sentinel])
+        else:
+            while os.getppid() == parent:
+                time.sleep(1)
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()

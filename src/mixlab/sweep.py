@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mixlab.errors import one_sentence
 
-EXAMPLES = """\
+SWEEP_EXAMPLES = """\
 examples:
   mixlab-sweep status logs/sweeps/train         a line for each run, counts beneath
   mixlab-sweep retry logs/sweeps/train          failed and diverged runs are planned again
@@ -23,17 +23,17 @@ STATES = ("failed", "diverged", "interrupted")
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and do. What a user can mend is one sentence and status 2."""
-    args = parser().parse_args(argv)
+    args = sweep_parser().parse_args(argv)
     with one_sentence("mixlab-sweep"):
-        sys.exit(run(args))
+        sys.exit(run_subcommand(args))
 
 
-def parser() -> argparse.ArgumentParser:
+def sweep_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="mixlab-sweep",
         description="Look after run folders: status, retry, clean, sync, audit.",
-        epilog=EXAMPLES,
+        epilog=SWEEP_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -67,12 +67,12 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run_subcommand(args: argparse.Namespace) -> int:
     """Do what was asked for; the exit status, 1 where something is not well."""
     if args.command == "status":
-        from mixlab.ledger.status import status
+        from mixlab.ledger.status import print_status
 
-        status(args.paths, args.index)
+        print_status(args.paths, args.index)
     elif args.command == "retry":
         from mixlab.ledger.retry import retry
 

@@ -1,6 +1,6 @@
 """Train one configuration: `mixlab-train`, or `train(cfg)` from anywhere."""
 
-from mixlab.cli import run as run_from_command_line
+from mixlab.cli import run_hydra as run_from_command_line
 from mixlab.training.supervise import train
 
 

@@ -9,7 +9,7 @@ import torch
 
 from helpers.small_runs import Plain, loader_of_lists, trainer
 from mixlab.callbacks import Diverged, StopOnDivergence
-from mixlab.errors import is_users, status
+from mixlab.errors import exit_status, is_user_error
 
 
 class Diverging(Plain):
@@ -44,7 +44,7 @@ def test_the_step_is_never_taken(
         run.fit(module, loader_of_lists())
     assert run.global_step == steps
     assert all(weights.isfinite().all() for weights in module.parameters())
-    assert status(end.value) == 3 and is_users(end.value)
+    assert exit_status(end.value) == 3 and is_user_error(end.value)
 
 
 def test_without_it_the_weights_are_lost(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_what_was_drawn_is_logged(tmp_path: Path, data: pl.LightningDataModule) 
 def test_progress_comes_from_the_address() -> None:
     callback = MixingCallback(Mixup(alpha=1.0))
     assert callback.progress(Address(0, 0, 5, 0)) == 0, "a training without end never progresses"
-    callback.last_for(epochs=4, batches=10)
+    callback.set_length(epochs=4, batches=10)
     places = [Address(0, 0, epoch, batch) for epoch, batch in ((0, 0), (1, 0), (3, 5), (9, 0))]
     assert [callback.progress(place) for place in places] == [0, 0.25, 0.875, 1]
 
@@ -163,7 +163,7 @@ def test_progress_comes_from_the_address() -> None:
 def test_a_schedule_needs_an_end(schedule: Any) -> None:
     callback = MixingCallback(Mixup(alpha=1.0), schedule=schedule)
     with pytest.raises(ValueError, match="set trainer.max_epochs or trainer.max_steps"):
-        callback.last_for(math.inf, 10)
+        callback.set_length(math.inf, 10)
 
 
 def test_mixing_can_end_before_the_training(tmp_path: Path, data: pl.LightningDataModule) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from helpers.small_runs import Plain, SignalAt, loader_of_lists, trainer
 from mixlab.callbacks import GracefulStop, Interrupted
-from mixlab.errors import status
+from mixlab.errors import exit_status
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_a_signal_saves_and_stops(tmp_path: Path, signum: signal.Signals) -> Non
     with pytest.raises(Interrupted, match=f"by {signum.name}; the same command goes on") as error:
         run.fit(Plain(), loader_of_lists())
     assert last.exists() and run.global_step == 5
-    assert status(error.value) == 128 + signum
+    assert exit_status(error.value) == 128 + signum
 
 
 def test_no_signal_no_stop(tmp_path: Path) -> None:

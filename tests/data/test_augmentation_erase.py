@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mixlab.data.augmentation import Cutout, GridMask, Noise, RandomErasing
-from mixlab.data.augmentation.erase import grid
+from mixlab.data.augmentation.erase import hidden_squares
 
 WHITE = torch.full((2000, 3, 20, 30), 255, dtype=torch.uint8)
 
@@ -56,7 +56,7 @@ def test_grid_mask_hides_the_square_of_its_ratio(ratio: float) -> None:
 
 def test_grid_mask_unturned_is_a_grid() -> None:
     drawn = torch.tensor([[0.25], [0.0], [0.1], [0.3], [0.5]])  # cells of 4 pixels
-    found = grid(drawn, 8, 12)[0, 0]
+    found = hidden_squares(drawn, 8, 12)[0, 0]
     rows, columns = found.any(1), found.any(0)
     assert torch.equal(found, rows[:, None] & columns)
     assert torch.equal(rows[4:], rows[:-4]) and torch.equal(columns[4:], columns[:-4])
@@ -66,7 +66,9 @@ def test_grid_mask_unturned_is_a_grid() -> None:
 def test_grid_mask_turned_by_a_quarter_is_the_picture_turned() -> None:
     turned = torch.tensor([[0.0], [0.2], [0.3], [0.1], [0.4]])
     straight = torch.tensor([[0.2], [0.0], [0.3], [0.1], [0.4]])
-    assert torch.equal(grid(turned, 15, 15)[0, 0], grid(straight, 15, 15)[0, 0].rot90(1))
+    assert torch.equal(
+        hidden_squares(turned, 15, 15)[0, 0], hidden_squares(straight, 15, 15)[0, 0].rot90(1)
+    )
 
 
 @pytest.mark.parametrize("kind", [Cutout, RandomErasing, GridMask])

@@ -11,8 +11,8 @@ from helpers.batches import Noisy, Pictures, module, pictures
 from mixlab.data import ImageDataModule
 from mixlab.data.augmentation import KINDS, FlipCrop, OneOf, Rotation
 from mixlab.data.augmentation import Noise as PixelNoise
-from mixlab.data.loader import with_guests
-from mixlab.data.sampler import TrainPlan
+from mixlab.data.loader import split_guests
+from mixlab.data.sampler import TrainBatchSampler
 from mixlab.mixing import Batch
 
 PER_IMAGE = OneOf([Rotation(degrees=90), PixelNoise(std=(0.1, 0.2))])
@@ -29,7 +29,7 @@ def before_and_after(data: ImageDataModule, epoch: int, number: int) -> tuple[Ba
     parts = (data.parts.train, data.augmented_part())
     before, after = (next(iter(part.data.batches([key]))) for part in parts)
     if data.guests:
-        before, after = with_guests(before), with_guests(after)
+        before, after = split_guests(before), split_guests(after)
     assert after.address is not None
     data.prepare.augment(after, after.address)
     return before, after
@@ -40,7 +40,7 @@ def epoch_of(data: ImageDataModule, epoch: int = 1, world_size: int = 1) -> dict
     images: dict[int, Any] = {}
     for rank in range(world_size):
         train = data.train_dataloader()
-        train.plan = TrainPlan(
+        train.plan = TrainBatchSampler(
             data.parts.train.rows, 7, seed=data.seed, rank=rank, world_size=world_size
         )
         train.set_epoch(epoch)

@@ -3,11 +3,11 @@ import torch
 
 from helpers.batches import pictures
 from mixlab.data.loader import EvalLoader, TrainLoader
-from mixlab.data.sampler import EvalPlan, TrainPlan
+from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler
 
 
 def loader(seed: int = 0) -> TrainLoader:
-    return TrainLoader(TrainPlan(np.arange(50), 8, seed=seed), pictures(50).batches)
+    return TrainLoader(TrainBatchSampler(np.arange(50), 8, seed=seed), pictures(50).batches)
 
 
 def indices(batches) -> list[list[int]]:
@@ -25,7 +25,7 @@ def test_batches_hold_the_rows_they_name():
 
 def test_writing_into_a_batch_leaves_the_data_alone():
     data = pictures(50)
-    plan = TrainPlan(np.arange(50), 50, shuffle=False)
+    plan = TrainBatchSampler(np.arange(50), 50, shuffle=False)
     before = data.images.clone()
     next(iter(TrainLoader(plan, data.batches))).images.zero_()
     torch.testing.assert_close(data.images, before)
@@ -76,7 +76,7 @@ def test_the_seed_decides_the_order():
 
 
 def test_evaluation_is_the_same_every_time_and_has_no_address():
-    evaluation = EvalLoader(EvalPlan(np.arange(5, 50), 16), pictures(50).batches)
+    evaluation = EvalLoader(EvalBatchSampler(np.arange(5, 50), 16), pictures(50).batches)
     first = list(evaluation)
     assert len(first) == len(evaluation) == 3
     assert indices(first) == indices(evaluation)
@@ -85,7 +85,7 @@ def test_evaluation_is_the_same_every_time_and_has_no_address():
 
 def test_guests_come_with_their_own_images_labels_and_rows():
     data = pictures(50)
-    plan = TrainPlan(np.arange(50), 8, guests="second_pass")
+    plan = TrainBatchSampler(np.arange(50), 8, guests="second_pass")
     for batch in TrainLoader(plan, data.batches):
         assert len(batch.images) == len(batch.guests.images)
         for rows in (batch, batch.guests):

@@ -12,12 +12,12 @@ from mixlab.data.map_style import ItemDataset
 
 def epoch_of(num_workers: int, *, world_size: int = 1, epoch: int = 1) -> dict[int, torch.Tensor]:
     """Each row's image as it is drawn in an epoch."""
-    from mixlab.data.sampler import TrainPlan
+    from mixlab.data.sampler import TrainBatchSampler
 
     data = ImageDataModule(Noisy(), seed=3, batch_size=5, val_size=0.25, num_workers=num_workers)
     images = {}
     for rank in range(world_size):
-        plan = TrainPlan(data.parts.train.rows, 5, seed=3, rank=rank, world_size=world_size)
+        plan = TrainBatchSampler(data.parts.train.rows, 5, seed=3, rank=rank, world_size=world_size)
         train = data.train_dataloader()
         train.plan = plan
         train.set_epoch(epoch)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mixlab.evaluation import Ballot
+from mixlab.evaluation import VoteResult
 from mixlab.evaluation.voting import elect
 
 SURE_MINORITY = [[0.9, 0.1, 0.0], [0.4, 0.6, 0.0], [0.4, 0.6, 0.0]]  # of three views of an image
@@ -36,7 +36,7 @@ def test_images_of_a_batch_vote_apart_and_the_order_of_views_is_nothing(vote: st
 
 
 def test_the_ballot_counts_who_gains_and_who_loses() -> None:
-    ballot, targets = Ballot(), torch.tensor([0, 1, 2, 2, 2])
+    ballot, targets = VoteResult(), torch.tensor([0, 1, 2, 2, 2])
     alone, voted = torch.tensor([0, 0, 0, 2, 2]), torch.tensor([1, 1, 0, 2, 2])
     ballot.count(alone, voted, targets, num_classes=4)
     ballot.count(alone[:1], targets[:1], targets[:1], num_classes=4)

@@ -11,7 +11,7 @@ from helpers.corrupt import DAMAGES
 from helpers.killed import train_in_child
 from helpers.small_runs import SignalAt, Watch, small, train_with
 from mixlab.callbacks import Interrupted
-from mixlab.errors import status
+from mixlab.errors import exit_status
 from mixlab.evaluate import test_checkpoints as figures_of
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import read_json
@@ -62,7 +62,7 @@ def test_all_of_them(stopped: DictConfig, how: str, injected: Injected) -> None:
     watch = Watch()
     with pytest.raises(ValueError, match="no checkpoint to go on from: .*rerun=true") as error:
         train_with(stopped, watch)
-    assert status(error.value) == 2
+    assert exit_status(error.value) == 2
     assert read_json(run_folder(stopped) / "run.json")["status"] == "failed"
     assert watch.steps == [] and (run_folder(stopped) / "metrics.csv").read_text() == rows
     injected(

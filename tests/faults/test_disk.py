@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from faults.conftest import Injected
 from helpers.killed import train_in_child
 from helpers.small_runs import small, train_with
-from mixlab.errors import is_users, status
+from mixlab.errors import exit_status, is_user_error
 from mixlab.loggers import MetricsFile
 from mixlab.reporting.comparison import compare_runs
 from mixlab.reporting.report import write
@@ -86,7 +86,7 @@ def test_in_a_checkpoint(disk: Path, whole: DictConfig, room: int, injected: Inj
     again = small(disk, *ALL_THAT_DRAWS)
     with pytest.raises(DiskFull, match="no room left on the disk to write .*make some") as error:
         train_with(again, FillAt(disk, room))
-    assert is_users(error.value) and status(error.value) == 2
+    assert is_user_error(error.value) and exit_status(error.value) == 2
     folder = run_folder(again)
     record = read_json(folder / "run.json")
     assert record["status"] == ("failed" if room else "running")

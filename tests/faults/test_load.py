@@ -18,8 +18,8 @@ from helpers.nothing_lost import nothing_lost
 from mixlab.runs.atomic import read_json
 from mixlab.sweeps import launch
 from mixlab.sweeps.pool import run_all
-from mixlab.sweeps.progress import Board
-from mixlab.sweeps.worker import Ticket
+from mixlab.sweeps.progress import Progress
+from mixlab.sweeps.worker import JobSpec
 
 FAKE, REAL = 500, 200
 Use = tuple[int, int, int]  # MiB of memory, open files, threads
@@ -49,14 +49,14 @@ def highest(uses: list[Use]) -> Use:
     return memory, files, threads
 
 
-class Meter(Board):
+class Meter(Progress):
     """A board that reads at each job's end what launcher and fork server have."""
 
     def __init__(self, total: int) -> None:
         super().__init__(total)
         self.uses: dict[str, list[Use]] = {"launcher": [], "server": []}
 
-    def done(self, ticket: Ticket, exit_code: int, stopped: bool = False) -> None:
+    def done(self, ticket: JobSpec, exit_code: int, stopped: bool = False) -> None:
         super().done(ticket, exit_code, stopped)
         self.uses["launcher"].append(use(os.getpid()))
         self.uses["server"].append(use(forkserver._forkserver._forkserver_pid))  # pyright: ignore
@@ -80,7 +80,7 @@ def busiest(records: list[dict], gpu: str) -> int:
 def test_hundreds_of_jobs_that_train_nothing(
     tmp_path: Path, two_gpus: list[dict[str, str]], injected: Injected
 ) -> None:
-    tickets = [Ticket("", tmp_path / "arm" / f"seed-{number}") for number in range(FAKE)]
+    tickets = [JobSpec("", tmp_path / "arm" / f"seed-{number}") for number in range(FAKE)]
     meter = Meter(len(tickets))
     run_all(tickets, two_gpus, meter, fake.job)
     assert (meter.finished, meter.failed) == (FAKE, 0)

@@ -19,7 +19,7 @@ import wandb
 from faults.conftest import Injected
 from helpers.small_runs import SMALL, checkpoint, differences, small
 from mixlab.loggers import wandb_run
-from mixlab.loggers.wandb_run import Mute
+from mixlab.loggers.wandb_run import NullRun
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import read_json
 from mixlab.training.supervise import train
@@ -47,7 +47,7 @@ def check(cfg: Any, alone: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert len(said) == 1 and "goes on without it" in said[0]
 
 
-class Broken(Mute):
+class Broken(NullRun):
     """A W&B run that answers one call as it is told to, and takes all the others."""
 
     def __init__(self, name: str, answer: Callable[[], Any]) -> None:

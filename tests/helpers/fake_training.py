@@ -5,12 +5,13 @@ import os
 import time
 
 from mixlab.runs.atomic import write_json
-from mixlab.sweeps.worker import Ticket, end_with_parent
+from mixlab.signals import end_with_parent
+from mixlab.sweeps.worker import JobSpec
 
 SECONDS = 0.05
 
 
-def job(ticket: Ticket) -> None:
+def job(ticket: JobSpec) -> None:
     """Take a while, and leave a record that says with which GPU and when."""
     os.setsid()
     end_with_parent()

@@ -8,7 +8,7 @@ import wandb
 
 from helpers.small_runs import FailAt, small, train_with
 from mixlab.loggers import MetricsFile, WandbRun
-from mixlab.loggers.wandb_run import Mute
+from mixlab.loggers.wandb_run import NullRun
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import read_json
 from mixlab.training.supervise import train
@@ -109,7 +109,7 @@ def test_w_and_b_is_told_how_it_ended(
 ) -> None:
     ends: list[int] = []
 
-    class Run(Mute):
+    class Run(NullRun):
         def finish(self, exit_code: int) -> None:
             ends.append(exit_code)
 

@@ -10,7 +10,7 @@ from mixlab.data import ArrayDataset, ImageDataModule
 from mixlab.mixing import Mixup
 from mixlab.models import ImageClassifier, TimmScheduler
 from mixlab.models.losses import cross_entropy
-from mixlab.models.metrics import ClassTally, Tally
+from mixlab.models.metrics import ClassMetrics, RunningMetrics
 from mixlab.models.networks import CNN, ResNet
 
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -94,7 +94,7 @@ def test_predictions_cover_the_test_set():
 
 
 def test_a_tally_counts_soft_labels_by_their_largest_share():
-    tally = Tally()
+    tally = RunningMetrics()
     logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
     tally.add(torch.tensor(2.0), logits, torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.2, 0.8]]))
     tally.add(torch.tensor(1.0), logits[:1], torch.tensor([1]))
@@ -103,12 +103,12 @@ def test_a_tally_counts_soft_labels_by_their_largest_share():
     assert means["accuracy"].item() == pytest.approx(2 / 4)
     both = tally.means(lambda sums: 2 * sums, torch.device("cpu"))  # as over two equal ranks
     assert both == {name: pytest.approx(value) for name, value in means.items()}
-    again = Tally.of(tally.sums()).means(lambda sums: sums, torch.device("cpu"))
+    again = RunningMetrics.of(tally.sums()).means(lambda sums: sums, torch.device("cpu"))
     assert again == means
 
 
 def test_classes_are_counted_apart_and_one_without_rows_has_no_accuracy():
-    tally = ClassTally()
+    tally = ClassMetrics()
     assert tally.accuracy(lambda counts: counts) == []
     tally.add(torch.tensor([0, 1, 0, 3]), torch.tensor([0, 1, 1, 2]), num_classes=4)
     tally.add(torch.tensor([1]), torch.tensor([1]), num_classes=4)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlab.models.metrics import TOGETHER, Tally
+from mixlab.models.metrics import BATCHES_TOGETHER, RunningMetrics
 
 Batches = list[tuple[Tensor, Tensor, Tensor]]
 
@@ -25,25 +25,25 @@ def batches(sizes: list[int], seed: int) -> Batches:
 
 @settings(deadline=None)
 @given(
-    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=2 * TOGETHER + 3),
-    counted_after=st.sets(st.integers(0, 2 * TOGETHER)),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=2 * BATCHES_TOGETHER + 3),
+    counted_after=st.sets(st.integers(0, 2 * BATCHES_TOGETHER)),
     seed=st.integers(0, 2**31),
 )
 def test_sums_do_not_depend_on_when_the_waiting_are_counted(
     sizes: list[int], counted_after: set[int], seed: int
 ) -> None:
-    plain, eager = Tally(), Tally()
+    plain, eager = RunningMetrics(), RunningMetrics()
     for number, batch in enumerate(batches(sizes, seed)):
         plain.add(*batch)
         eager.add(*batch)
         if number in counted_after:
-            eager = Tally.of(eager.sums())  # as a checkpoint does
+            eager = RunningMetrics.of(eager.sums())  # as a checkpoint does
     assert torch.equal(plain.sums(), eager.sums())
 
 
 def test_means_are_over_rows_not_over_batches() -> None:
-    made = batches([7, 1, 4] * TOGETHER, seed=0)
-    tally = Tally()
+    made = batches([7, 1, 4] * BATCHES_TOGETHER, seed=0)
+    tally = RunningMetrics()
     for batch in made:
         tally.add(*batch)
     logits = torch.cat([logits for _, logits, _ in made])

@@ -10,7 +10,7 @@ from helpers.small_runs import small
 from mixlab.data.spec import ImageSpec
 from mixlab.mixing import Blend, CutMix, Mixup
 from mixlab.models.losses import LOSSES
-from mixlab.models.metrics import Tally
+from mixlab.models.metrics import RunningMetrics
 from mixlab.models.networks import Segmentation
 from mixlab.training.supervise import train
 
@@ -45,7 +45,7 @@ def test_a_box_takes_its_masks_along():
 
 
 def test_accuracy_is_over_pixels():
-    tally = Tally()
+    tally = RunningMetrics()
     tally.add(torch.tensor(0.0), LOGITS, CLASSES)
     tally.add(torch.tensor(0.0), LOGITS[:2], PLANES[:2])
     right = LOGITS.argmax(1) == CLASSES

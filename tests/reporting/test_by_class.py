@@ -111,4 +111,4 @@ def test_hostile_runs(tmp_path):
     comparison = compare_runs(find([hostile_sweep(tmp_path)]))
     with pytest.raises(ValueError, match="no seed has its accuracy recorded"):
         for block in comparison.blocks:
-            by_class.rows(block)
+            by_class.class_rows(block)

@@ -6,7 +6,7 @@ import pytest
 from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
 from mixlab.reporting import curves
 from mixlab.reporting.comparison import compare_runs
-from mixlab.runs.records import find, read
+from mixlab.runs.records import find, read_run
 
 
 def test_reading_takes_the_last_value_of_an_epoch(tmp_path):
@@ -14,7 +14,7 @@ def test_reading_takes_the_last_value_of_an_epoch(tmp_path):
     (folder / "metrics.csv").write_text(
         "epoch,step,train/loss,val/accuracy\n0,1,2.0,\n0,2,1.5,\n0,2,,0.4\n1,4,1.0,\n1,4,,0.6\n"
     )
-    found = curves.read(read(folder), ["train/loss", "val/accuracy", "val/nothing"])
+    found = curves.read_metrics(read_run(folder), ["train/loss", "val/accuracy", "val/nothing"])
     assert found == {"train/loss": {0: 1.5, 1: 1.0}, "val/accuracy": {0: 0.4, 1: 0.6}}
 
 
@@ -24,7 +24,7 @@ def test_a_missing_or_broken_log_is_no_curve(tmp_path, text):
     (folder / "metrics.csv").unlink()
     if text is not None:
         (folder / "metrics.csv").write_text(text)
-    assert curves.read(read(folder), ["val/loss"]) == {}
+    assert curves.read_metrics(read_run(folder), ["val/loss"]) == {}
 
 
 def test_average_is_over_shared_epochs():
@@ -42,7 +42,7 @@ def test_no_average_of_nothing(logged):
 
 def panels(sweep):
     comparison = compare_runs(find([sweep]))
-    figure = curves.draw(comparison.blocks[0], comparison)
+    figure = curves.draw_curves(comparison.blocks[0], comparison)
     assert figure is not None
     return [axes for axes in figure.axes if axes.get_title(loc="left")]
 
@@ -76,4 +76,4 @@ def test_nothing_logged_is_no_figure(tmp_path):
     for path in tmp_path.rglob("metrics.csv"):
         path.unlink()
     comparison = compare_runs(find([sweep]))
-    assert curves.draw(comparison.blocks[0], comparison) is None
+    assert curves.draw_curves(comparison.blocks[0], comparison) is None

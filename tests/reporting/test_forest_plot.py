@@ -19,7 +19,7 @@ def comparison(tmp_path):
 
 def test_every_run_and_every_difference_is_drawn(comparison):
     (block,) = comparison.blocks
-    dots, forest = forest_plot.draw([block], comparison).axes
+    dots, forest = forest_plot.draw_forest([block], comparison).axes
     shown = {round(float(x), 6) for line in dots.get_lines() for x in line.get_xdata()}
     drawn = {round(float(x), 6) for line in forest.get_lines() for x in line.get_xdata()}
     for arm in block.arms:
@@ -36,26 +36,28 @@ def test_zero_is_always_in_sight(tmp_path):
     arms = {"none": (config(), 0.5), "mixup": (config(mixing("Mixup")), 0.9)}
     write_arms(tmp_path, arms, range(3))
     comparison = compare_runs(find([tmp_path]))
-    low, high = forest_plot.draw(comparison.blocks, comparison).axes[1].get_xlim()
+    low, high = forest_plot.draw_forest(comparison.blocks, comparison).axes[1].get_xlim()
     assert low <= 0 < 39 < high
 
 
 def test_svg_follows_the_page_and_its_ids_are_its_own(comparison):
-    svgs = [style.to_svg(forest_plot.draw(comparison.blocks, comparison), name) for name in "ab"]
+    svgs = [
+        style.to_svg(forest_plot.draw_forest(comparison.blocks, comparison), name) for name in "ab"
+    ]
     ids = []
     for svg in svgs:
-        assert "currentColor" in svg and style.INK not in svg
+        assert "currentColor" in svg and style.TEXT_INK not in svg
         root = ElementTree.fromstring(svg)
         clips = [e.get("id", "") for e in root.iter() if e.tag.endswith("clipPath")]
         assert clips
         ids.append(set(clips))
     assert not ids[0] & ids[1]
-    assert style.to_svg(forest_plot.draw(comparison.blocks, comparison), "a") == svgs[0]
+    assert style.to_svg(forest_plot.draw_forest(comparison.blocks, comparison), "a") == svgs[0]
 
 
 def test_names_are_text_and_nothing_else(tmp_path):
     comparison = compare_runs(find([hostile_sweep(tmp_path)]))
-    svg = style.to_svg(forest_plot.draw(comparison.blocks, comparison), "x")
+    svg = style.to_svg(forest_plot.draw_forest(comparison.blocks, comparison), "x")
     tags = {element.tag.rsplit("}", 1)[-1] for element in ElementTree.fromstring(svg).iter()}
     assert not tags & {"script", "img", "image", "foreignObject", "a"}
     texts = [e.text for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("text")]
@@ -70,7 +72,7 @@ def test_any_number_of_arms_and_seeds(tmp_path, seeds, number_of_arms):
         for seed in range(min(seeds, 3) if number_of_arms > 1 else seeds):
             write_run(tmp_path, node, seed, accuracy=0.9)
     comparison = compare_runs(find([tmp_path]))
-    png = style.to_png(forest_plot.draw(comparison.blocks, comparison, ink=style.PAPER_INK))
+    png = style.to_png(forest_plot.draw_forest(comparison.blocks, comparison, ink=style.PAPER_INK))
     assert png.startswith(b"\x89PNG") and len(png) > 5000
 
 
@@ -81,7 +83,7 @@ def test_only_the_baseline_is_grey():
 
 
 def test_labels_are_cut_and_wrapped():
-    assert style.short("x" * 99) == "x" * 41 + "..."
-    lines = style.wrapped(" ".join(f"key{i}=0.{i}" for i in range(30))).split("\n")
-    assert len(lines) == 2 and max(map(len, lines)) <= style.LINE
-    assert np.all([style.wrapped(w) == w for w in ("none", "mixup alpha=0.2")])
+    assert style.one_line_label("x" * 99) == "x" * 41 + "..."
+    lines = style.wrapped_label(" ".join(f"key{i}=0.{i}" for i in range(30))).split("\n")
+    assert len(lines) == 2 and max(map(len, lines)) <= style.LINE_LETTERS
+    assert np.all([style.wrapped_label(w) == w for w in ("none", "mixup alpha=0.2")])

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.written_runs import config, mixing, write_run
-from mixlab.reporting.labels import choice, describe, flatten, labels, natural, settings
-from mixlab.runs.records import read
+from mixlab.reporting.labels import describe, flatten, group_choice, labels, natural, settings
+from mixlab.runs.records import read_run
 
 NONE = config(None)
 ONE_OF = {
@@ -22,7 +22,9 @@ ONE_OF = {
 
 
 def settings_of(tmp_path, *nodes):
-    return [settings(read(write_run(tmp_path / str(i), node, 0))) for i, node in enumerate(nodes)]
+    return [
+        settings(read_run(write_run(tmp_path / str(i), node, 0))) for i, node in enumerate(nodes)
+    ]
 
 
 def label(tmp_path, *nodes, by=("mixing",)):
@@ -80,11 +82,11 @@ def test_another_key_to_compare_by(tmp_path):
 
 
 def test_a_choice_of_nothing_is_none_however_it_is_written():
-    assert choice({"augmentation": None}, "augmentation") == "none"
+    assert group_choice({"augmentation": None}, "augmentation") == "none"
     unset = {"augmentation._target_": None, "augmentation.flip": False}
-    assert choice(unset, "augmentation") == "none"
-    assert choice({"mixing.method._target_": "a.CutMix"}, "mixing") == "cutmix"
-    assert choice({"optimizer.lr": 0.1}, "optimizer") is None
+    assert group_choice(unset, "augmentation") == "none"
+    assert group_choice({"mixing.method._target_": "a.CutMix"}, "mixing") == "cutmix"
+    assert group_choice({"optimizer.lr": 0.1}, "optimizer") is None
 
 
 def test_what_changes_nothing_in_training_is_no_setting(tmp_path):

@@ -14,11 +14,11 @@ from statsmodels.stats.multitest import multipletests
 from mixlab.reporting.statistics import (
     CLAIM,
     Difference,
-    compare,
     detectable_effect,
     holm,
     interval,
     is_equivalent,
+    paired_difference,
     sign_flip,
     summarise,
     verdict,
@@ -40,7 +40,7 @@ def test_interval_is_the_textbook_one(n):
     mean = sum(deltas) / n
     sd = math.sqrt(sum((d - mean) ** 2 for d in deltas) / (n - 1))
     half = QUANTILES[n] * sd / math.sqrt(n)
-    found = compare(arm, baseline)
+    found = paired_difference(arm, baseline)
     assert found.n == n
     assert found.mean == pytest.approx(mean, abs=1e-12)
     assert found.sd == pytest.approx(sd, rel=1e-9)
@@ -51,7 +51,7 @@ def test_interval_is_the_textbook_one(n):
 def test_p_value_is_the_tail_of_t(n):
     """By the incomplete beta function: P(|T| > t) = I(nu / (nu + t^2); nu / 2, 1 / 2)."""
     arm, baseline = pairs(n, shift=0.005)
-    found = compare(arm, baseline)
+    found = paired_difference(arm, baseline)
     t, nu = found.mean / (found.sd / math.sqrt(n)), n - 1
     assert found.p == pytest.approx(special.betainc(nu / 2, 0.5, nu / (nu + t * t)), rel=1e-9)
 
@@ -70,7 +70,7 @@ def test_better_and_worse_are_rarely_said_of_equal_arms():
     for _ in range(trials):
         arms = rng.normal(size=(4, CLAIM))
         p_values = scipy_stats.ttest_rel(arms[1:], arms[0], axis=1).pvalue
-        differences = [compare(arm, arms[0]) for arm in arms[1:]]
+        differences = [paired_difference(arm, arms[0]) for arm in arms[1:]]
         np.testing.assert_allclose([d.p for d in differences], p_values)
         words = [
             verdict(d, p, higher_is_better=True)
@@ -96,7 +96,7 @@ def test_smallest_sign_flip_p(n):
 
 def test_sign_flip_of_many_pairs_is_drawn_and_close_to_the_t_test():
     arm, baseline = pairs(40, shift=0.005)
-    found = compare(arm, baseline)
+    found = paired_difference(arm, baseline)
     assert found.p_sign_flip == sign_flip(arm - baseline)
     assert found.p_sign_flip == pytest.approx(found.p, abs=0.01)
 
@@ -127,8 +127,8 @@ def test_detectable_effect_is_found_four_times_in_five(n):
 )
 def test_comparing_is_antisymmetric_and_blind_to_a_common_shift(values, random, shift):
     baseline = random.sample(values, len(values))
-    there, back = compare(values, baseline), compare(baseline, values)
-    shifted = compare(np.add(values, shift), np.add(baseline, shift))
+    there, back = paired_difference(values, baseline), paired_difference(baseline, values)
+    shifted = paired_difference(np.add(values, shift), np.add(baseline, shift))
     assert (there.mean, there.low, there.high) == pytest.approx((-back.mean, -back.high, -back.low))
     for name in ("mean", "sd", "low", "high", "p", "p_sign_flip", "correlation"):
         expected = pytest.approx(getattr(there, name), abs=1e-9, nan_ok=True)
@@ -147,7 +147,7 @@ def test_comparing_is_antisymmetric_and_blind_to_a_common_shift(values, random, 
     ],
 )
 def test_what_cannot_be_tested_has_no_p_and_no_claim(arm, baseline, word):
-    found = compare(arm, baseline)
+    found = paired_difference(arm, baseline)
     assert math.isnan(found.p)
     assert verdict(found, found.p, higher_is_better=True) == word
 
@@ -173,7 +173,7 @@ def test_verdict(n, mean, p, higher, word):
 
 def test_equivalence_is_two_one_sided_tests():
     arm, baseline = pairs(12, shift=0.001)
-    difference = compare(arm, baseline)
+    difference = paired_difference(arm, baseline)
     for margin in (0.001, 0.004, 0.006, 0.008, 0.02):
         deltas = arm - baseline
         above = scipy_stats.ttest_1samp(deltas, -margin, alternative="greater").pvalue
@@ -191,6 +191,6 @@ def test_summary():
 
 
 def test_correlation_needs_three_pairs_and_spread():
-    assert math.isnan(compare([1.0, 2.0], [2.0, 1.0]).correlation)
-    assert math.isnan(compare([1.0, 2.0, 3.0], [1.0, 1.0, 1.0]).correlation)
-    assert compare([1.0, 2.0, 4.0], [2.0, 4.0, 8.0]).correlation == pytest.approx(1.0)
+    assert math.isnan(paired_difference([1.0, 2.0], [2.0, 1.0]).correlation)
+    assert math.isnan(paired_difference([1.0, 2.0, 3.0], [1.0, 1.0, 1.0]).correlation)
+    assert paired_difference([1.0, 2.0, 4.0], [2.0, 4.0, 8.0]).correlation == pytest.approx(1.0)

@@ -27,7 +27,7 @@ def printed(comparison, width=120):
 
 def test_a_row_for_each_arm_and_checkpoint(tmp_path):
     comparison = compared(quickstart(tmp_path))
-    rows = tables.rows(comparison.blocks[0], comparison)
+    rows = tables.table_rows(comparison.blocks[0], comparison)
     assert [(row["arm"], row["at"]) for row in rows] == [
         ("none", "best"), ("", "last"), ("cutmix", "best"), ("", "last"), ("mixup", "best"),
         ("", "last"),
@@ -44,7 +44,7 @@ def test_losses_are_not_percentages(tmp_path):
     comparison = compared(quickstart(tmp_path), metric="test/loss")
     assert tables.columns(comparison.blocks[0], comparison)["difference"] == "difference [95 %]"
     assert re.fullmatch(
-        r"0\.3\d{3} ± 0\.00\d\d", tables.rows(comparison.blocks[0], comparison)[0]["mean"]
+        r"0\.3\d{3} ± 0\.00\d\d", tables.table_rows(comparison.blocks[0], comparison)[0]["mean"]
     )
 
 
@@ -52,7 +52,7 @@ def test_missing_runs_are_seen_in_the_count(tmp_path):
     write_arms(tmp_path, {"none": (config(), 0.9)}, range(2))
     write_run(tmp_path, config(), 2, status="failed")
     comparison = compared(tmp_path)
-    assert tables.rows(comparison.blocks[0], comparison)[0]["runs"] == "2/3"
+    assert tables.table_rows(comparison.blocks[0], comparison)[0]["runs"] == "2/3"
 
 
 def test_an_arm_alone_has_no_columns_of_a_comparison(tmp_path):
@@ -61,13 +61,13 @@ def test_an_arm_alone_has_no_columns_of_a_comparison(tmp_path):
     assert list(tables.columns(comparison.blocks[0], comparison)) == [
         "arm", "at", "runs", "mean", "cost",
     ]  # fmt: skip
-    assert tables.summary(comparison) is None
+    assert tables.sweep_summary(comparison) is None
 
 
 def test_nothing_finished_is_a_table_all_the_same(tmp_path):
     write_run(tmp_path, config(), 0, status="running")
     comparison = compared(tmp_path)
-    assert tables.rows(comparison.blocks[0], comparison) == [
+    assert tables.table_rows(comparison.blocks[0], comparison) == [
         {"arm": "none", "at": "last", "runs": "0", "verdict": "no results"}
     ]
     assert "1 run: 1 running" in printed(comparison)
@@ -99,7 +99,7 @@ def test_several_blocks_have_a_summary(tmp_path):
             write_run(tmp_path, config(None, **{"data.name": data}), seed, accuracy=0.9)
             node = config(mixing("Mixup"), **{"data.name": data})
             write_run(tmp_path, node, seed, accuracy=0.91 + 0.01 * seed)
-    summary = tables.summary(compared(tmp_path))
+    summary = tables.sweep_summary(compared(tmp_path))
     assert summary is not None and summary.labels == ["none", "mixup"]
     assert summary.rows[0] == (
         "cifar10, cnn", {"none": ("90.00", ""), "mixup": ("+1.50 unclear", "unclear")},

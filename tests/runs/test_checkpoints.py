@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.corrupt import DAMAGES
-from mixlab.runs.checkpoints import Broken, SealedFiles, load, newest, sealed
+from mixlab.runs.checkpoints import Broken, SealedFiles, load_checkpoint, newest, sealed
 
 STATE = {"weights": torch.arange(40.0), "plain": [1, {"two": "three"}]}
 SEALED = bytes(sealed(STATE))
@@ -21,7 +21,7 @@ def save(folder: Path, number: int, name: str = "last.ckpt") -> None:
 
 
 def numbers(folder: Path) -> dict[str, int]:
-    return {path.name: load(path)["number"] for path in sorted(folder.iterdir())}
+    return {path.name: load_checkpoint(path)["number"] for path in sorted(folder.iterdir())}
 
 
 @given(at=st.integers(0, len(SEALED) - 1), bit=st.integers(0, 7))
@@ -35,23 +35,23 @@ def test_a_flipped_bit_is_seen_or_harmless(
     path.write_bytes(data)
     if data[-71:-64] == b"sha256:":
         with pytest.raises(Broken, match="flipped.ckpt is broken: it is not what was written"):
-            load(path)
+            load_checkpoint(path)
     else:
-        assert torch.equal(load(path)["weights"], STATE["weights"])
+        assert torch.equal(load_checkpoint(path)["weights"], STATE["weights"])
 
 
 @pytest.mark.parametrize("size", [0, 1, len(SEALED) // 2, len(SEALED) - 90])
 def test_a_file_that_was_cut_is_broken(tmp_path: Path, size: int) -> None:
     (tmp_path / "cut.ckpt").write_bytes(SEALED[:size])
     with pytest.raises(Broken, match="cut.ckpt is broken: .*; rerun=true trains the run again"):
-        load(tmp_path / "cut.ckpt")
+        load_checkpoint(tmp_path / "cut.ckpt")
 
 
 def test_anybody_can_read_ours_and_we_what_others_saved(tmp_path: Path) -> None:
     (tmp_path / "ours.ckpt").write_bytes(SEALED)
     torch.save(STATE, tmp_path / "theirs.ckpt")
     ours = torch.load(tmp_path / "ours.ckpt", weights_only=True, mmap=True)
-    for found in (ours, load(tmp_path / "theirs.ckpt")):
+    for found in (ours, load_checkpoint(tmp_path / "theirs.ckpt")):
         assert torch.equal(found["weights"], STATE["weights"])
         assert found["plain"] == STATE["plain"]
 
@@ -85,7 +85,7 @@ def test_a_death_at_any_moment_leaves_a_checkpoint(tmp_path: Path, call: str, nt
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert ended == (0 if (call, nth) == ("fsync", 1) else 7), "it died where it should"
     path, wrong = newest(tmp_path)
-    assert path is not None and load(path)["number"] == (1 if ended else 2) and not wrong
+    assert path is not None and load_checkpoint(path)["number"] == (1 if ended else 2) and not wrong
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)

@@ -12,7 +12,7 @@ from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.folder import Refused
 from mixlab.runs.locks import is_running
 from mixlab.runs.provenance import code_hashes
-from mixlab.runs.status import standing
+from mixlab.runs.status import next_action
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_another_rank_reads_and_never_writes(cfg: DictConfig) -> None:
     ],
 )
 def test_standing(record: dict, changed: list[str], code: str, expected: str) -> None:
-    assert standing(record, changed, code) == expected
+    assert next_action(record, changed, code) == expected
 
 
 @pytest.mark.parametrize("status", ["interrupted", "running", "failed"])
@@ -109,7 +109,7 @@ def test_standing(record: dict, changed: list[str], code: str, expected: str) ->
     ("code", "expected"), [("check", "ask"), ("reuse", "go on"), ("rerun", "afresh")]
 )
 def test_no_checkpoint_is_thrown_away_unasked(status: str, code: str, expected: str) -> None:
-    assert standing({"status": status}, ["a.py"], code, begun=True) == expected
+    assert next_action({"status": status}, ["a.py"], code, begun=True) == expected
 
 
 def test_a_finished_run_is_settled(cfg: DictConfig) -> None:

@@ -24,7 +24,7 @@ WATCHES = [
     "seed=7", "task_name=another", "tags=[x]", "threads=3", "test=false", "code=reuse",
     "logger=none", "trainer.enable_progress_bar=true", "trainer.profiler=simple",
     "trainer.log_every_n_steps=1", "data.num_workers=4", "paths.root_dir=/elsewhere",
-    "trainer.accelerator=cpu", "allow=[small]", "callbacks.last.every_seconds=0",
+    "trainer.accelerator=cpu", "allow=[helpers]", "callbacks.last.every_seconds=0",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from helpers.written_runs import config, mixing, quickstart, write_run, write_sweep
-from mixlab.runs.records import find, one_line, read
+from mixlab.runs.records import find, one_line, read_run
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_a_sweep_plans_and_is_not_there_is_planned(tmp_path, sweep):
     planned = [run for run in find([sweep]).runs if run.status == "planned"]
     assert [run.folder for run in planned] == [gone]
     assert (planned[0].seed, planned[0].slug) == (1, "digits-cnn-mixup")
-    assert planned[0].arm == read(gone.parent / "seed-0").arm
+    assert planned[0].arm == read_run(gone.parent / "seed-0").arm
 
 
 def test_checkpoints_and_figures_are_not_searched(tmp_path, sweep):
@@ -78,7 +78,7 @@ def test_a_broken_sweep_is_one_sentence(tmp_path, sweep):
 def test_a_broken_record_is_unreadable_with_its_reason(tmp_path, text):
     folder = write_run(tmp_path, config(), 3)
     (folder / "run.json").write_text(text)
-    run = read(folder)
+    run = read_run(folder)
     assert (run.status, run.seed, run.slug) == ("unreadable", 3, "digits-cnn-none")
     assert "run.json" in run.problem
 
@@ -88,7 +88,7 @@ def test_odd_values_are_no_values(tmp_path):
     record = json.loads((folder / "run.json").read_text())
     record["results"] = {"best": [1], "last": {"a": "0.9", "b": True, "c": None, "d": 1}}
     (folder / "run.json").write_text(json.dumps(record).replace('"c": null', '"c": NaN'))
-    run = read(folder)
+    run = read_run(folder)
     assert [run.value("last", name) for name in "abcd"] == [None, None, None, 1.0]
     assert run.value("best", "a") is None
 
@@ -96,26 +96,29 @@ def test_odd_values_are_no_values(tmp_path):
 def test_a_broken_configuration_is_empty(tmp_path):
     folder = write_run(tmp_path, config(), 0)
     (folder / "config.yaml").write_text("a: [1")
-    assert read(folder).config == {}
+    assert read_run(folder).config == {}
     (folder / "config.yaml").unlink()
-    assert read(folder).config == {}
+    assert read_run(folder).config == {}
 
 
 def test_running_is_told_from_the_lock(tmp_path):
     folder = write_run(tmp_path, config(mixing("CutMix")), 0, status="running")
-    assert read(folder).status == "running"  # no lock to tell from
+    assert read_run(folder).status == "running"  # no lock to tell from
     lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    assert read(folder).status == "running"
+    assert read_run(folder).status == "running"
     os.close(lock)
-    assert (read(folder).status, read(folder).problem) == ("interrupted", "its process is gone")
+    assert (read_run(folder).status, read_run(folder).problem) == (
+        "interrupted",
+        "its process is gone",
+    )
 
 
 def test_a_run_outside_the_usual_layout(tmp_path):
     folder = write_run(tmp_path, config(), 4)
     other = shutil.copytree(folder, tmp_path / "my favourite run")
-    run = read(other)
-    assert (run.seed, run.arm) == (4, read(folder).arm)
+    run = read_run(other)
+    assert (run.seed, run.arm) == (4, read_run(folder).arm)
 
 
 def test_one_line():

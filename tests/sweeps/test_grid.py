@@ -31,7 +31,7 @@ def arms(*words: str) -> list[list[str]]:
     ],
 )
 def test_seeds(words: list[str], expected: list[int] | None) -> None:
-    assert grid.seeds(parsed(*words)) == expected
+    assert grid.requested_seeds(parsed(*words)) == expected
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_seeds(words: list[str], expected: list[int] | None) -> None:
 )
 def test_seeds_that_cannot_be(words: list[str], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        grid.seeds(parsed(*words))
+        grid.requested_seeds(parsed(*words))
 
 
 def test_arms_are_the_cross_product_of_all_but_the_seed() -> None:
@@ -111,7 +111,7 @@ def test_what_cannot_be_tried_again() -> None:
 
 @pytest.mark.parametrize(("value", "word"), [(None, "null"), (True, "true"), (0.5, "0.5")])
 def test_values_as_words(value: Any, word: str) -> None:
-    assert grid.word(value) == word
+    assert grid.override_value(value) == word
 
 
 @pytest.mark.parametrize(

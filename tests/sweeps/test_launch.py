@@ -7,6 +7,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from helpers.small_runs import small
+from mixlab import runtime
 from mixlab.runs import run_folder
 from mixlab.runtime import processes_of, threads_for
 from mixlab.sweeps import launch
@@ -24,6 +25,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def have(cores: int, gpus: int = 0) -> None:
         monkeypatch.setattr(launch, "available_cores", lambda: cores)
+        monkeypatch.setattr(runtime, "available_cores", lambda: cores)
         monkeypatch.setattr(launch, "visible_gpus", lambda: [str(n) for n in range(gpus)])
 
     return have

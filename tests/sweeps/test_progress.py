@@ -11,8 +11,8 @@ from rich.console import Console
 
 from mixlab.runs.atomic import write_json
 from mixlab.sweeps import progress as module
-from mixlab.sweeps.progress import Board, outcome
-from mixlab.sweeps.worker import Ticket
+from mixlab.sweeps.progress import Progress, run_outcome
+from mixlab.sweeps.worker import JobSpec
 
 RESULTS = {"best": {"test/accuracy": 0.5}, "last": {"test/accuracy": 0.25}}
 RECORDS = {
@@ -22,16 +22,16 @@ RECORDS = {
 
 
 @pytest.fixture
-def tickets(tmp_path: Path) -> list[Ticket]:
+def tickets(tmp_path: Path) -> list[JobSpec]:
     """Of two runs that have ended."""
     for name, record in RECORDS.items():
         (tmp_path / "arm" / name).mkdir(parents=True)
         write_json(tmp_path / "arm" / name / "run.json", record)
-    return [Ticket("", tmp_path / "arm" / name) for name in RECORDS]
+    return [JobSpec("", tmp_path / "arm" / name) for name in RECORDS]
 
 
-def test_a_line_for_each_job(tickets: list[Ticket], capsys: pytest.CaptureFixture) -> None:
-    board = Board(total=2)
+def test_a_line_for_each_job(tickets: list[JobSpec], capsys: pytest.CaptureFixture) -> None:
+    board = Progress(total=2)
     with board.shown():
         for ticket in tickets:
             board.begun(ticket)
@@ -45,21 +45,21 @@ def test_a_line_for_each_job(tickets: list[Ticket], capsys: pytest.CaptureFixtur
 
 
 def test_a_record_that_is_not_there() -> None:
-    assert outcome({}).startswith("failed: ")
+    assert run_outcome({}).startswith("failed: ")
 
 
 def test_a_record_that_cannot_be_written_ends_no_other_job(
-    tickets: list[Ticket], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tickets: list[JobSpec], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "settle", full)
-    Board(total=2).done(tickets[0], -9)
+    monkeypatch.setattr(module, "record_exit", full)
+    Progress(total=2).done(tickets[0], -9)
     assert "seed-0: failed: no record could be written: " in capsys.readouterr().out
 
 
-def shown(board: Board) -> str:
+def shown(board: Progress) -> str:
     """The table, as text."""
     console = Console(width=100)
     with console.capture() as captured:
@@ -67,10 +67,10 @@ def shown(board: Board) -> str:
     return captured.get()
 
 
-def test_the_table(tickets: list[Ticket], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table(tickets: list[JobSpec], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    board = Board(total=4)
+    board = Progress(total=4)
     for ticket in tickets:
         board.begun(ticket)
     clock[0] += 65
@@ -87,14 +87,14 @@ def test_the_table(tickets: list[Ticket], monkeypatch: pytest.MonkeyPatch) -> No
     assert only.split() == ["arm/seed-0", "0:01:10"]
 
 
-def test_on_a_terminal(tickets: list[Ticket], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal(tickets: list[JobSpec], monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines stay above the table, which is gone in the end; no line is broken by it."""
     reader, writer = pty.openpty()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "60")
     with os.fdopen(writer, "w") as terminal:
         monkeypatch.setattr(sys, "stdout", terminal)
-        board = Board(total=3)
+        board = Progress(total=3)
         with board.shown():
             for ticket in tickets:
                 board.begun(ticket)
@@ -119,9 +119,9 @@ def test_a_reader_that_has_gone_is_no_reason_to_fail(
         raise BrokenPipeError
 
     write_json(tmp_path / "run.json", {"status": "failed", "error": "no memory"})
-    board = Board(1)
+    board = Progress(1)
     silent: list[bool] = []
     monkeypatch.setattr("builtins.print", broken)
     monkeypatch.setattr(module, "be_silent", lambda: silent.append(True))
-    board.done(Ticket("", tmp_path), 1)
+    board.done(JobSpec("", tmp_path), 1)
     assert board.failed == 1 and silent

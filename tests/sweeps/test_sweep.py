@@ -126,14 +126,14 @@ def test_the_end_says_what_is_missing_and_what_is_next(
     assert said.splitlines()[-1] == "next: mixlab-compare logs/sweeps/s"
 
 
-@pytest.mark.parametrize(("mendable", "status"), [((True, True), 2), ((True, None), 1)])
+@pytest.mark.parametrize(("user_error", "status"), [((True, True), 2), ((True, None), 1)])
 def test_the_status_tells_whether_all_can_be_mended(
-    tmp_path: Path, config: DictConfig, mendable: tuple, status: int
+    tmp_path: Path, config: DictConfig, user_error: tuple, status: int
 ) -> None:
     jobs = planned(tmp_path, [0, 1], ["mixing=none"])
     sweep.begin(jobs, config)
-    for job, flag in zip(jobs, mendable, strict=True):
-        record = {"status": "failed", "error": "data.path is not there", "mendable": flag}
+    for job, flag in zip(jobs, user_error, strict=True):
+        record = {"status": "failed", "error": "data.path is not there", "user_error": flag}
         write_json(job.folder / "run.json", record)
     with pytest.raises(SystemExit) as end:
         sweep.end(jobs, config)

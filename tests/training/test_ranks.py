@@ -46,7 +46,7 @@ def joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         runs.append(run)
         raise Interrupted(signal.SIGTERM)
 
-    monkeypatch.setattr("mixlab.training.fit", fit)
+    monkeypatch.setattr("mixlab.training.fit.fit", fit)
     OmegaConf.save({"seed": 3, "allow": ["evil"]}, tmp_path / "config.yaml")
     return runs
 
@@ -64,7 +64,7 @@ def test_the_file_is_a_program() -> None:
 
 RANK = """
 import time
-from mixlab.rank import end_with_parent
+from mixlab.signals import end_with_parent
 end_with_parent()
 print("watching", flush=True)
 time.sleep(100)

@@ -38,10 +38,10 @@ class ProcessesLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
         from mixlab.sweeps import sweep
-        from mixlab.sweeps.compose import compose
+        from mixlab.sweeps.compose import compose_job
         from mixlab.sweeps.launch import launch
 
-        configs = [compose(self.context, self.config, list(job)) for job in job_overrides]
+        configs = [compose_job(self.context, self.config, list(job)) for job in job_overrides]
         launch(configs, self.jobs, self.jobs_per_device)
         return [sweep.job_return(config) for config in configs]
 

@@ -36,7 +36,7 @@ class MixlabSweeper(BasicSweeper):
         overrides = grid.merged(of_config, given)
         arms = grid.arms(overrides, self.split_arguments)
         compose = Composer(self.hydra_context, self.config)
-        jobs = grid.plan(arms, grid.seeds(overrides), compose)
+        jobs = grid.plan(arms, grid.requested_seeds(overrides), compose)
         retried = grid.retried(overrides)
         missing = sweep.begin(jobs, self.config, retried)
         if isinstance(self.launcher, ProcessesLauncher):

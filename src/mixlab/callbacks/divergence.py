@@ -54,16 +54,16 @@ class StopOnDivergence(pl.Callback):
         value = self._loss.item()
         self._loss = self._work = self._arrived = None
         if not math.isfinite(value):
-            raise Diverged(f"the loss became {value} {place(trainer)}")
+            raise Diverged(f"the loss became {value} {training_position(trainer)}")
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         for name, weights in pl_module.named_parameters():
             if not weights.isfinite().all():
-                raise Diverged(f"{name} is not finite any more {place(trainer)}")
+                raise Diverged(f"{name} is not finite any more {training_position(trainer)}")
 
 
-def place(trainer: pl.Trainer) -> str:
+def training_position(trainer: pl.Trainer) -> str:
     """Where training stands; steps are counted from 0, as epochs are."""
     return f"in epoch {trainer.current_epoch} at step {trainer.global_step}"

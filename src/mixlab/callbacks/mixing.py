@@ -11,11 +11,11 @@ from torch import Tensor
 from mixlab.callbacks.external_batch import read_pair, write_pair
 from mixlab.mixing import Address, Batch, Blend, Method, Policy
 
-NOTHING = torch.zeros(3, dtype=torch.float64)
-TOGETHER = 32  # batches counted at once
+NO_COUNTS = torch.zeros(3, dtype=torch.float64)
+COUNTED_TOGETHER = 32  # batches counted at once
 
 
-class Seen(NamedTuple):
+class MixedBatch(NamedTuple):
     """The batch mixed last: as it came, as it left, and what was drawn between."""
 
     before: Batch
@@ -58,17 +58,17 @@ class MixingCallback(pl.Callback):
         self.position = 0  # among several mixing callbacks: each draws its own numbers
         self.epochs = math.inf  # length of the training; there is no progress without an end
         self.batches = 1
-        self.seen: Seen | None = None
+        self.seen: MixedBatch | None = None
         self._drawn: list[Blend] = []  # waiting to be counted, many at once: that is cheaper
-        self._counted = NOTHING  # rows, sum of their own shares, mixed rows
+        self._counted = NO_COUNTS  # rows, sum of their own shares, mixed rows
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.position = mixing_callbacks(trainer).index(self)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.last_for(length_in_epochs(trainer), int(trainer.num_training_batches))
+        self.set_length(length_in_epochs(trainer), int(trainer.num_training_batches))
 
-    def last_for(self, epochs: float, batches: int) -> None:
+    def set_length(self, epochs: float, batches: int) -> None:
         """Say how long the training is, for the schedule: epochs, and batches in each.
 
         Raises:
@@ -94,11 +94,11 @@ class MixingCallback(pl.Callback):
         Raises:
             ValueError: the batch has no address, so it is not one for training.
         """
-        images, targets = with_guests(batch)
+        images, targets = rows_with_guests(batch)
         blend = self.draw(batch, images, targets)
         images, targets = blend.mix(images, targets)
         after = Batch(images, targets, batch.address, batch.index)
-        self.seen = Seen(batch, after, blend)
+        self.seen = MixedBatch(batch, after, blend)
         return after
 
     def draw(self, batch: Batch, images: Tensor, targets: Tensor) -> Blend:
@@ -144,14 +144,14 @@ class MixingCallback(pl.Callback):
     ) -> None:
         if self.seen is not None:
             self._drawn.append(self.seen.blend.unpainted)
-            if len(self._drawn) == TOGETHER:
+            if len(self._drawn) == COUNTED_TOGETHER:
                 self._count()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.seen is None or self.seen.after.address is None:
             return
         rows, own, mixed = self.totals(trainer, pl_module).tolist()
-        self._counted = NOTHING
+        self._counted = NO_COUNTS
         figures = {
             f"{self.name}/own_share": own / rows,
             f"{self.name}/mixed_rows": mixed / rows,
@@ -188,7 +188,7 @@ class MixingCallback(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if trainer.is_global_zero:  # or every rank would count them again
-            self._counted = checkpoint.get(self.name, NOTHING)
+            self._counted = checkpoint.get(self.name, NO_COUNTS)
 
 
 def mixing_callbacks(trainer: pl.Trainer) -> list[MixingCallback]:
@@ -197,7 +197,7 @@ def mixing_callbacks(trainer: pl.Trainer) -> list[MixingCallback]:
     return [callback for callback in callbacks if isinstance(callback, MixingCallback)]
 
 
-def with_guests(batch: Batch) -> tuple[Tensor, Tensor]:
+def rows_with_guests(batch: Batch) -> tuple[Tensor, Tensor]:
     """Images and targets of the batch's rows, then of the guests' that may be their partners."""
     guests = batch.guests
     if guests is None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
-from mixlab.callbacks.mixing import Seen, mixing_callbacks
+from mixlab.callbacks.mixing import MixedBatch, mixing_callbacks
 from mixlab.loggers.pictures import log_picture
 
 
@@ -37,7 +37,7 @@ class Previews(pl.Callback):
             if callback.seen is not None:
                 self.draw(trainer, callback.seen, f"mixed{callback.position or ''}")
 
-    def draw(self, trainer: pl.Trainer, seen: Seen, name: str) -> None:
+    def draw(self, trainer: pl.Trainer, seen: MixedBatch, name: str) -> None:
         """One picture, to the folder and to the loggers that take pictures."""
         from mixlab.pictures import mixed_batch
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from mixlab.signals import heeded
+from mixlab.signals import stop_signals
 
 
 class Interrupted(Exception):
@@ -49,7 +49,7 @@ class GracefulStop(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved = time.monotonic()
-        for signum in heeded():
+        for signum in stop_signals():
             # In place of Lightning's own, which leaves at the batch's end without a checkpoint.
             signal.signal(signum, self._ask)
 
@@ -103,6 +103,6 @@ class GracefulStop(pl.Callback):
         self.asked = signum
 
     def _let_go(self) -> None:
-        for signum in heeded():
+        for signum in stop_signals():
             usual = signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL
             signal.signal(signum, usual)

@@ -78,7 +78,9 @@ def locate(target: str, allow: Iterable[str] = ()) -> Any:
     try:
         found = _locate(target)
     except (ImportError, ValueError) as error:
-        raise ValueError(f"_target_ {target} is not there ({one_line(error)})") from None
+        raise ValueError(
+            f"_target_ {target} is not there ({' '.join(str(error).split())})"
+        ) from None
     if not may_be_called(found, tuple(allow)):
         raise ValueError(refusal(target))
     return found
@@ -171,10 +173,6 @@ def entries(node: Any) -> Iterator[tuple[Any, Any]]:
             yield from entries(value)
         else:
             yield key, value
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def first_file(package: str) -> Path:

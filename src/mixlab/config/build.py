@@ -8,27 +8,27 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from mixlab.config.allowlist import locate, targets
-from mixlab.config.keys import OPEN, leaves, nearest_name
+from mixlab.config.keys import OPEN_NODE, leaves, nearest_name
 
 
-def spread(node: Any, found: Mapping[str, Any]) -> Any:
+def merge_kwargs(node: Any, found: Mapping[str, Any]) -> Any:
     """A copy in which each `kwargs: {...}` beside a `_target_` has become arguments of the call.
 
     Args:
         found: the callable of each `_target_`.
     """
     if isinstance(node, list):
-        return [spread(value, found) for value in node]
+        return [merge_kwargs(value, found) for value in node]
     if not isinstance(node, dict):
         return node
     if "_target_" in node and node["_target_"] is None:
         return None
     if "_target_" not in node:
-        return {key: spread(value, found) for key, value in node.items()}
-    extra = node.get(OPEN) or {}
+        return {key: merge_kwargs(value, found) for key, value in node.items()}
+    extra = node.get(OPEN_NODE) or {}
     check_arguments(node["_target_"], found[node["_target_"]], extra)
-    own = {key: value for key, value in node.items() if key != OPEN}
-    return {key: spread(value, found) for key, value in {**own, **extra}.items()}
+    own = {key: value for key, value in node.items() if key != OPEN_NODE}
+    return {key: merge_kwargs(value, found) for key, value in {**own, **extra}.items()}
 
 
 def check_arguments(target: str, made: Any, arguments: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ def build(node: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> An
     for key, value in leaves(node):
         if "${" in str(value):  # Hydra would resolve it again, into calls that nobody has seen
             raise ValueError(f"{key} still has ${{...}} in it when resolved: {value}")
-    node = spread(node, {target: locate(target, allow) for target in targets(node)})
+    node = merge_kwargs(node, {target: locate(target, allow) for target in targets(node)})
     if node is None:  # `_target_: null`
         return None
     make = factory(node, tuple(allow))
@@ -74,16 +74,16 @@ def factory(node: dict[str, Any], allow: tuple[str, ...]) -> Callable[..., Any]:
         try:
             return bound(*args, **kwargs)
         except Exception as error:
-            raise told(error, node["_target_"], allow) from None
+            raise as_user_error(error, node["_target_"], allow) from None
 
     try:
         bound = instantiate({**node, "_partial_": True}, _convert_="object")
     except Exception as error:
-        raise told(error, node["_target_"], allow) from None
+        raise as_user_error(error, node["_target_"], allow) from None
     return make
 
 
-def told(error: Exception, target: str, allow: tuple[str, ...]) -> BaseException:
+def as_user_error(error: Exception, target: str, allow: tuple[str, ...]) -> BaseException:
     """The error to raise: one sentence for users where a library refuses what a node says."""
     from hydra.errors import InstantiationException
 

@@ -84,7 +84,9 @@ def reference(loader: ConfigLoader, hydra_cfg: Any) -> DictConfig:
         for group, choice in hydra_cfg.runtime.choices.items()
         if not group.startswith("hydra/") and group not in ("experiment", "sweep", "debug")
     ]
-    return load(loader, hydra_cfg.job.config_name, (*choices, *lists(hydra_cfg.overrides.task)))
+    return compose_plain(
+        loader, hydra_cfg.job.config_name, (*choices, *lists(hydra_cfg.overrides.task))
+    )
 
 
 def lists(overrides: Sequence[str]) -> Iterator[str]:
@@ -105,7 +107,7 @@ def lists(overrides: Sequence[str]) -> Iterator[str]:
 
 
 @lru_cache(maxsize=16)  # the arms of a sweep differ in values more often than in choices
-def load(loader: ConfigLoader, config_name: str, overrides: tuple[str, ...]) -> DictConfig:
+def compose_plain(loader: ConfigLoader, config_name: str, overrides: tuple[str, ...]) -> DictConfig:
     """Compose without the node `hydra`; to be read only."""
     cfg = loader.load_configuration(config_name, list(overrides), run_mode=RunMode.RUN)
     OmegaConf.set_struct(cfg, False)
@@ -122,7 +124,7 @@ def check_mixing(cfg: DictConfig) -> None:
 
     node = OmegaConf.to_container(cfg.mixing, resolve=True)
     assert isinstance(node, dict)
-    with named("mixing.method."):
+    with knob_prefix("mixing.method."):
         build(node.pop("method"), allow=cfg.get("allow", ()))
     devices = OmegaConf.select(cfg, "trainer.devices")
     ranks = devices if isinstance(devices, int) and devices > 1 else 1
@@ -133,12 +135,12 @@ def check_mixing(cfg: DictConfig) -> None:
         )
     if node.pop("_target_") == "mixlab.callbacks.MixingCallback":
         knobs = Policy.__dataclass_fields__
-        with named("mixing."):
+        with knob_prefix("mixing."):
             Policy(**{key: value for key, value in node.items() if key in knobs})
 
 
 @contextmanager
-def named(prefix: str) -> Iterator[None]:
+def knob_prefix(prefix: str) -> Iterator[None]:
     """Put the place of a knob before its name, where a message begins with that."""
     try:
         yield

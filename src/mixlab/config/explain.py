@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 
 from mixlab.config.keys import config_dir, leaves, nearest_name, unknown_key
-from mixlab.errors import NO_CHOICE, is_users, say
+from mixlab.errors import NO_CHOICE, is_user_error, print_error
 
 ELSEWHERE = {  # what people take for a choice of a group, and how it is said
     "data": "images of your own are data=folder data.path=...",
@@ -21,10 +21,10 @@ ELSEWHERE = {  # what people take for a choice of a group, and how it is said
 
 def explain(error: Exception, config_name: str = "train") -> None:
     """Print an error: one sentence where a user can mend it, else all of it."""
-    if not is_users(error) or os.environ.get("MIXLAB_TRACEBACK"):
+    if not is_user_error(error) or os.environ.get("MIXLAB_TRACEBACK"):
         traceback.print_exception(error)
     else:
-        say(Path(sys.argv[0]).stem, sentence(error, config_name))
+        print_error(Path(sys.argv[0]).stem, sentence(error, config_name))
 
 
 def sentence(error: BaseException, config_name: str = "train") -> str:

@@ -9,10 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.secrets import is_secret, secret_key
 
-OPEN = "kwargs"  # below a node of this name any key is legal; the constructor checks it
+OPEN_NODE = "kwargs"  # below a node of this name any key is legal; the constructor checks it
 OPTIONAL = ("augmentation", "callbacks", "logger", "mixing", "scheduler", "tta")  # may be missing
 WHOLE = ("trainer", "paths")  # of these every key is needed
-NOTHING = object()
+ABSENT = object()
 
 
 def config_dir() -> Path:
@@ -44,7 +44,7 @@ def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
     for key, _ in leaves(cfg):
         parts = key.split(".")
         above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-        if OPEN not in parts and key not in legal and not any(name in legal for name in above):
+        if OPEN_NODE not in parts and key not in legal and not any(name in legal for name in above):
             if any(name.startswith(f"{key}.") for name in legal):
                 continue  # a whole node set to null, as logger.wandb=null
             raise ValueError(unknown_key(key, legal))
@@ -55,9 +55,9 @@ def check_present(cfg: DictConfig, reference: DictConfig) -> None:
     for key, _ in leaves(reference):
         node = key.split(".")[0]
         needed = node not in OPTIONAL and (node in WHOLE or "." not in key)
-        if node not in OPTIONAL and cfg.get(node, NOTHING) is NOTHING:
+        if node not in OPTIONAL and cfg.get(node, ABSENT) is ABSENT:
             raise ValueError(f"{node} cannot be taken out; choose another with {node}=...")
-        if needed and OmegaConf.select(cfg, key, default=NOTHING) is NOTHING:
+        if needed and OmegaConf.select(cfg, key, default=ABSENT) is ABSENT:
             raise ValueError(f"{key} cannot be taken out; set it with {key}=...")
 
 
@@ -65,9 +65,9 @@ def unknown_key(key: str, legal: Iterable[str]) -> str:
     """The sentence for a misspelt key."""
     if is_secret(key):
         return secret_key(key)
-    if f".{OPEN}." in key:
-        node, argument = key.split(f".{OPEN}.", 1)
-        return f"{key} is not there yet; write {node}.{OPEN}={{{argument}: value}}"
+    if f".{OPEN_NODE}." in key:
+        node, argument = key.split(f".{OPEN_NODE}.", 1)
+        return f"{key} is not there yet; write {node}.{OPEN_NODE}={{{argument}: value}}"
     legal = list(legal)
     above = {
         name.rsplit(".", depth)[0] for name in legal for depth in range(1, name.count(".") + 1)

@@ -74,13 +74,13 @@ DEVICES = Values(
         or (isinstance(n, ListConfig) and len(n) > 0 and all(type(i) is int and i >= 0 for i in n))
     ),
 )
-LIMIT = Values(
+BATCH_LIMIT = Values(
     "a fraction in [0, 1] or a whole number of batches",
     lambda x: is_number(x) and x >= 0 and (type(x) is int or x <= 1),
 )
 SOME = Values(
     "a fraction in (0, 1] or a whole number of batches above 0",
-    lambda x: LIMIT.contains(x) and x > 0,
+    lambda x: BATCH_LIMIT.contains(x) and x > 0,
 )
 SIZE = Values(
     "a fraction in (0, 1), a whole number of rows, or 0",
@@ -154,9 +154,9 @@ VALUES = {
     "trainer.accumulate_grad_batches": whole(1),
     "trainer.gradient_clip_val": number(0).or_(None),
     "trainer.limit_train_batches": SOME,
-    "trainer.limit_val_batches": LIMIT,
-    "trainer.limit_test_batches": LIMIT,
-    "trainer.overfit_batches": LIMIT,
+    "trainer.limit_val_batches": BATCH_LIMIT,
+    "trainer.limit_test_batches": BATCH_LIMIT,
+    "trainer.overfit_batches": BATCH_LIMIT,
     "trainer.check_val_every_n_epoch": whole(1).or_(None),
     "trainer.num_sanity_val_steps": whole(-1),
     "trainer.deterministic": FLAG.or_("warn"),

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 SECRET = re.compile(r"(^|_)(api_?key|access_?key|secret|password|passwd|token|credentials?)$", re.I)
-NOTHING = object()
+UNSET = object()
 
 
 def check_secrets(node: Any, key: str = "") -> None:
@@ -36,7 +36,7 @@ def secret_key(key: str) -> str:
     )
 
 
-def path_from_environment(name: str, default: Any = NOTHING) -> str:
+def path_from_environment(name: str, default: Any = UNSET) -> str:
     """`${oc.env:NAME}`: the path that a variable holds.
 
     Raises:
@@ -44,7 +44,7 @@ def path_from_environment(name: str, default: Any = NOTHING) -> str:
             could have a secret of the environment written to a folder that is passed on.
     """
     value = os.environ.get(name, default)
-    if value is NOTHING:
+    if value is UNSET:
         raise ValueError(f"the environment variable {name} is not set")
     path = Path(str(value)).expanduser()
     if not path.is_absolute() or not path.exists():

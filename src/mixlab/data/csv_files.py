@@ -106,7 +106,7 @@ class Csv(ImageFiles):
             labels, classes = numbered(table, label_column, class_names)
             check_seen(table, labels, splits, label_column)
         else:
-            labels, classes = [0] * len(names), named(class_names)
+            labels, classes = [0] * len(names), mask_classes(class_names)
             masks = mask_files(table, mask_column, names)
         if split == "train":
             tell_of_twins(table.path, names, splits)
@@ -186,7 +186,7 @@ def check_range(table: Table, column: str, labels: list[int], num_classes: int |
         raise ValueError(f"{table.place(row, column)}{number} {why}; labels count from 0")
 
 
-def named(class_names: Sequence[str] | None) -> list[str]:
+def mask_classes(class_names: Sequence[str] | None) -> list[str]:
     """The classes of masks; raises ValueError where nobody has named them."""
     if not class_names:
         raise ValueError(

@@ -14,10 +14,10 @@ from mixlab.data.augmentation.augmentation import check_kinds, check_serves_mask
 from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
 from mixlab.data.map_style import ItemDataset
-from mixlab.data.preprocess import Normalize, Preparation
-from mixlab.data.sampler import EvalPlan, TrainPlan, check_positive
+from mixlab.data.preprocess import Normalize, Preprocess
+from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler, check_positive
 from mixlab.data.spec import ImageSpec
-from mixlab.data.splits import Part, Parts
+from mixlab.data.splits import Split, Splits
 from mixlab.data.workers import Workers
 from mixlab.mixing import Batch
 
@@ -97,7 +97,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.guests = num_workers, guests
         self.workers: list[Workers] = []
-        self.parts = Parts.of(
+        self.parts = Splits.of(
             train,
             val,
             test,
@@ -114,7 +114,7 @@ class ImageDataModule(pl.LightningDataModule):
         if self.augmentation and self.has_masks:
             check_serves_masks(self.augmentation)
         scale = Normalize.of(normalize, self.spec.channels)
-        self.prepare = Preparation(self.spec.num_classes, self.augmentation, scale)
+        self.prepare = Preprocess(self.spec.num_classes, self.augmentation, scale)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -153,10 +153,10 @@ class ImageDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> TrainLoader:
         return TrainLoader(self.train_plan(), self.fetch(self.augmented_part()))
 
-    def train_plan(self) -> TrainPlan:
+    def train_plan(self) -> TrainBatchSampler:
         """Which rows stand in which training batch."""
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # pyright: ignore
-        return TrainPlan(
+        return TrainBatchSampler(
             self.parts.train.rows,
             self.batch_size,
             seed=self.seed,
@@ -165,7 +165,7 @@ class ImageDataModule(pl.LightningDataModule):
             **self.place,
         )
 
-    def augmented_part(self) -> Part:
+    def augmented_part(self) -> Split:
         """The training part, read image by image where the augmentation takes them so."""
         part = self.parts.train
         if self.augmentation is None or not self.augmentation.per_image:
@@ -182,14 +182,14 @@ class ImageDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> EvalLoader | list[EvalLoader]:
         return self.test_dataloader()
 
-    def eval_loader(self, part: Part) -> EvalLoader | list[EvalLoader]:
+    def eval_loader(self, part: Split) -> EvalLoader | list[EvalLoader]:
         """The loader of a part; Lightning takes an empty list for none."""
         if len(part) == 0:
             return []
-        plan = EvalPlan(part.rows, self.eval_batch_size, **self.place)
+        plan = EvalBatchSampler(part.rows, self.eval_batch_size, **self.place)
         return EvalLoader(plan, self.fetch(part))
 
-    def fetch(self, part: Part) -> Fetch:
+    def fetch(self, part: Split) -> Fetch:
         """What turns the keys of a plan into batches: here, or in workers of its own."""
         if isinstance(part.data, ArrayDataset) or self.num_workers == 0:
             return part.data.batches

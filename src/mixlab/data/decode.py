@@ -23,19 +23,19 @@ from mixlab.data.map_style import BadItem
 
 PNG = b"\x89PNG\r\n\x1a\n"
 BIT_DEPTH = 24  # where a PNG file says how many bits a channel has
-MODES = {1: "GRAY", 3: "RGB"}  # by the number of channels, as torchvision calls them
+READ_MODES = {1: "GRAY", 3: "RGB"}  # by the number of channels, as torchvision calls them
 PIL_MODES = {1: "L", 3: "RGB"}
-REMEDY = "mend or remove it, or leave out such images with data.on_error=skip"
-UNREADABLE = (OSError, SyntaxError, EOFError, RuntimeError)  # what PIL and torchvision raise
+SKIP_REMEDY = "mend or remove it, or leave out such images with data.on_error=skip"
+UNREADABLE_IMAGE = (OSError, SyntaxError, EOFError, RuntimeError)  # what PIL and torchvision raise
 
 
 def bad(path: str, what: str) -> BadItem:
     """The error for an image that cannot be used."""
-    return BadItem(f"{path} {what}; {REMEDY}")
+    return BadItem(f"{path} {what}; {SKIP_REMEDY}")
 
 
 def check_channels(channels: int) -> None:
-    if channels not in MODES:
+    if channels not in READ_MODES:
         raise ValueError(f"data.channels must be 3 (colour) or 1 (grey), got {channels!r}")
 
 
@@ -57,8 +57,8 @@ def read_header(path: str) -> tuple[int, int]:
         raise bad(path, "is not a JPEG or PNG image" if start else "is empty") from None
     except Image.DecompressionBombError:
         raise bad(path, "has too many pixels") from None
-    except UNREADABLE as error:
-        raise bad(path, f"cannot be read ({reason(error)})") from None
+    except UNREADABLE_IMAGE as error:
+        raise bad(path, f"cannot be read ({decode_error(error)})") from None
     if start.startswith(PNG) and start[BIT_DEPTH] == 16:
         raise bad(path, "has 16 bits a channel, where mixlab reads 8")
     if min(height, width) < 2:
@@ -87,8 +87,8 @@ def decode(path: str, *, channels: int = 3, image_size: int | None = None) -> Te
         image = (by_torchvision if fast else by_pil)(data, channels)
     except FileNotFoundError:
         raise bad(path, "is not there") from None
-    except UNREADABLE as error:
-        raise bad(path, f"cannot be decoded ({reason(error)})") from None
+    except UNREADABLE_IMAGE as error:
+        raise bad(path, f"cannot be decoded ({decode_error(error)})") from None
     if image_size is None or image.shape[1:] == (image_size, image_size):
         return image
     return transform.resize(image, [image_size, image_size], antialias=True)
@@ -97,7 +97,7 @@ def decode(path: str, *, channels: int = 3, image_size: int | None = None) -> Te
 def by_torchvision(data: bytes, channels: int) -> Tensor:
     """uint8 (channels, H, W) of a JPEG file."""
     encoded = torch.from_numpy(np.frombuffer(bytearray(data), np.uint8))
-    mode = torchvision.ImageReadMode[MODES[channels]]
+    mode = torchvision.ImageReadMode[READ_MODES[channels]]
     decoded = torchvision.decode_jpeg(encoded, mode=mode, apply_exif_orientation=True)
     assert isinstance(decoded, Tensor)
     return decoded
@@ -115,7 +115,7 @@ def by_pil(data: bytes, channels: int) -> Tensor:
     return pixels.view(*pixels.shape[:2], channels).permute(2, 0, 1).contiguous()
 
 
-def reason(error: BaseException) -> str:
+def decode_error(error: BaseException) -> str:
     """What a decoder says, without where in its own source it says it."""
     line = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
     return line.rsplit(", ", 1)[-1].rstrip(". ") or type(error).__name__

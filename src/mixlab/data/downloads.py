@@ -15,7 +15,7 @@ from mixlab.data.npz import LAYOUT
 from mixlab.data.sources import Npz, check_split
 
 FAILURES = (OSError, RuntimeError)  # what the libraries raise without a network
-SIZES = (28, 64, 128, 224)  # pixels a side
+MEDMNIST_SIZES = (28, 64, 128, 224)  # pixels a side
 
 
 class Flowers102(ImageFiles):
@@ -134,10 +134,10 @@ def flag_and_size(dataset: str, known: dict[str, Any]) -> tuple[str, int]:
     if "multi-label" in known[flag]["task"] or flag.endswith("3d"):
         kind = "3-D volumes" if flag.endswith("3d") else "several labels an image"
         raise ValueError(f"{flag} has {kind}; mixlab takes 2-D images of one class each")
-    if size and size not in map(str, SIZES[1:]):
-        larger = ", ".join(f"{flag}_{each}" for each in SIZES[1:])
+    if size and size not in map(str, MEDMNIST_SIZES[1:]):
+        larger = ", ".join(f"{flag}_{each}" for each in MEDMNIST_SIZES[1:])
         raise ValueError(f"data.dataset={dataset} has no such size; there are {flag}, {larger}")
-    return flag, int(size or SIZES[0])
+    return flag, int(size or MEDMNIST_SIZES[0])
 
 
 def add_names(path: Path, names: list[str]) -> None:

@@ -8,7 +8,7 @@ batch is asked for. It calls `set_epoch` on `loader.sampler` only, hence `sample
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mixlab.data.sampler import EvalPlan, Key, TrainPlan
+from mixlab.data.sampler import EvalBatchSampler, Key, TrainBatchSampler
 from mixlab.mixing import Batch, Guests
 
 Fetch = Callable[[Iterable[Key]], Iterable[Batch]]  # `batches` of a data set
@@ -21,7 +21,7 @@ class TrainLoader:
     handed out of it, so an epoch that was cut off goes on where it stood.
     """
 
-    def __init__(self, plan: TrainPlan, fetch: Fetch) -> None:
+    def __init__(self, plan: TrainBatchSampler, fetch: Fetch) -> None:
         self.plan = plan
         self.fetch = fetch
         self.epoch = 0
@@ -46,7 +46,7 @@ class TrainLoader:
         self.position = self._first()
         for batch in self.fetch(self.plan.batches(self.epoch, self.position)):
             self.position += 1
-            yield with_guests(batch) if self.plan.guests else batch
+            yield split_guests(batch) if self.plan.guests else batch
 
     def _first(self) -> int:
         """The batch to start with: not the first, only when an epoch that was cut off goes on."""
@@ -62,7 +62,7 @@ class TrainLoader:
         self.epoch, self.position = state["epoch"], state["position"]
 
 
-def with_guests(batch: Batch) -> Batch:
+def split_guests(batch: Batch) -> Batch:
     """The first half of the rows as the batch, the second half as its guests."""
     (images, others), (targets, theirs) = batch.images.chunk(2), batch.targets.chunk(2)
     assert batch.index is not None
@@ -73,7 +73,7 @@ def with_guests(batch: Batch) -> Batch:
 class EvalLoader:
     """The same batches every time, without an address: nothing is ever mixed in them."""
 
-    def __init__(self, plan: EvalPlan, fetch: Fetch) -> None:
+    def __init__(self, plan: EvalBatchSampler, fetch: Fetch) -> None:
         self.plan = plan
         self.fetch = fetch
 

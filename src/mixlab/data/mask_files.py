@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mixlab.data.decode import UNREADABLE, bad, read_header, reason
+from mixlab.data.decode import UNREADABLE_IMAGE, bad, decode_error, read_header
 
 NO_CLASS = 255
 
@@ -51,8 +51,8 @@ def decode_mask(path: str, table: np.ndarray, *, image_size: int | None = None) 
             if image_size is not None:
                 grey = grey.resize((image_size, image_size), Image.Resampling.NEAREST)
             values = np.array(grey)
-    except UNREADABLE as error:
-        raise bad(path, f"cannot be decoded ({reason(error)})") from None
+    except UNREADABLE_IMAGE as error:
+        raise bad(path, f"cannot be decoded ({decode_error(error)})") from None
     classes = table[values]
     if (classes == NO_CLASS).any():
         value = int(values[classes == NO_CLASS][0])

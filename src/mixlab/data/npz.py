@@ -12,7 +12,7 @@ import numpy as np
 
 LAYOUT = "train_images (uint8, N x H x W or N x H x W x C) and train_labels (integers, N or N x 1)"
 # What numpy, zipfile and zlib raise, depending on where a file is broken.
-UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+UNREADABLE_NPZ = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 MAX_CHANNELS = 16  # a fourth axis that is longer is depth
 
 
@@ -35,7 +35,7 @@ def read_npz(path: str | Path, split: str) -> tuple[np.ndarray, np.ndarray, tupl
             raise ValueError(f"{path} has {', '.join(others) or 'nothing'}; it needs {LAYOUT}")
         return np.zeros((0, 1, 1), np.uint8), np.zeros(0, np.int64), names
     images = check_images(found[wanted[0]], f"{wanted[0]} of {path}")
-    targets = check_labels(found[wanted[1]], f"{wanted[1]} of {path}")
+    targets = flat_labels(found[wanted[1]], f"{wanted[1]} of {path}")
     if len(images) != len(targets):
         raise ValueError(
             f"{path} has {len(images)} {wanted[0]} but {len(targets)} {wanted[1]}; each image "
@@ -55,7 +55,7 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarra
             return {name: file[name] for name in names if name in file}, list(file.files)
     except FileNotFoundError:
         raise ValueError(f"there is no file {path}; set data.path to an .npz file") from None
-    except UNREADABLE as error:
+    except UNREADABLE_NPZ as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{path} is damaged or not an .npz file ({reason}); fetch or write it again"
@@ -78,7 +78,7 @@ def check_images(images: np.ndarray, where: str) -> np.ndarray:
     return images
 
 
-def check_labels(labels: np.ndarray, where: str) -> np.ndarray:
+def flat_labels(labels: np.ndarray, where: str) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise ValueError(
             f"{where} are multi-label ({labels.shape[1]} columns); mixlab takes one class an image"

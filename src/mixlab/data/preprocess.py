@@ -53,7 +53,7 @@ def per_channel(key: str, value: Sequence[float] | float, channels: int) -> tupl
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Preprocess:
     """What happens to batches on the device they lie on.
 
     Attributes:

@@ -24,7 +24,7 @@ def check_positive(name: str, value: int) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainPlan:
+class TrainBatchSampler:
     """Shuffled anew each epoch, the order being a function of (seed, epoch) alone.
 
     The last batch is smaller where the batch size does not divide the rows. Where it has fewer
@@ -88,7 +88,7 @@ class TrainPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class EvalPlan:
+class EvalBatchSampler:
     """Every row exactly once over all ranks, in order, in batches of nearly equal size."""
 
     rows: np.ndarray

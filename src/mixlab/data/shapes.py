@@ -8,7 +8,7 @@ from mixlab.data.sources import check_split
 
 CLASSES = ("background", "disc", "square", "triangle")
 SIDE = 64  # pixels
-SIZES = {"train": 1024, "val": 128, "test": 256}
+SPLIT_SIZES = {"train": 1024, "val": 128, "test": 256}
 
 
 class Shapes(ArrayDataset):
@@ -24,8 +24,8 @@ class Shapes(ArrayDataset):
 
     def __init__(self, split: str = "train") -> None:
         check_split(split)
-        rng = np.random.default_rng(sorted(SIZES).index(split))
-        pairs = [picture(rng) for _ in range(SIZES[split])]
+        rng = np.random.default_rng(sorted(SPLIT_SIZES).index(split))
+        pairs = [picture(rng) for _ in range(SPLIT_SIZES[split])]
         images, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
         super().__init__(
             torch.from_numpy(images).movedim(3, 1).contiguous(),

@@ -19,7 +19,7 @@ Images = ArrayDataset | ItemDataset
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Split:
     """Some rows (int64, as they are numbered there) of a data set; perhaps none."""
 
     data: Images
@@ -30,13 +30,13 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class Splits:
     """All data of an experiment; `note` says in words where the validation rows come from."""
 
     spec: ImageSpec
-    train: Part
-    val: Part
-    test: Part
+    train: Split
+    val: Split
+    test: Split
     note: str
 
     @staticmethod
@@ -49,7 +49,7 @@ class Parts:
         class_names: Sequence[str] | None,
         val_size: float,
         val_split: str,
-    ) -> "Parts":
+    ) -> "Splits":
         """Look at the data sets, resize those in memory, and hold out validation rows if need be.
 
         Raises:
@@ -65,12 +65,12 @@ class Parts:
                 "tell it from; where data.path is a folder, it is the one with the class folders"
             )
         images = fitted(images, spec, "training")
-        nothing = Part(images, np.arange(0))
-        own = whole(as_images(val, image_size), spec, "validation")
-        judged = whole(as_images(test, image_size), spec, "test") or nothing
+        nothing = Split(images, np.arange(0))
+        own = whole_split(as_images(val, image_size), spec, "validation")
+        judged = whole_split(as_images(test, image_size), spec, "test") or nothing
         if own is not None:
-            return Parts(
-                spec, Part(images, np.arange(len(images))), own, judged, "a set of its own"
+            return Splits(
+                spec, Split(images, np.arange(len(images))), own, judged, "a set of its own"
             )
         targets = None if images.targets is None else images.targets.numpy()
         if targets is not None and targets.ndim > 1:
@@ -80,9 +80,9 @@ class Parts:
             check_learnt(targets[rows], targets[held_out], spec, val_split)
         kind = "random" if val_split == "stratified" and targets is None else val_split
         note = f"{kind} rows of the training set, the same for every seed" if val_size else "none"
-        return Parts(spec, Part(images, rows), Part(images, held_out), judged, note)
+        return Splits(spec, Split(images, rows), Split(images, held_out), judged, note)
 
-    def named(self) -> dict[str, Part]:
+    def named(self) -> dict[str, Split]:
         return {"train": self.train, "val": self.val, "test": self.test}
 
     def facts(self) -> dict[str, Any]:
@@ -133,9 +133,9 @@ def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
     return ImageSpec(channels, height, width, names)
 
 
-def whole(data: Images | None, spec: ImageSpec, what: str) -> Part | None:
+def whole_split(data: Images | None, spec: ImageSpec, what: str) -> Split | None:
     """All rows of a data set that fits; None where there is none."""
-    return None if data is None else Part(fitted(data, spec, what), np.arange(len(data)))
+    return None if data is None else Split(fitted(data, spec, what), np.arange(len(data)))
 
 
 def fitted(data: Images, spec: ImageSpec, what: str) -> Images:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mixlab.data import ImageDataModule
 from mixlab.evaluation.tta import Views
 from mixlab.mixing import Batch
-from mixlab.models.metrics import ClassTally
+from mixlab.models.metrics import ClassMetrics
 
 
 def elect(probabilities: Iterable[Tensor], vote: str) -> Tensor:
@@ -32,7 +32,7 @@ def elect(probabilities: Iterable[Tensor], vote: str) -> Tensor:
 
 
 @dataclass
-class Ballot:
+class VoteResult:
     """What came of the vote over a whole test set.
 
     Attributes:
@@ -40,7 +40,7 @@ class Ballot:
         gained, lost: images that only the vote, and only the image alone, got right.
     """
 
-    voted: ClassTally = field(default_factory=ClassTally)
+    voted: ClassMetrics = field(default_factory=ClassMetrics)
     gained: int = 0
     lost: int = 0
 
@@ -67,7 +67,7 @@ class Voting(pl.LightningModule):
 
     def __init__(self, model: pl.LightningModule, data: ImageDataModule, views: Views) -> None:
         super().__init__()
-        self.model, self.views, self.ballot = model, views, Ballot()
+        self.model, self.views, self.ballot = model, views, VoteResult()
         self.data = data
 
     def transfer_batch_to_device(

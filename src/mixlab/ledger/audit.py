@@ -14,7 +14,7 @@ from mixlab.callbacks.step_loss import STEP_LOSS
 from mixlab.ledger.retrain_steps import Start, losses_again, starts_of
 from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import check_code, cpu_name, versions
-from mixlab.runs.records import find, shown
+from mixlab.runs.records import find, shown_path
 
 TOLERANCE = 0.01  # of the loss, where versions, threads or processor are not the run's
 
@@ -62,15 +62,15 @@ def audit_run(
             f"{folder}: no logged step within {reach} steps of a start; give a larger --reach"
         )
     differences = different(record)
-    print(f"{shown(folder)}: {scope(within, logged)}")
+    print(f"{shown_path(folder)}: {scope(within, logged)}")
     good = not broken
     for line in broken:
         print(f"  {line}: DIFFERS")
     for start, at in chosen.items():
         found = losses_again(folder, record, start, at, allow)
         for step in at:
-            good &= compare(step, start, logged[step], found.get(step), bool(differences))
-    print(f"  {verdict(good, differences)}")
+            good &= same_loss(step, start, logged[step], found.get(step), bool(differences))
+    print(f"  {audit_line(good, differences)}")
     return good
 
 
@@ -100,7 +100,7 @@ def choose(
     }
 
 
-def compare(step: int, start: Start, logged: float, found: float | None, loose: bool) -> bool:
+def same_loss(step: int, start: Start, logged: float, found: float | None, loose: bool) -> bool:
     """Print a step's loss as it was logged and as it is now; whether that is the same."""
     bound = TOLERANCE * max(abs(logged), 1.0) if loose else 0.0
     same = found is not None and (abs(found - logged) <= bound or found == logged)
@@ -133,7 +133,7 @@ def scope(within: dict[Start, list[int]], logged: dict[int, float]) -> str:
     return f"{count} of {len(logged)} logged steps can be made again, from {names}"
 
 
-def verdict(good: bool, differences: Sequence[str]) -> str:
+def audit_line(good: bool, differences: Sequence[str]) -> str:
     """One line in the end."""
     bound = "equal to the bit"
     if differences:

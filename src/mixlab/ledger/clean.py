@@ -9,15 +9,15 @@ from pathlib import Path
 
 from mixlab.errors import counted
 from mixlab.runs.locks import lock
-from mixlab.runs.records import Run, find, is_aside, shown
+from mixlab.runs.records import StoredRun, find, is_aside, shown_path
 
-EMPTY = ("planned", "failed", "interrupted")  # states of runs that may have come to nothing
-OURS = {"run.json", "config.yaml", "log.txt", "error.txt", ".lock"}  # worth nothing alone
+UNFINISHED = ("planned", "failed", "interrupted")  # states of runs that may have come to nothing
+RUN_FILES = {"run.json", "config.yaml", "log.txt", "error.txt", ".lock"}  # worth nothing alone
 MADE = {"checkpoints": "*.ckpt", "figures": "", "wandb": "offline-run-*"}  # and what would be
 
 
 @dataclass(frozen=True)
-class Waste:
+class Removable:
     """Something to remove, and the run whose lock guards it."""
 
     path: Path
@@ -39,7 +39,7 @@ def clean(
     total = 0
     for each in found:
         total += (size := each.size)
-        print(f"{shown(each.path)}: {each.why}, {readable(size)}")
+        print(f"{shown_path(each.path)}: {each.why}, {readable(size)}")
     if not found:
         print("nothing to remove")
     elif not yes:
@@ -50,18 +50,18 @@ def clean(
     return len(found)
 
 
-def waste(runs: Sequence[Run], checkpoints: bool, replaced: bool) -> Iterator[Waste]:
+def waste(runs: Sequence[StoredRun], checkpoints: bool, replaced: bool) -> Iterator[Removable]:
     """What can go of each run."""
     for run in runs:
         if replaced:
             for old in aside(run.folder):
-                yield Waste(old, old, "set aside by rerun=true")
-        if run.status in EMPTY and holds_nothing(run.folder):
-            yield Waste(run.folder, run.folder, f"{run.status}, holds nothing")
+                yield Removable(old, old, "set aside by rerun=true")
+        if run.status in UNFINISHED and holds_nothing(run.folder):
+            yield Removable(run.folder, run.folder, f"{run.status}, holds nothing")
         elif run.status == "finished" and checkpoints:
             folder = run.folder / "checkpoints"
             for file in [] if folder.is_symlink() else sorted(folder.glob("*.ckpt")):
-                yield Waste(file, run.folder, "checkpoint of a finished run")
+                yield Removable(file, run.folder, "checkpoint of a finished run")
 
 
 def holds_nothing(folder: Path) -> bool:
@@ -81,7 +81,7 @@ def is_worthless(entry: Path) -> bool:
     if entry.is_dir():
         worth = MADE.get(entry.name)
         return worth is not None and not (worth and any(entry.glob(worth)))
-    return entry.name in OURS
+    return entry.name in RUN_FILES
 
 
 def aside(folder: Path) -> list[Path]:
@@ -89,7 +89,7 @@ def aside(folder: Path) -> list[Path]:
     return sorted(path for path in folder.parent.glob(f"{folder.name}.*") if is_aside(path.name))
 
 
-def remove(each: Waste) -> bool:
+def remove(each: Removable) -> bool:
     """Remove it, unless its run is being trained."""
     descriptor = lock(each.run)
     if descriptor is None:

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.callbacks import RunRecord
 from mixlab.config.keys import leaves
-from mixlab.runs.checkpoints import Broken, load
+from mixlab.runs.checkpoints import Broken, load_checkpoint
 from mixlab.runs.records import read_config
-from mixlab.runs.status import check_data
+from mixlab.runs.status import check_same_data
 from mixlab.runtime import keep_memory, quiet, set_threads
 from mixlab.training.build import build_data, build_model, build_trainer
 
@@ -34,7 +34,7 @@ def starts_of(folder: Path) -> tuple[list[Start], list[str]]:
         starts.append(Start("the initial weights", 0))
     for path in sorted((folder / "checkpoints").glob("*.ckpt")):
         try:
-            starts.append(Start(path.name, int(load(path)["global_step"]), path))
+            starts.append(Start(path.name, int(load_checkpoint(path)["global_step"]), path))
         except Broken as error:
             broken.append(error.fault)
     return starts, broken
@@ -76,7 +76,7 @@ def losses_again(
         cfg = config_elsewhere(folder, Path(elsewhere), allow, record.get("threads"))
         set_threads(cfg.threads)
         data = build_data(cfg)
-        check_data(record, data)
+        check_same_data(record, data)
         model = build_model(cfg, data)
         trainer = build_trainer(cfg, data, RunRecord())
         trainer.callbacks.append(until)  # pyright: ignore[reportAttributeAccessIssue]

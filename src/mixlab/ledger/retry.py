@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mixlab.errors import counted
 from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.locks import lock
-from mixlab.runs.records import Run, find, shown
+from mixlab.runs.records import StoredRun, find, shown_path
 from mixlab.runs.status import RETRIED, with_history
 
 
@@ -15,7 +15,7 @@ def retry(paths: Sequence[str], states: Sequence[str] = RETRIED) -> int:
     chosen = [run for run in find(paths).runs if run.status in states]
     marked = [run for run in chosen if mark(run)]
     for run in marked:
-        print(f"planned, was {run.status}: {shown(run.folder)}")
+        print(f"planned, was {run.status}: {shown_path(run.folder)}")
     if marked:
         count = counted(len(marked), "run")
         print(f"{count} marked; the command that began them trains them again")
@@ -24,7 +24,7 @@ def retry(paths: Sequence[str], states: Sequence[str] = RETRIED) -> int:
     return len(marked)
 
 
-def mark(run: Run) -> bool:
+def mark(run: StoredRun) -> bool:
     """Write the record of one run anew; False where it is being trained."""
     descriptor = lock(run.folder)
     if descriptor is None:

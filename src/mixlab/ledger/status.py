@@ -10,26 +10,26 @@ from pathlib import Path
 from mixlab.errors import counted
 from mixlab.runs.atomic import write_json
 from mixlab.runs.locks import last_heartbeat
-from mixlab.runs.records import STATUSES, Run, find, number, one_line, shown
+from mixlab.runs.records import STATUSES, StoredRun, find, finite_number, one_line, shown_path
 
-HEADER = ("arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "error")
+STATUS_COLUMNS = ("arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "error")
 TAIL = 65536  # bytes of metrics.csv in which its last row is looked for
 
 
-def table(runs: Sequence[Run]) -> str:
+def status_table(runs: Sequence[StoredRun]) -> str:
     """A line for each run, in columns, and how many there are of each state."""
-    rows = [HEADER, *map(row, runs)]
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(HEADER))]
+    rows = [STATUS_COLUMNS, *map(row, runs)]
+    widths = [max(len(cells[column]) for cells in rows) for column in range(len(STATUS_COLUMNS))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
         for cells in rows
     ]
-    return "\n".join([*lines, counts(runs)])
+    return "\n".join([*lines, state_counts(runs)])
 
 
-def row(run: Run) -> tuple[str, ...]:
+def row(run: StoredRun) -> tuple[str, ...]:
     """What the table says of a run."""
-    seconds = number(run.record.get("seconds"))
+    seconds = finite_number(run.record.get("seconds"))
     again = len(run.record.get("history") or ())
     return (
         one_line(run.folder.parent.name, 60),
@@ -43,9 +43,9 @@ def row(run: Run) -> tuple[str, ...]:
     )
 
 
-def epochs(run: Run) -> str:
+def epochs(run: StoredRun) -> str:
     """Epochs that were finished: as recorded, or as many as metrics.csv tells of."""
-    recorded = number(run.record.get("epochs"))
+    recorded = finite_number(run.record.get("epochs"))
     if run.status == "finished" and recorded is not None:
         return f"{recorded:g}"
     reached = last_epoch(run.folder / "metrics.csv")
@@ -79,14 +79,14 @@ def ago(moment: float | None) -> str:
     return f"{seconds:.0f} s ago"
 
 
-def counts(runs: Sequence[Run]) -> str:
+def state_counts(runs: Sequence[StoredRun]) -> str:
     """`6 runs: 4 finished, 1 failed, 1 planned`."""
     found = Counter(run.status for run in runs)
     parts = [f"{found[status]} {status}" for status in STATUSES if found[status]]
     return f"{counted(len(runs), 'run')}: {', '.join(parts)}"
 
 
-def write_index(sweep: Path, runs: Sequence[Run]) -> Path:
+def write_index(sweep: Path, runs: Sequence[StoredRun]) -> Path:
     """Write sweep.json, which lists the runs of a sweep, from the folders that were found."""
     sweep.mkdir(parents=True, exist_ok=True)
     file = sweep.resolve() / "sweep.json"
@@ -95,9 +95,9 @@ def write_index(sweep: Path, runs: Sequence[Run]) -> Path:
     return file
 
 
-def status(paths: Sequence[str], index: Path | None = None) -> None:
+def print_status(paths: Sequence[str], index: Path | None = None) -> None:
     """Print the table of all runs under `paths`; with `index`, list them in that sweep folder."""
     runs = find(paths).runs
-    print(table(runs))
+    print(status_table(runs))
     if index is not None:
-        print(f"listed in {shown(write_index(index, runs))}")
+        print(f"listed in {shown_path(write_index(index, runs))}")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mixlab.errors import counted
 from mixlab.runs.locks import is_running
-from mixlab.runs.records import find, one_line, shown
+from mixlab.runs.records import find, one_line, shown_path
 
-MARK = ".wandb.synced"  # as `wandb sync` itself marks what it has sent, beside the file
+SYNCED_MARK = ".wandb.synced"  # as `wandb sync` itself marks what it has sent, beside the file
 
 
 def sync(paths: Sequence[str]) -> int:
@@ -37,11 +37,15 @@ def sync(paths: Sequence[str]) -> int:
 def unsent(folder: Path) -> list[Path]:
     """The offline parts of a run, oldest first, that were not sent; none of one that runs."""
     parts = sorted((folder / "wandb").glob("offline-run-*"))
-    parts = [part for part in parts if any(part.glob("*.wandb")) and not any(part.glob(f"*{MARK}"))]
+    parts = [
+        part
+        for part in parts
+        if any(part.glob("*.wandb")) and not any(part.glob(f"*{SYNCED_MARK}"))
+    ]
     return parts if parts and not is_running(folder) else []
 
 
-def run_id(folder: Path) -> str:
+def stored_run_id(folder: Path) -> str:
     """The W&B id of a run folder: that of its first part, whatever the later ones say."""
     first = min((folder / "wandb").glob("offline-run-*"))
     named = re.fullmatch(r"offline-run-\d+_\d+-(.+)", first.name)
@@ -50,16 +54,16 @@ def run_id(folder: Path) -> str:
 
 def send(folder: Path, parts: Sequence[Path]) -> bool:
     """Send the parts of one run, in order, as one W&B run; whether that went well."""
-    command = [*wandb(), "sync", "--id", run_id(folder), *map(str, parts)]
+    command = [*wandb(), "sync", "--id", stored_run_id(folder), *map(str, parts)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-        print(f"not sent: {shown(folder)}: {one_line(said[-1])}", file=sys.stderr)
+        print(f"not sent: {shown_path(folder)}: {one_line(said[-1])}", file=sys.stderr)
         return False
     for part in parts:
         for file in part.glob("*.wandb"):
-            file.with_suffix(MARK).touch()
-    print(f"sent: {shown(folder)}")
+            file.with_suffix(SYNCED_MARK).touch()
+    print(f"sent: {shown_path(folder)}")
     return True
 
 

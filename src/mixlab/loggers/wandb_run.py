@@ -19,18 +19,18 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from mixlab.runs.atomic import write_text
 
-LIMIT = 10.0  # seconds that W&B may take for one answer: no training waits longer
+ANSWER_SECONDS = 10.0  # seconds that W&B may take for one answer: no training waits longer
 log = logging.getLogger(__name__)
-MODES = ("auto", "online", "offline", "disabled")
+WANDB_MODES = ("auto", "online", "offline", "disabled")
 
 
-class Mute:
+class NullRun:
     """In place of a W&B run that could not start: takes everything and does nothing."""
 
-    def __getattr__(self, name: str) -> "Mute":
+    def __getattr__(self, name: str) -> "NullRun":
         return self
 
-    def __call__(self, *args: Any, **kwargs: Any) -> "Mute":
+    def __call__(self, *args: Any, **kwargs: Any) -> "NullRun":
         return self
 
 
@@ -54,8 +54,10 @@ class WandbRun(WandbLogger):
     ) -> None:
         import wandb
 
-        if mode not in MODES:
-            raise ValueError(f"logger.wandb.mode must be one of {', '.join(MODES)}, got {mode!r}")
+        if mode not in WANDB_MODES:
+            raise ValueError(
+                f"logger.wandb.mode must be one of {', '.join(WANDB_MODES)}, got {mode!r}"
+            )
         mode = os.environ.get("WANDB_MODE") or (mode if mode != "auto" else default_mode())
         if mode == "online" and default_mode() == "offline":  # W&B would ask, and wait
             log.warning("no W&B key is set (WANDB_API_KEY or `wandb login`): logging offline")
@@ -74,8 +76,8 @@ class WandbRun(WandbLogger):
             settings=wandb.Settings(
                 silent=True,
                 console="off",
-                init_timeout=LIMIT,
-                finish_timeout=LIMIT,
+                init_timeout=ANSWER_SECONDS,
+                finish_timeout=ANSWER_SECONDS,
                 x_disable_meta=True,  # host, user, command line
                 disable_git=True,  # the remote, which may have a token in it
                 disable_code=True,
@@ -93,7 +95,7 @@ class WandbRun(WandbLogger):
         if self._experiment is None and not self._given_up:
             online = self._wandb_init["mode"] == "online"
             self._attempt("start", self._start, self._start_offline if online else None)
-        return Mute() if self._given_up else self._experiment
+        return NullRun() if self._given_up else self._experiment
 
     def _start(self) -> None:
         self._wandb_init["id"] = run_id(Path(str(self._wandb_init["dir"])))
@@ -153,11 +155,11 @@ class WandbRun(WandbLogger):
 def failure(call: Callable[[], Any]) -> str | None:
     """Why a call came to nothing in the time it has; None where it did not."""
     try:
-        within(LIMIT, call)
+        within(ANSWER_SECONDS, call)
     except Exception as error:  # whatever it is, it must not cost the training
         if isinstance(error, TimeoutError):
             end_service()
-        return " ".join(str(error).split()) or f"no answer within {LIMIT:g} seconds"
+        return " ".join(str(error).split()) or f"no answer within {ANSWER_SECONDS:g} seconds"
     return None
 
 

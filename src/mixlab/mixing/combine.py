@@ -20,7 +20,7 @@ def select(choice: np.ndarray, blends: Sequence[Blend], device: torch.device | s
     widened = [_widened(blend, num_sources, device) for blend in blends]
     chosen, rows = torch.from_numpy(choice), torch.arange(len(choice))
     source = torch.stack([blend.source for blend in widened])[chosen, rows]
-    share = torch.stack([_rows(blend.share, len(rows)) for blend in widened])[chosen, rows]
+    share = torch.stack([_expand_rows(blend.share, len(rows)) for blend in widened])[chosen, rows]
     masks = [blend.mask for blend in widened]
     if any(isinstance(mask, Tensor) and not is_flat(mask) for mask in masks):
         mask = _select_painted(chosen, [painted(mask, device) for mask in masks])
@@ -54,7 +54,7 @@ def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
     return Blend(source, mask, share, warp)
 
 
-def _rows(values: Tensor, num_rows: int) -> Tensor:
+def _expand_rows(values: Tensor, num_rows: int) -> Tensor:
     """`values` (num_rows|1, ...) seen as (num_rows, ...)."""
     return values.expand(num_rows, *values.shape[1:])
 
@@ -80,13 +80,13 @@ def _select_boxes(chosen: Tensor, masks: list[Mask]) -> Mask:
     """Rows out of flat masks and boxes: a flat mask is what lies outside an empty box."""
     rows = torch.arange(len(chosen))
     flats = [mask.outside if isinstance(mask, Boxes) else mask for mask in masks]
-    outside = torch.stack([_rows(flat, len(rows)) for flat in flats])[chosen, rows]
+    outside = torch.stack([_expand_rows(flat, len(rows)) for flat in flats])[chosen, rows]
     boxes = next((mask for mask in masks if isinstance(mask, Boxes)), None)
     if boxes is None:
         return outside
     empty = torch.zeros(1, 4, dtype=torch.int64)
     edges = [mask.edges if isinstance(mask, Boxes) else empty for mask in masks]
-    edges = torch.stack([_rows(each, len(rows)) for each in edges])[chosen, rows]
+    edges = torch.stack([_expand_rows(each, len(rows)) for each in edges])[chosen, rows]
     return Boxes(edges, outside, boxes.height, boxes.width)
 
 
@@ -112,7 +112,7 @@ def _select_warp(chosen: Tensor, blends: list[Blend]) -> Tensor | None:
 def _reached(values: Tensor, through: Tensor, num_rows: int, guest: Tensor) -> Tensor:
     """(B, K2, ...): `values` (num_rows|1, ...) of rows `through` (B, K2), `guest` beyond them."""
     beyond = through >= num_rows
-    reached = _rows(values, num_rows)[torch.where(beyond, 0, through).to(values.device)]
+    reached = _expand_rows(values, num_rows)[torch.where(beyond, 0, through).to(values.device)]
     if not beyond.any():
         return reached
     beyond = beyond.view(*through.shape, *[1] * (reached.ndim - 2)).to(values.device)

@@ -92,7 +92,7 @@ _RULES: tuple[PartnerRule, ...] = (
     nearest,
 )
 _IN_ORDER = (cyclic, guests, nearest)  # draw nothing, and are told which partner is wanted
-_NAMED = {
+_PARTNER_RULES = {
     **{rule.__name__: rule for rule in _RULES},  # pyright: ignore[reportFunctionMemberAccess]
     "second_pass": guests,  # for whoever loads them: another order of the same data,
     "dataset": guests,  # or any of its rows
@@ -101,11 +101,11 @@ _NAMED = {
 
 def rule_from(spec: Any) -> PartnerRule:
     """The rule of a config: its name, or any callable of the same signature."""
-    if isinstance(spec, str) and spec in _NAMED:
-        return _NAMED[spec]
+    if isinstance(spec, str) and spec in _PARTNER_RULES:
+        return _PARTNER_RULES[spec]
     if callable(spec):
         return cast(PartnerRule, spec)
-    raise ValueError(f"partners must be {', '.join(_NAMED)}, got {spec!r}; choose one")
+    raise ValueError(f"partners must be {', '.join(_PARTNER_RULES)}, got {spec!r}; choose one")
 
 
 def drawn_columns(

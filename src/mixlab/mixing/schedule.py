@@ -30,14 +30,14 @@ def off_after(fraction: float) -> Schedule:
     return lambda progress: 1.0 if progress < fraction else 0.0
 
 
-_NAMED: dict[str, Schedule] = {"constant": constant, "linear": linear, "cosine": cosine}
+_SCHEDULES: dict[str, Schedule] = {"constant": constant, "linear": linear, "cosine": cosine}
 
 
 def schedule_from(spec: Any) -> Schedule:
     """The schedule of a config: `constant`, `linear`, `cosine` or `{off_after: 0.9}`."""
-    if isinstance(spec, str) and spec in _NAMED:
-        return _NAMED[spec]
+    if isinstance(spec, str) and spec in _SCHEDULES:
+        return _SCHEDULES[spec]
     if isinstance(spec, Mapping) and list(spec) == ["off_after"]:
         return off_after(spec["off_after"])
-    wanted = f"{', '.join(_NAMED)} or {{off_after: 0.9}}"
+    wanted = f"{', '.join(_SCHEDULES)} or {{off_after: 0.9}}"
     raise ValueError(f"schedule must be {wanted}, got {spec!r}; choose one")

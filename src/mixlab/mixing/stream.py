@@ -68,7 +68,7 @@ def _words(address: Address, purpose: int) -> np.ndarray:
     ahead = 1 if purpose == Purpose.TRANSFORM else LOOK_AHEAD
     try:
         seed, rank, epoch, batch = address
-        return _block(seed, rank, epoch, batch // ahead, purpose, ahead)[batch % ahead]
+        return _seed_block(seed, rank, epoch, batch // ahead, purpose, ahead)[batch % ahead]
     except (OverflowError, ValueError):
         wanted = "an address and its purpose must be five numbers in [0, 2**32)"
         remedy = "choose a smaller seed"
@@ -76,7 +76,9 @@ def _words(address: Address, purpose: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _block(seed: int, rank: int, epoch: int, block: int, purpose: int, ahead: int) -> np.ndarray:
+def _seed_block(
+    seed: int, rank: int, epoch: int, block: int, purpose: int, ahead: int
+) -> np.ndarray:
     """uint64 (ahead, 4): the words of as many batches in a row.
 
     Alone, between two training steps, each would find none of numpy's code in the processor's

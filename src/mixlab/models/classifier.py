@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mixlab.models.losses import LOSSES, widened
-from mixlab.models.metrics import ClassTally, Tally
+from mixlab.models.metrics import ClassMetrics, RunningMetrics
 from mixlab.models.optimizers import check_decay, parameter_groups
 
 STAGES = ("train", "val", "test")
@@ -64,8 +64,8 @@ class ImageClassifier(pl.LightningModule):
         self.loss = LOSSES[loss]
         self.label_smoothing = float(label_smoothing)
         self.weight_decay_on = weight_decay_on
-        self.tallies = {stage: Tally() for stage in STAGES}
-        self.by_class = ClassTally()
+        self.tallies = {stage: RunningMetrics() for stage in STAGES}
+        self.by_class = ClassMetrics()
         self.class_accuracy: list[float | None] = []  # of the last test
 
     def forward(self, images: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class ImageClassifier(pl.LightningModule):
     def step(self, batch: Any, batch_idx: int, stage: str, *, smoothing: float = 0.0) -> Tensor:
         """The mean loss of a batch, which is counted in the stage's tally."""
         if batch_idx == 0:
-            self.tallies[stage], self.by_class = Tally(), ClassTally()
+            self.tallies[stage], self.by_class = RunningMetrics(), ClassMetrics()
         images, targets = batch
         logits, targets = widened(self(images), targets)
         loss = self.loss(logits, targets, smoothing)
@@ -135,7 +135,7 @@ class ImageClassifier(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         sums = checkpoint.get("tally")
         if sums is not None and len(sums) == self.trainer.world_size:
-            self.tallies["train"] = Tally.of(sums[self.trainer.global_rank])
+            self.tallies["train"] = RunningMetrics.of(sums[self.trainer.global_rank])
 
     def configure_optimizers(self) -> Any:
         groups = parameter_groups(self.network, self.weight_decay_on)

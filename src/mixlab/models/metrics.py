@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-TOGETHER = 16  # batches counted at once: alone, each would find its code out of the caches
+BATCHES_TOGETHER = 16  # batches counted at once: alone, each would find its code out of the caches
 
 
 @dataclass
-class Tally:
+class RunningMetrics:
     """Sums over the rows seen, kept on the device; batches wait until several can be counted.
 
     They are added one after the other, so that the sums do not depend on how many waited.
@@ -27,7 +27,7 @@ class Tally:
         The dots are the pixels of a segmentation, which are too many to wait.
         """
         self.waiting.append((loss.detach(), logits.detach(), targets))
-        if len(self.waiting) == TOGETHER or logits.ndim > 2:
+        if len(self.waiting) == BATCHES_TOGETHER or logits.ndim > 2:
             self.settle()
 
     def settle(self) -> None:
@@ -56,13 +56,13 @@ class Tally:
         return torch.tensor(values, dtype=torch.float64)
 
     @classmethod
-    def of(cls, sums: Tensor) -> "Tally":
+    def of(cls, sums: Tensor) -> "RunningMetrics":
         loss, correct, rows = sums.tolist()
         return cls(int(rows), loss, correct)
 
 
 @dataclass
-class ClassTally:
+class ClassMetrics:
     """Rows and right answers of each class, kept on the device."""
 
     counts: Tensor | None = None  # (2, C) int64

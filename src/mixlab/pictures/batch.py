@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from mixlab.pictures.captions import FAINT, Line, class_name, label_line
-from mixlab.pictures.sheet import GAP, Cell, grid, stacked, strip
+from mixlab.pictures.sheet import GAP, Cell, cell_grid, stacked, strip
 from mixlab.pictures.tiles import check_pictures, coloured, legend, tiles
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def mixed_batch(
     count = min(count, len(after.images))
     source = blend.source[:count, :MAX_SOURCES]
     share = blend.share.expand(len(blend.source), -1)[:count, :MAX_SOURCES]
-    inputs = _rows(before, "images", source.flatten())
+    inputs = _rows_with_guests(before, "images", source.flatten())
     lines = [tiles(torch.cat([inputs, after.images[:count].float()]), inputs, mean=mean, std=std)]
     targets = after.targets[:count].float().cpu()
     if targets.ndim == 4:
-        planes = torch.cat([_rows(before, "targets", source.flatten()).cpu(), targets])
+        planes = torch.cat([_rows_with_guests(before, "targets", source.flatten()).cpu(), targets])
         lines.append(tiles(coloured(planes)))
 
     cells = []
@@ -63,7 +63,7 @@ def mixed_batch(
         origin = _describe_origin(row, list(partners.values()), len(before.images))
         words = [label_line(targets[row], class_names), Line([origin], FAINT, 11)]
         cells.append(Cell(stacked(*strips, gap=GAP), words))
-    drawn = grid(cells, columns)
+    drawn = cell_grid(cells, columns)
     if targets.ndim < 4:
         return drawn
     return stacked(legend(targets.shape[1], class_names, drawn.width), drawn)
@@ -88,7 +88,7 @@ def _describe_origin(row: int, partners: list[int], num_rows: int) -> str:
     return f"row {row}, partner{'s' * (len(partners) > 1)} {', '.join(names)}"
 
 
-def _rows(batch: "Batch", name: str, rows: Tensor) -> Tensor:
+def _rows_with_guests(batch: "Batch", name: str, rows: Tensor) -> Tensor:
     """Rows (N,) of a batch's images or targets and, from its length on, of its guests', float32."""
     own = getattr(batch, name)
     rows = rows.to(own.device)
@@ -127,11 +127,11 @@ def before_and_after(
     drawn = [side_by_side(*pair) for pair in zip(old, new, strict=True)]
     lines = [words(row, targets, class_names) for row in range(len(drawn))]
     if targets is None or moved is None or targets.ndim < 4:
-        return grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])
+        return cell_grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])
     pairs = zip(*(tiles(coloured(each[:count])) for each in (targets, moved)), strict=True)
     below = [side_by_side(*pair) for pair in pairs]
     drawn = [stacked(*pair, gap=GAP) for pair in zip(drawn, below, strict=True)]
-    page = grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])
+    page = cell_grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])
     return stacked(legend(targets.shape[1], class_names, page.width), page)
 
 

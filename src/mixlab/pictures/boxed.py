@@ -25,12 +25,12 @@ from mixlab.pictures.sheet import (
     heading,
     sheet,
     stacked,
-    table,
+    text_table,
 )
 from mixlab.pictures.tiles import tiles
 
 SMALL = 150  # pixels of a tile's longer side where there are more than four
-HEADER = ("picture", "label before", "partner", "own pixels", "partner's", "label after")
+TABLE_HEADER = ("picture", "label before", "partner", "own pixels", "partner's", "label after")
 PUBLISHED = "own share as published"
 
 
@@ -61,8 +61,8 @@ def boxed(
         for row, partner in enumerate(partners)
     ]
     lines = label_table(blend, targets, labels, class_names, published)
-    header = [*HEADER, *[PUBLISHED] * (published is not None)]
-    written = table(header, [[Line([word], colour) for word, colour in row] for row in lines])
+    header = [*TABLE_HEADER, *[PUBLISHED] * (published is not None)]
+    written = text_table(header, [[Line([word], colour) for word, colour in row] for row in lines])
     drawn = two_lines(pairs)
     size_note = f"{images.shape[-2]} x {images.shape[-1]} pixels"
     note = f"rows {box[0]}:{box[1]} and columns {box[2]}:{box[3]} of {size_note}"

@@ -63,7 +63,7 @@ def of_classes(target: Tensor) -> Tensor:
 
 def class_name(number: int, class_names: Sequence[str] | None, longest: int = 40) -> str:
     """A class on one line; in quotes where it would be taken for a number."""
-    name = one_line(class_names[number] if class_names else number)
+    name = " ".join(str(class_names[number] if class_names else number).split())
     name = name if len(name) <= longest else f"{name[: longest - 1]}."
     return f"'{name}'" if name[:1].isdigit() else name
 
@@ -76,11 +76,6 @@ def label_line(target: Tensor, class_names: Sequence[str] | None = None) -> Line
 def label_lines(target: Tensor, class_names: Sequence[str] | None = None) -> list[Line]:
     """A soft label with a line for each class, for narrow tiles."""
     return [Line([part]) for part in shares_by_name(target, class_names) or ["no label"]]
-
-
-def one_line(text: object) -> str:
-    """Anything as text without line breaks."""
-    return " ".join(str(text).split())
 
 
 def text_width(text: str, size: int) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 from mixlab.mixing import Blend, Boxes
 from mixlab.mixing.masks import OWN_OF_TWO
 from mixlab.pictures.captions import ACCENT, FAINT, Line, label_line
-from mixlab.pictures.sheet import Cell, grid
+from mixlab.pictures.sheet import Cell, cell_grid
 from mixlab.pictures.tiles import tiles
 
 SHARES = tuple(tenth / 10 for tenth in range(1, 10))
@@ -25,7 +25,7 @@ def blends(images: Tensor, targets: Tensor, class_names: Names = None, **scale) 
         images, targets: (2, C, H, W) and (2, num_classes).
         scale: `mean` and `std`, as for `mixed_batch`.
     """
-    return grid(blend_cells(images, targets, class_names, **scale), columns=3)
+    return cell_grid(blend_cells(images, targets, class_names, **scale), columns=3)
 
 
 def blend_cells(images: Tensor, targets: Tensor, class_names: Names, **scale) -> list[Cell]:
@@ -48,7 +48,7 @@ def methods_side_by_side(
         images, targets: (2, C, H, W) and (2, num_classes): the picture and its partner.
         scale: `mean` and `std`, as for `mixed_batch`.
     """
-    return grid(method_cells(images, targets, box, class_names, **scale), columns=4)
+    return cell_grid(method_cells(images, targets, box, class_names, **scale), columns=4)
 
 
 def method_cells(

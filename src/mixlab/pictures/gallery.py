@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mixlab.pictures.captions import ACCENT, FAINT, INK, Line, label_lines
 from mixlab.pictures.sheet import (
-    EMPTY,
+    EMPTY_CELL,
     MARGIN,
     NARROWEST,
     PAGE_WIDTH,
@@ -19,7 +19,7 @@ from mixlab.pictures.sheet import (
     sheet,
     size,
     stacked,
-    wrapped,
+    wrap_text,
 )
 from mixlab.pictures.tiles import TILE, tiles
 
@@ -84,15 +84,15 @@ def column(
 
 def title(name: str, colour: str, width: int) -> Cell:
     """A method's name, broken at its underscores where it is wider than its column."""
-    parts = wrapped(name.replace("_", "_ "), width, 13)
+    parts = wrap_text(name.replace("_", "_ "), width, 13)
     return Cell(None, [Line([part.replace("_ ", "_")], colour, 13) for part in parts])
 
 
 def empty_column(name: str, reason: str, count: int, tile_size: tuple[int, int]) -> list[Cell]:
     """A name above grey tiles, the first with the reason."""
-    grey = Image.new("RGB", tile_size, EMPTY)
+    grey = Image.new("RGB", tile_size, EMPTY_CELL)
     width = max(tile_size[0], NARROWEST)
-    lines = [Line([line], FAINT, 11) for line in wrapped(reason, width, 11)[:7]]
+    lines = [Line([line], FAINT, 11) for line in wrap_text(reason, width, 11)[:7]]
     rows = [Cell(grey, lines if row == 0 else ()) for row in range(count)]
     return [title(name, ACCENT, max(map(cell_width, rows))), *rows]
 

@@ -8,8 +8,12 @@ from PIL import Image, ImageDraw
 
 from mixlab.pictures.captions import ACCENT, FAINT, INK, Line, cut, font, text_width
 
-PAPER, EMPTY, RULE = "#ffffff", "#eef0f2", "#d5d9de"
-GAP, MARGIN, LINE = 4, 14, 15  # pixels: between tiles, around cells, from one text line to the next
+PAPER, EMPTY_CELL, RULE = "#ffffff", "#eef0f2", "#d5d9de"
+GAP, MARGIN, LINE_HEIGHT = (
+    4,
+    14,
+    15,
+)  # pixels: between tiles, around cells, from one text line to the next
 PAGE_WIDTH, NARROWEST = 1300, 90  # pixels: of a page, of a column, where words must fit too
 
 
@@ -25,7 +29,7 @@ def sheet(rows: Sequence[Sequence[Cell]]) -> Image.Image:
     columns = zip_longest(*rows, fillvalue=Cell(None))
     widths = [max(cell_width(cell) for cell in column) for column in columns]
     heights = [
-        max(size(cell)[1] for cell in row) + LINE * max(len(cell.lines) for cell in row) + 6
+        max(size(cell)[1] for cell in row) + LINE_HEIGHT * max(len(cell.lines) for cell in row) + 6
         for row in rows
     ]
     whole = (sum(widths) + MARGIN * (len(widths) + 1), sum(heights) + MARGIN * (len(heights) + 1))
@@ -40,7 +44,7 @@ def sheet(rows: Sequence[Sequence[Cell]]) -> Image.Image:
     return page
 
 
-def grid(cells: Sequence[Cell], columns: int | None = None) -> Image.Image:
+def cell_grid(cells: Sequence[Cell], columns: int | None = None) -> Image.Image:
     """Cells in reading order, in as many columns as fit where `columns` is None."""
     fitting = columns_that_fit(max(map(cell_width, cells)))
     count = max(1, min(columns or fitting, len(cells)))
@@ -69,7 +73,7 @@ def draw_cell(
         page.paste(cell.image, (left, top))
     pen = ImageDraw.Draw(page)
     for number, line in enumerate(cell.lines):
-        place = (left, top + tile_height + 4 + number * LINE)
+        place = (left, top + tile_height + 4 + number * LINE_HEIGHT)
         pen.text(place, line.fitted(width), fill=line.colour, font=font(line.size))
 
 
@@ -81,7 +85,7 @@ def strip(images: Sequence[Image.Image | None], framed: bool = True) -> Image.Im
     places = [k * (width + GAP) for k in range(len(images) - 1)] + [whole.width - width]
     for image, left in zip(images, places, strict=True):
         if image is None:
-            pen.rectangle((left, 0, left + width - 1, height - 1), EMPTY)
+            pen.rectangle((left, 0, left + width - 1, height - 1), EMPTY_CELL)
         else:
             whole.paste(image, (left, 0))
     return frame(whole, places[-1]) if framed else whole
@@ -96,17 +100,19 @@ def frame(image: Image.Image, left: int = 0) -> Image.Image:
 
 def heading(title: str, note: str = "", width: int = PAGE_WIDTH) -> Image.Image:
     """A title and, fainter, what there is to know below it; long notes are broken into lines."""
-    lines = wrapped(note, width - 2 * MARGIN, 12)
-    page = Image.new("RGB", (width, MARGIN + 22 + len(lines) * (LINE + 1)), PAPER)
+    lines = wrap_text(note, width - 2 * MARGIN, 12)
+    page = Image.new("RGB", (width, MARGIN + 22 + len(lines) * (LINE_HEIGHT + 1)), PAPER)
     pen = ImageDraw.Draw(page)
     title = cut(title, width - 2 * MARGIN, 18)
     pen.text((MARGIN, MARGIN - 4), title, fill=INK, font=font(18))
     for number, line in enumerate(lines):
-        pen.text((MARGIN, MARGIN + 22 + number * (LINE + 1)), line, fill=FAINT, font=font(12))
+        pen.text(
+            (MARGIN, MARGIN + 22 + number * (LINE_HEIGHT + 1)), line, fill=FAINT, font=font(12)
+        )
     return page
 
 
-def wrapped(text: str, width: int, size: int) -> list[str]:
+def wrap_text(text: str, width: int, size: int) -> list[str]:
     """A text in lines of at most `width` pixels."""
     lines: list[str] = []
     for word in text.split():
@@ -118,7 +124,7 @@ def wrapped(text: str, width: int, size: int) -> list[str]:
     return lines
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Line]]) -> Image.Image:
+def text_table(header: Sequence[str], rows: Sequence[Sequence[Line]]) -> Image.Image:
     """A table of text; where it is wider than the page, its widest columns are cut."""
     lines = [[Line([name], FAINT, 11) for name in header], *rows]
     widths = column_widths(lines)

@@ -10,9 +10,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from torch import Tensor
 
-from mixlab.callbacks.mixing import Seen
+from mixlab.callbacks.mixing import MixedBatch
 from mixlab.config.build import build
-from mixlab.config.checks import load
+from mixlab.config.checks import compose_plain
 from mixlab.config.keys import config_dir
 from mixlab.data import ImageDataModule
 from mixlab.data.preprocess import one_hot
@@ -84,12 +84,12 @@ def batch_of(cfg: DictConfig, data: ImageDataModule) -> Batch:
     return data.on_after_batch_transfer(batch_from(data, address), 0)
 
 
-def batch_at(cfg: DictConfig, data: ImageDataModule) -> Seen:
+def batch_at(cfg: DictConfig, data: ImageDataModule) -> MixedBatch:
     """One training batch before and after mixing, and the blend between."""
     return mixed(cfg, batch_of(cfg, data))
 
 
-def mixed(cfg: DictConfig, batch: Batch) -> Seen:
+def mixed(cfg: DictConfig, batch: Batch) -> MixedBatch:
     """A batch before and after mixing with `cfg.mixing`."""
     if not cfg.get("mixing"):
         raise ValueError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
@@ -154,7 +154,7 @@ def first_two(cfg: DictConfig, rows: Rows) -> tuple[Tensor, Tensor]:
     return images[:2], targets[:2]
 
 
-def methods(cfg: DictConfig) -> dict[str, Any]:
+def shipped_methods(cfg: DictConfig) -> dict[str, Any]:
     """The methods of the files in `mixing/`, by the files' names; not those that mix nothing."""
     nodes = mixing_nodes()
     return {name: build(node, allow=cfg.allow) for name, node in nodes.items()}
@@ -171,5 +171,7 @@ def mixing_nodes() -> dict[str, DictConfig]:
 def nodes_found() -> dict[str, DictConfig]:
     loader = GlobalHydra.instance().config_loader()
     names = loader.get_group_options("mixing")
-    nodes = {name: load(loader, "preview", (f"mixing={name}",)).mixing.method for name in names}
+    nodes = {
+        name: compose_plain(loader, "preview", (f"mixing={name}",)).mixing.method for name in names
+    }
     return {name: node for name, node in nodes.items() if node.get("_target_")}

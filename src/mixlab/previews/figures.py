@@ -12,11 +12,11 @@ from torch import Tensor
 from mixlab.mixing import Address, Blend, Purpose, stream
 from mixlab.pictures import mixed_batch
 from mixlab.pictures.batch import before_and_after
-from mixlab.pictures.boxed import HEADER, PUBLISHED, boxed, label_table
+from mixlab.pictures.boxed import PUBLISHED, TABLE_HEADER, boxed, label_table
 from mixlab.pictures.examples import blends, methods_side_by_side, pasted
 from mixlab.pictures.gallery import gallery
 from mixlab.pictures.sheet import stacked
-from mixlab.previews.batches import Rows, first_two, methods, mixed, rows_from
+from mixlab.previews.batches import Rows, first_two, mixed, rows_from, shipped_methods
 from mixlab.previews.replay import unaugmented
 
 Shown = tuple[Image.Image, str]  # the picture, and what to say of it
@@ -37,17 +37,17 @@ def show_gallery(cfg: DictConfig) -> Shown:
     """A few images under every method, with the same partners."""
     rows = rows_from(cfg)
     images, targets = rows.batch
-    found = methods(cfg)
+    found = shipped_methods(cfg)
     most = max(method.num_partners for method in found.values())
     partners = given_partners(cfg, len(images))[: cfg.count or GALLERY_ROWS]
     partners = np.repeat(partners[:, None], most, axis=1)
-    results = {name: outcome(method, rows, partners) for name, method in found.items()}
+    results = {name: method_outcome(method, rows, partners) for name, method in found.items()}
     first = torch.from_numpy(partners[:, 0])
     picture = gallery(images, targets, first, results, rows.class_names, **rows.scale)
     return picture, f"{rows.what}, under {', '.join(found)}"
 
 
-def outcome(method: Any, rows: Rows, partners: np.ndarray) -> tuple[Tensor, Tensor] | str:
+def method_outcome(method: Any, rows: Rows, partners: np.ndarray) -> tuple[Tensor, Tensor] | str:
     """Images and targets that a method makes; or why it makes none of these images."""
     images, targets = rows.batch
     try:
@@ -126,7 +126,7 @@ def show_cutmix(cfg: DictConfig) -> Shown:
 def printed(blend: Blend, targets: Tensor, rows: Rows, published: list[float] | None) -> str:
     """The table of labels as text."""
     lines = label_table(blend, targets, blend.targets(targets), rows.class_names, published)
-    header = [*HEADER, *[PUBLISHED] * (published is not None)]
+    header = [*TABLE_HEADER, *[PUBLISHED] * (published is not None)]
     words = [header, *[[word for word, _ in line] for line in lines]]
     widths = [max(map(len, column)) for column in zip(*words, strict=True)]
     padded = [[w.ljust(n) for w, n in zip(line, widths, strict=True)] for line in words]

@@ -9,14 +9,14 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from mixlab.callbacks import MixingCallback
-from mixlab.callbacks.mixing import Seen, length_in_epochs, mixing_callbacks
+from mixlab.callbacks.mixing import MixedBatch, length_in_epochs, mixing_callbacks
 from mixlab.config.build import build
 from mixlab.data import ImageDataModule
 from mixlab.mixing import Address, Batch, Blend
 from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import BATCHES, check_code, versions
 from mixlab.runs.records import read_config
-from mixlab.runs.status import check_data
+from mixlab.runs.status import check_same_data
 from mixlab.runtime import quiet
 from mixlab.training.build import build_callbacks, build_data, plain
 
@@ -34,7 +34,7 @@ class Replay:
     cfg: DictConfig
     address: Address
     batch: Batch
-    seen: list[Seen]
+    seen: list[MixedBatch]
     processes: int
     notes: list[str]
 
@@ -52,14 +52,14 @@ def replay(cfg: DictConfig) -> Replay:
     check_code(record, cfg.allow, BATCHES)
     run_cfg.data.num_workers = 0  # their number changes nothing but the time
     data = build_data(run_cfg)
-    check_data(record, data)
+    check_same_data(record, data)
     trainer = stand_in(run_cfg, data)
     address = Address(run_cfg.seed, cfg.rank, cfg.epoch, cfg.batch)
     processes = (record.get("devices") or 1) * run_cfg.trainer.num_nodes
     check_address(address, processes, trainer, record)
     after = data.on_after_batch_transfer(batch_from(data, address, processes), 0)
     seen = [callback.seen for callback in mixing_callbacks(trainer) if callback.seen is not None]
-    seen = seen or [Seen(after, after, Blend.identity(len(after.images)))]
+    seen = seen or [MixedBatch(after, after, Blend.identity(len(after.images)))]
     return Replay(data, run_cfg, address, after, seen, processes, notes(record))
 
 
@@ -92,7 +92,7 @@ def stand_in(cfg: DictConfig, data: ImageDataModule) -> pl.Trainer:
     trainer.fit_loop.max_batches = batches_an_epoch(trainer, data)
     for position, callback in enumerate(mixing_callbacks(trainer)):
         callback.position = position
-        callback.last_for(length_in_epochs(trainer), trainer.fit_loop.max_batches)
+        callback.set_length(length_in_epochs(trainer), trainer.fit_loop.max_batches)
     return trainer
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from mixlab.reporting import formatting
 from mixlab.reporting.comparison import Arm, Block
 from mixlab.reporting.pairing import finished, on_other_data
-from mixlab.reporting.statistics import Difference, compare, holm, verdict
-from mixlab.runs.records import Run, mapping, number, one_line
+from mixlab.reporting.statistics import Difference, holm, paired_difference, verdict
+from mixlab.runs.records import StoredRun, finite_number, mapping, one_line
 
 HEADINGS = {
     "arm": "arm", "class": "class", "baseline": "baseline, %", "mean": "mean, %",
@@ -51,7 +51,7 @@ def changes(block: Block) -> list[ClassChange]:
             f"{block.title}: no seed has its accuracy recorded class by class in two arms; train "
             "them with this version, code=rerun"
         )
-    differences = [compare(own, base) for _, _, own, base in found]
+    differences = [paired_difference(own, base) for _, _, own, base in found]
     adjusted = holm([difference.p for difference in differences])
     return [
         ClassChange(
@@ -76,23 +76,26 @@ def paired(arm: Arm, baseline: Arm, checkpoint: str) -> list[tuple[str, list[flo
     return pairs
 
 
-def by_seed(runs: Sequence[Run], checkpoint: str) -> dict[int, Mapping[str, float]]:
+def by_seed(runs: Sequence[StoredRun], checkpoint: str) -> dict[int, Mapping[str, float]]:
     """Accuracy by class, by seed, of the finished runs that recorded it."""
     found = {run.seed: of_run(run, checkpoint) for run in finished(runs) if run.seed is not None}
     return {seed: classes for seed, classes in found.items() if classes}
 
 
-def of_run(run: Run, checkpoint: str) -> dict[str, float]:
+def of_run(run: StoredRun, checkpoint: str) -> dict[str, float]:
     """Accuracy by class; a class without test rows is left out."""
     record = mapping(run.record.get("class_accuracy"))
     values, names = record.get(checkpoint), record.get("classes")
     if not isinstance(values, list) or not isinstance(names, list) or len(values) != len(names):
         return {}
-    known = ((one_line(name, 60), number(value)) for name, value in zip(names, values, strict=True))
+    known = (
+        (one_line(name, 60), finite_number(value))
+        for name, value in zip(names, values, strict=True)
+    )
     return {name: value for name, value in known if value is not None}
 
 
-def rows(block: Block) -> list[dict[str, str]]:
+def class_rows(block: Block) -> list[dict[str, str]]:
     """The table, cell by cell, under the keys of `HEADINGS`."""
     in_unit, last, table = formatting.unit("accuracy"), None, []
     for change in changes(block):

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from mixlab.reporting import environment
 from mixlab.reporting.pairing import Question, Result, finished, on_other_data
-from mixlab.runs.records import Run, one_line
+from mixlab.runs.records import StoredRun, one_line
 
-Arms = Mapping[str, Sequence[Run]]  # runs by label
+Arms = Mapping[str, Sequence[StoredRun]]  # runs by label
 
 
 def about(
@@ -28,9 +28,9 @@ def about(
     return notes + environment.differing([run for runs in arms.values() for run in finished(runs)])
 
 
-def unfinished(runs: Sequence[Run]) -> list[str]:
+def unfinished(runs: Sequence[StoredRun]) -> list[str]:
     """Seeds that failed, diverged, run or wait, with the first reason given."""
-    by_status: dict[str, list[Run]] = defaultdict(list)
+    by_status: dict[str, list[StoredRun]] = defaultdict(list)
     for run in runs:
         by_status[run.status].append(run)
     notes = []
@@ -39,13 +39,13 @@ def unfinished(runs: Sequence[Run]) -> list[str]:
             reason = next((f": {run.problem}" for run in members if run.problem), "")
             ended = "; the mean leaves them out" if status in ("failed", "diverged") else ""
             notes.append(
-                f"{len(members)} of {len(runs)} runs {status} ({seeds(members)}){ended}{reason}"
+                f"{len(members)} of {len(runs)} runs {status} ({seed_list(members)}){ended}{reason}"
             )
     return notes
 
 
 def lacking(
-    runs: Sequence[Run], results: Mapping[str, Mapping[str, Result]], question: Question
+    runs: Sequence[StoredRun], results: Mapping[str, Mapping[str, Result]], question: Question
 ) -> list[str]:
     """Finished runs without a seed to pair by, or without a number that others have."""
     seedless = [run for run in finished(runs) if run.seed is None]
@@ -53,11 +53,15 @@ def lacking(
     for checkpoint in results:
         without = [r for r in finished(runs) if r.value(checkpoint, question.metric) is None]
         if without:
-            notes.append(f"{seeds(without)} finished without {question.metric} at `{checkpoint}`")
+            notes.append(
+                f"{seed_list(without)} finished without {question.metric} at `{checkpoint}`"
+            )
     return notes
 
 
-def unpaired(label: str, runs: Sequence[Run], base_label: str, base: Sequence[Run]) -> list[str]:
+def unpaired(
+    label: str, runs: Sequence[StoredRun], base_label: str, base: Sequence[StoredRun]
+) -> list[str]:
     """Seeds that one side never had, and seeds whose two runs saw different data."""
     notes = []
     for (name, own), (other_name, other) in (
@@ -67,24 +71,24 @@ def unpaired(label: str, runs: Sequence[Run], base_label: str, base: Sequence[Ru
         there = {run.seed for run in other}
         alone = [run for run in finished(own) if run.seed not in there]
         if alone:
-            notes.append(f"{name}: {seeds(alone)} not paired, {other_name} has no such run")
+            notes.append(f"{name}: {seed_list(alone)} not paired, {other_name} has no such run")
     other_data = on_other_data(runs, base)
     if other_data:
-        which = seeds(other_data)
+        which = seed_list(other_data)
         notes.append(
             f"{label}: {which} not paired, {base_label} saw other data (their hashes differ)"
         )
     return notes
 
 
-def not_begun(runs: Sequence[Run]) -> str:
+def not_begun(runs: Sequence[StoredRun]) -> str:
     """An arm of which there is no configuration to read."""
     counts = Counter(run.status for run in runs)
     states = ", ".join(f"{count} {status}" for status, count in counts.items())
     return f"{one_line(runs[0].slug, 60)}: {states}, no config.yaml to tell the arm from"
 
 
-def seeds(runs: Sequence[Run]) -> str:
+def seed_list(runs: Sequence[StoredRun]) -> str:
     """ "seeds 0-4, 7" """
     numbers = sorted({run.seed for run in runs if run.seed is not None})
     spans: list[list[int]] = []

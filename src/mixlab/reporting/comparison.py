@@ -14,7 +14,7 @@ from pathlib import Path
 from mixlab.reporting import caveats
 from mixlab.reporting import labels as words
 from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, finished, results
-from mixlab.runs.records import STATUSES, Found, Run, number, one_line
+from mixlab.runs.records import STATUSES, Found, StoredRun, finite_number, one_line
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Arm:
 
     label: str
     settings: words.Settings
-    runs: tuple[Run, ...]  # by seed; those that did not finish as well
+    runs: tuple[StoredRun, ...]  # by seed; those that did not finish as well
     results: Mapping[str, Result]  # by checkpoint
     cost: float | None  # median seconds per epoch
     cost_ratio: float | None  # to the baseline's
@@ -56,7 +56,7 @@ class Comparison:
 
     question: Question
     blocks: tuple[Block, ...]
-    runs: tuple[Run, ...]  # all that were found
+    runs: tuple[StoredRun, ...]  # all that were found
     sweeps: tuple[Path, ...]
     notes: tuple[str, ...]  # about runs that belong to no block
 
@@ -91,7 +91,7 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     _check_metric(runs, question.metric)
     grouped = _group(runs)
     known = {arm: members for arm, members in grouped.items() if any(r.config for r in members)}
-    settings = _settings(known)
+    settings = _arm_settings(known)
     _check_by(settings, question.by)
     blocks = _blocks(known, settings, question)
     if question.baseline is not None and all(block.baseline is None for block in blocks):
@@ -101,16 +101,16 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     return Comparison(question, tuple(blocks), tuple(runs), found.sweeps, tuple(unknown))
 
 
-def headline(runs: Sequence[Run]) -> str:
+def headline_metric(runs: Sequence[StoredRun]) -> str:
     """The metric that most would ask for: the overlap where all that is finished segments."""
     done = finished(runs)
     segments = done and all("test/iou" in run.results("last") for run in done)
     return "test/iou" if segments else "test/accuracy"
 
 
-def _mark_duplicates(runs: Sequence[Run]) -> list[Run]:
+def _mark_duplicates(runs: Sequence[StoredRun]) -> list[StoredRun]:
     """Of one arm at one seed in several folders, the finished one that ended last counts."""
-    kept: dict[tuple[str, int | None], Run] = {}
+    kept: dict[tuple[str, int | None], StoredRun] = {}
     for run in sorted(runs, key=lambda r: (r.status == "finished", str(r.record.get("ended")))):
         kept[run.arm, run.seed] = run
     return [
@@ -120,7 +120,7 @@ def _mark_duplicates(runs: Sequence[Run]) -> list[Run]:
     ]  # fmt: skip
 
 
-def _check_metric(runs: Sequence[Run], metric: str) -> None:
+def _check_metric(runs: Sequence[StoredRun], metric: str) -> None:
     names = {
         str(name)
         for run in finished(runs)
@@ -146,16 +146,16 @@ def _nearest(name: str, names: set[str]) -> str:
     return f"did you mean {one_line(near[0])}?" if near else f"there are {listed}"
 
 
-def _group(runs: Sequence[Run]) -> dict[str, list[Run]]:
+def _group(runs: Sequence[StoredRun]) -> dict[str, list[StoredRun]]:
     """Runs by arm, in the order of their seeds."""
-    grouped: dict[str, list[Run]] = defaultdict(list)
+    grouped: dict[str, list[StoredRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda r: (r.seed is None, r.seed or 0, r.folder)):
         if run.status != "duplicate":
             grouped[run.arm].append(run)
     return dict(grouped)
 
 
-def _settings(grouped: Mapping[str, Sequence[Run]]) -> dict[str, words.Settings]:
+def _arm_settings(grouped: Mapping[str, Sequence[StoredRun]]) -> dict[str, words.Settings]:
     """Each arm's settings, without keys that follow the seed."""
     every = {
         arm: [words.settings(run) for run in runs if run.config] for arm, runs in grouped.items()
@@ -170,7 +170,7 @@ def _settings(grouped: Mapping[str, Sequence[Run]]) -> dict[str, words.Settings]
 
 
 def _blocks(
-    grouped: Mapping[str, Sequence[Run]],
+    grouped: Mapping[str, Sequence[StoredRun]],
     settings: Mapping[str, words.Settings],
     question: Question,
 ) -> list[Block]:
@@ -182,15 +182,15 @@ def _blocks(
     always = [group for group in ("data", "model") if group not in question.by]
     titles = words.describe([dict(fixed) for fixed in members], always=always, bare=always)
     blocks = [
-        _block(", ".join(title), {arm: grouped[arm] for arm in arms}, settings, question)
+        _compare_block(", ".join(title), {arm: grouped[arm] for arm in arms}, settings, question)
         for title, arms in zip(titles, members.values(), strict=True)
     ]
     return sorted(blocks, key=lambda block: words.natural(block.title))
 
 
-def _block(
+def _compare_block(
     title: str,
-    grouped: dict[str, Sequence[Run]],
+    grouped: dict[str, Sequence[StoredRun]],
     settings: Mapping[str, words.Settings],
     question: Question,
 ) -> Block:
@@ -234,8 +234,8 @@ def _choose_baseline(
     return first, [f"{why}the baseline is {labels[first]} (--baseline chooses another)"]
 
 
-def _cost(runs: Sequence[Run]) -> float | None:
+def _cost(runs: Sequence[StoredRun]) -> float | None:
     """Median seconds per epoch of the finished runs."""
-    seconds = [number(run.record.get("seconds_per_epoch")) for run in finished(runs)]
+    seconds = [finite_number(run.record.get("seconds_per_epoch")) for run in finished(runs)]
     known = [s for s in seconds if s]
     return plain.median(known) if known else None

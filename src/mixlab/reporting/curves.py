@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from mixlab.reporting import formatting, style
 from mixlab.reporting.comparison import Block, Comparison
 from mixlab.reporting.pairing import finished
-from mixlab.runs.records import Run, number
+from mixlab.runs.records import StoredRun, finite_number
 
 HEIGHT = 3.2  # inches, without the legend
 BANDS = 6  # more arms are drawn without bands, which would hide each other
@@ -30,7 +30,7 @@ class Band:
     high: np.ndarray
 
 
-def read(run: Run, metrics: Collection[str]) -> dict[str, dict[int, float]]:
+def read_metrics(run: StoredRun, metrics: Collection[str]) -> dict[str, dict[int, float]]:
     """The value of each metric by epoch, the last one logged in it; {} if metrics.csv is absent."""
     found: dict[str, dict[int, float]] = {metric: {} for metric in metrics}
     try:
@@ -58,14 +58,16 @@ def average(curves: Sequence[dict[int, float]]) -> Band | None:
     return Band(epochs, values.mean(axis=0), values.min(axis=0), values.max(axis=0))
 
 
-def draw(block: Block, comparison: Comparison, *, ink: str = style.INK) -> Figure | None:
+def draw_curves(
+    block: Block, comparison: Comparison, *, ink: str = style.TEXT_INK
+) -> Figure | None:
     """A panel per metric, a band per arm; None where nothing was logged."""
     panels = {metric: bands for metric, bands in _bands(block, comparison).items() if bands}
     if not panels:
         return None
     with style.styled(ink):
         legend_height = 0.19 * math.ceil(len(block.arms) / 3)
-        figure = Figure(figsize=(style.WIDTH, HEIGHT + legend_height))
+        figure = Figure(figsize=(style.FIGURE_WIDTH, HEIGHT + legend_height))
         bottom = (0.56 + legend_height) / (HEIGHT + legend_height)
         figure.subplots_adjust(left=0.07, right=0.99, top=0.92, bottom=bottom, wspace=0.18)
         every_axes = figure.subplots(1, max(2, len(panels)), squeeze=False)[0]
@@ -75,7 +77,7 @@ def draw(block: Block, comparison: Comparison, *, ink: str = style.INK) -> Figur
             _draw_panel(axes, metric, bands, block)
         drawn = sorted({index for bands in panels.values() for index in bands})
         handles = [Line2D([], [], color=style.color(index), linewidth=1.6) for index in drawn]
-        labels = [style.short(block.arms[index].label) for index in drawn]
+        labels = [style.one_line_label(block.arms[index].label) for index in drawn]
         figure.legend(handles, labels, loc="lower left", ncols=3, frameon=False,
                       bbox_to_anchor=(0.06, 0.0), borderaxespad=0.2)  # fmt: skip
     return figure
@@ -88,7 +90,7 @@ def _bands(block: Block, comparison: Comparison) -> dict[str, dict[int, Band]]:
     metrics = dict.fromkeys([f"{stage}/{name}", f"{stage}/loss"])
     bands: dict[str, dict[int, Band]] = {metric: {} for metric in metrics}
     for index, arm in enumerate(block.arms):
-        logged = [read(run, metrics) for run in finished(arm.runs)]
+        logged = [read_metrics(run, metrics) for run in finished(arm.runs)]
         for metric in metrics:
             found = average([curve[metric] for curve in logged if metric in curve])
             if found is not None:
@@ -104,7 +106,7 @@ def _draw_panel(axes: Axes, metric: str, bands: Mapping[int, Band], block: Block
         if len(bands) <= BANDS:
             low, high = band.low * unit.factor, band.high * unit.factor
             axes.fill_between(band.epochs, low, high, color=color, alpha=0.18, linewidth=0)
-        off_after = number(block.arms[index].settings.get("mixing.schedule.off_after"))
+        off_after = finite_number(block.arms[index].settings.get("mixing.schedule.off_after"))
         if off_after is not None:
             off = off_after * (band.epochs[-1] + 1) - 0.5  # mixing is off from this epoch on
             axes.axvline(off, color=color, linewidth=1, linestyle=":")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mixlab.errors import counted
-from mixlab.runs.records import Run, mapping, one_line
+from mixlab.runs.records import StoredRun, mapping, one_line
 
 WHY = {
     "threads": "on a CPU their number changes the last bits and the time",
@@ -15,10 +15,10 @@ WHY = {
     "versions": "another release may compute something else",
     "data": "differences may come from the data",
 }
-MOST = 4  # facts or values that a warning lists
+MAX_LISTED = 4  # facts or values that a warning lists
 
 
-def facts(run: Run) -> dict[str, str]:
+def facts(run: StoredRun) -> dict[str, str]:
     """What a run recorded of its surroundings, by a name for people."""
     record = run.record
     found = {name: record.get(name) for name in ("threads", "accelerator", "devices")}
@@ -28,14 +28,14 @@ def facts(run: Run) -> dict[str, str]:
     return {name: _text(name, value) for name, value in found.items()}
 
 
-def tally(runs: Sequence[Run]) -> dict[str, Counter[str]]:
+def tally(runs: Sequence[StoredRun]) -> dict[str, Counter[str]]:
     """For each fact, how many runs recorded which value."""
     every = [facts(run) for run in runs]
     names = dict.fromkeys(name for one in every for name in one)
     return {name: Counter(one.get(name, "not recorded") for one in every) for name in names}
 
 
-def differing(runs: Sequence[Run]) -> list[str]:
+def differing(runs: Sequence[StoredRun]) -> list[str]:
     """A warning for each kind of fact in which runs differ that are compared with each other."""
     kinds: dict[str, list[str]] = {}
     for name, values in tally(runs).items():
@@ -44,22 +44,23 @@ def differing(runs: Sequence[Run]) -> list[str]:
             kinds.setdefault(kind, []).append(f"{detail} {_counts(values)}".strip())
     return [
         f"{kind} {'differs' if kind == 'accelerator' else 'differ'}: "
-        f"{'; '.join(details[:MOST])}{'; ...' * (len(details) > MOST)}. {WHY[kind].capitalize()}."
+        + "; ".join([*details[:MAX_LISTED], *["..."][: len(details) > MAX_LISTED]])
+        + f". {WHY[kind].capitalize()}."
         for kind, details in kinds.items()
     ] + list(_code(runs))
 
 
-def _code(runs: Sequence[Run]) -> Iterator[str]:
+def _code(runs: Sequence[StoredRun]) -> Iterator[str]:
     """One warning that names the source files that changed between runs."""
     every = [mapping(run.record.get("code")) for run in runs]
     names = sorted({str(name) for code in every for name in code})
     changed = [name for name in names if len({str(code.get(name)) for code in every}) > 1]
     if changed:
-        listed = one_line(", ".join(changed[:MOST]) + ", ..." * (len(changed) > MOST))
+        listed = one_line(", ".join(changed[:MAX_LISTED]) + ", ..." * (len(changed) > MAX_LISTED))
         yield f"code differs: {listed}. Train the older runs again with code=rerun."
 
 
-def environment(runs: Sequence[Run]) -> dict[str, str]:
+def environment(runs: Sequence[StoredRun]) -> dict[str, str]:
     """The facts of all runs that recorded any, several values with their counts."""
     begun = [run for run in runs if run.record]
     commits = Counter(one_line(run.record.get("git") or "not recorded", 60) for run in begun)
@@ -72,8 +73,8 @@ def environment(runs: Sequence[Run]) -> dict[str, str]:
 
 def _counts(values: Mapping[str, int]) -> str:
     most_first = sorted(values.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{value} ({counted(count, 'run')})" for value, count in most_first[:MOST]]
-    return ", ".join(shown) + ", ..." * (len(most_first) > MOST)
+    shown = [f"{value} ({counted(count, 'run')})" for value, count in most_first[:MAX_LISTED]]
+    return ", ".join(shown) + ", ..." * (len(most_first) > MAX_LISTED)
 
 
 def _text(name: str, value: Any) -> str:

@@ -21,16 +21,21 @@ def markdown(comparison: Comparison, figure: str = "") -> str:
     """The report as Markdown; `figure` is the line that shows its figure."""
     lines = [f"# {_plain(formatting.metric_words(comparison.question))}", ""]
     lines += [figure, ""] if figure else []
-    lines += _markdown_summary(tables.summary(comparison))
+    lines += _markdown_summary(tables.sweep_summary(comparison))
     for block in comparison.blocks:
         lines += [f"## {_plain(block.title)}", "", *_markdown_table(block, comparison), ""]
         lines += [f"- {_plain(note)}" for note in block.notes] + [""] * bool(block.notes)
     lines += [f"- {_plain(note)}" for note in comparison.notes] + [""] * bool(comparison.notes)
-    lines += [*map(_plain, formatting.reading(comparison)), "", formatting.counts(comparison), ""]
+    lines += [
+        *map(_plain, formatting.reading(comparison)),
+        "",
+        formatting.run_counts(comparison),
+        "",
+    ]
     return "\n".join(lines)
 
 
-def _markdown_summary(overall: tables.Summary | None) -> Iterator[str]:
+def _markdown_summary(overall: tables.SweepSummary | None) -> Iterator[str]:
     if overall is not None:
         yield f"| | {' | '.join(map(_plain, overall.labels))} |"
         yield f"| --- | {' | '.join('---' for _ in overall.labels)} |"
@@ -41,14 +46,16 @@ def _markdown_summary(overall: tables.Summary | None) -> Iterator[str]:
 
 
 def _markdown_table(block: Block, comparison: Comparison) -> Iterator[str]:
-    yield from _markdown_cells(tables.columns(block, comparison), tables.rows(block, comparison))
+    yield from _markdown_cells(
+        tables.columns(block, comparison), tables.table_rows(block, comparison)
+    )
 
 
 def markdown_classes(comparison: Comparison) -> str:
     """The accuracy of each class, block by block, as Markdown."""
     lines = []
     for block in comparison.blocks:
-        if found := by_class.rows(block):
+        if found := by_class.class_rows(block):
             lines += [f"## {_plain(block.title)}, class by class ({block.headline})", ""]
             lines += [*_markdown_cells(by_class.HEADINGS, found), ""]
     return "\n".join([*lines, _plain(by_class.READING), ""])

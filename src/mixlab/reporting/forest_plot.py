@@ -14,7 +14,9 @@ from mixlab.reporting.pairing import Result
 ROW, HEAD = 0.46, 0.85  # inches: of an arm's row, and of title and axis
 
 
-def draw(blocks: Sequence[Block], comparison: Comparison, *, ink: str = style.INK) -> Figure:
+def draw_forest(
+    blocks: Sequence[Block], comparison: Comparison, *, ink: str = style.TEXT_INK
+) -> Figure:
     """Draw blocks below each other; several have their titles."""
     heights = [HEAD + ROW * len(block.arms) for block in blocks]
     total = sum(heights)
@@ -22,12 +24,12 @@ def draw(blocks: Sequence[Block], comparison: Comparison, *, ink: str = style.IN
         line
         for block in blocks
         for arm in block.arms
-        for line in style.wrapped(arm.label).split("\n")
+        for line in style.wrapped_label(arm.label).split("\n")
     ]
     left = 0.03 + 0.0085 * max(map(len, lines))
     width = (0.86 - left - 0.04) / 2
     with style.styled(ink):
-        figure = Figure(figsize=(style.WIDTH, total))
+        figure = Figure(figsize=(style.FIGURE_WIDTH, total))
         top = total
         for block, height in zip(blocks, heights, strict=True):
             bottom, share = (top - height + 0.48) / total, (height - 0.80) / total
@@ -36,7 +38,7 @@ def draw(blocks: Sequence[Block], comparison: Comparison, *, ink: str = style.IN
             _draw_dots(dots, block, comparison, ink)
             _draw_forest(forest, block, comparison, ink)
             if len(blocks) > 1:
-                title = style.short(block.title, 50)
+                title = style.one_line_label(block.title, 50)
                 figure.text(0.01, bottom + share + 0.08 / total, title, fontweight="bold")
             if len(block.checkpoints) > 1 and block is blocks[0]:
                 _draw_key(forest, ink)
@@ -76,7 +78,7 @@ def _draw_dots(axes: Axes, block: Block, comparison: Comparison, ink: str) -> No
             if values and checkpoint == block.headline:
                 mean = result.summary.mean * factor
                 axes.plot([mean, mean], [place - 0.24, place + 0.24], color=ink, linewidth=1.6)
-    axes.set_yticks(range(len(block.arms)), [style.wrapped(arm.label) for arm in block.arms])
+    axes.set_yticks(range(len(block.arms)), [style.wrapped_label(arm.label) for arm in block.arms])
     axes.set_xlabel(formatting.metric_words(comparison.question))
     _finish_rows(axes, block)
 
@@ -97,7 +99,9 @@ def _draw_forest(axes: Axes, block: Block, comparison: Comparison, ink: str) -> 
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     name = block.baseline.label if block.baseline else "a baseline that is not here"
-    axes.set_xlabel(formatting.joined(f"difference to {style.short(name)}", in_unit.of_difference))
+    axes.set_xlabel(
+        formatting.joined(f"difference to {style.one_line_label(name)}", in_unit.of_difference)
+    )
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, -0.02 * (high - low)), max(high, 0.02 * (high - low)))
     _finish_rows(axes, block)

@@ -10,7 +10,7 @@ from mixlab.reporting.pairing import Question, Result
 from mixlab.reporting.statistics import CLAIM, LEVEL
 from mixlab.runs.records import mapping, one_line
 
-NOTHING = "-"
+NO_VALUE = "-"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def unit(metric: str) -> Unit:
 
 def p_value(p: float) -> str:
     if not _known(p):
-        return NOTHING
+        return NO_VALUE
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -57,14 +57,14 @@ def ratio(value: float) -> str:
 def seconds(value: float | None) -> str:
     """ "1.10 s", "12 min", "3.1 h" """
     if value is None or not _known(value):
-        return NOTHING
+        return NO_VALUE
     if value < 120:
         return f"{value:.3g} s"
     return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
 def correlation(value: float) -> str:
-    return f"{value:+.2f}" if _known(value) else NOTHING
+    return f"{value:+.2f}" if _known(value) else NO_VALUE
 
 
 def metric_words(question: Question) -> str:
@@ -78,7 +78,7 @@ def joined(words: str, unit_name: str) -> str:
     return f"{words}, {unit_name}" if unit_name else words
 
 
-def headline(arm: Arm, block: Block, question: Question) -> str:
+def arm_headline(arm: Arm, block: Block, question: Question) -> str:
     """What stands after the verdict's word on an arm that has results and is not the baseline."""
     assert block.baseline is not None
     result = arm.results[block.headline]
@@ -106,7 +106,7 @@ def _test(result: Result) -> str:
     return f"p = {p_value(result.p_holm)}".replace("= <", "< ") + caution
 
 
-def counts(comparison: Comparison) -> str:
+def run_counts(comparison: Comparison) -> str:
     """ "15 runs: 14 finished, 1 failed" """
     states = ", ".join(f"{count} {status}" for status, count in comparison.statuses.items())
     return f"{counted(len(comparison.runs), 'run')}: {states}"
@@ -183,5 +183,5 @@ def _known(value: float | None) -> bool:
 
 def _fixed(value: float | None, factor: float, decimals: int, sign: str = "") -> str:
     if value is None or not _known(value):
-        return NOTHING
+        return NO_VALUE
     return f"{value * factor + 0.0:{sign}.{decimals}f}"

@@ -15,7 +15,7 @@ from mixlab.reporting import curves, environment, forest_plot, formatting, style
 from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.labels import MISSING, common, natural
 from mixlab.reporting.pairing import Result
-from mixlab.runs.records import Run, number, one_line, shown
+from mixlab.runs.records import StoredRun, finite_number, one_line, shown_path
 
 TONES = {
     "better": "good", "leans better": "good lean", "worse": "bad", "leans worse": "bad lean",
@@ -28,10 +28,10 @@ def render(comparison: Comparison, command: Sequence[str]) -> str:
         title=_title(comparison),
         metric=formatting.metric_words(comparison.question),
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
-        counts=formatting.counts(comparison),
-        summary=tables.summary(comparison),
+        counts=formatting.run_counts(comparison),
+        summary=tables.sweep_summary(comparison),
         tones=TONES,
-        blocks=[_block(i, block, comparison) for i, block in enumerate(comparison.blocks)],
+        blocks=[_block_context(i, block, comparison) for i, block in enumerate(comparison.blocks)],
         notes=comparison.notes,
         reading=formatting.reading(comparison),
         ledger=_ledger(comparison),
@@ -61,9 +61,9 @@ def _title(comparison: Comparison) -> str:
     return one_line(", ".join(names), 80) or "comparison"
 
 
-def _block(index: int, block: Block, comparison: Comparison) -> dict[str, Any]:
-    drawn = forest_plot.draw([block], comparison) if block.is_comparison else None
-    learning = curves.draw(block, comparison)
+def _block_context(index: int, block: Block, comparison: Comparison) -> dict[str, Any]:
+    drawn = forest_plot.draw_forest([block], comparison) if block.is_comparison else None
+    learning = curves.draw_curves(block, comparison)
     return {
         "id": f"block-{index}",
         "title": block.title,
@@ -72,10 +72,10 @@ def _block(index: int, block: Block, comparison: Comparison) -> dict[str, Any]:
         "curves": _svg(learning, f"curves{index}"),
         "is_trained_on": "best" not in block.checkpoints,
         "columns": tables.columns(block, comparison),
-        "rows": tables.rows(block, comparison),
+        "rows": tables.table_rows(block, comparison),
         "numeric": tables.NUMERIC,
         "notes": block.notes,
-        "settings": _settings(block),
+        "settings": _differing_settings(block),
         "detectable": _detectable(block, comparison),
     }
 
@@ -98,7 +98,7 @@ def _verdict(arm: Arm, block: Block, comparison: Comparison) -> dict[str, str]:
         "level": _level(result, in_unit) if result and has_results else "",
         "word": word,
         "tone": TONES.get(word, ""),
-        "sentence": formatting.headline(arm, block, comparison.question) if is_compared else "",
+        "sentence": formatting.arm_headline(arm, block, comparison.question) if is_compared else "",
     }
 
 
@@ -106,7 +106,7 @@ def _level(result: Result, in_unit: formatting.Unit) -> str:
     return f"{in_unit.spread(result.summary.mean, result.summary.sd)} {in_unit.name}".rstrip()
 
 
-def _settings(block: Block) -> dict[str, Any]:
+def _differing_settings(block: Block) -> dict[str, Any]:
     """What differs between the arms of a block, key by key."""
     every = [arm.settings for arm in block.arms]
     keys = sorted(set().union(*every) - common(every), key=natural)
@@ -153,19 +153,19 @@ def _ledger(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-def _line(run: Run, metric: str) -> dict[str, str]:
-    in_unit, epoch = formatting.unit(metric), number(run.results("best").get("epoch"))
-    epochs = number(run.record.get("epochs"))
+def _line(run: StoredRun, metric: str) -> dict[str, str]:
+    in_unit, epoch = formatting.unit(metric), finite_number(run.results("best").get("epoch"))
+    epochs = finite_number(run.record.get("epochs"))
     return {
-        "seed": formatting.NOTHING if run.seed is None else str(run.seed),
+        "seed": formatting.NO_VALUE if run.seed is None else str(run.seed),
         "status": run.status,
         "best": in_unit.level(run.value("best", metric)),
         "last": in_unit.level(run.value("last", metric)),
-        "epoch": formatting.NOTHING if epoch is None else f"{epoch:.0f}",
-        "epochs": formatting.NOTHING if epochs is None else f"{epochs:.0f}",
-        "time": formatting.seconds(number(run.record.get("seconds"))),
-        "started": one_line(run.record.get("started") or formatting.NOTHING, 40),
-        "folder": shown(run.folder),
+        "epoch": formatting.NO_VALUE if epoch is None else f"{epoch:.0f}",
+        "epochs": formatting.NO_VALUE if epochs is None else f"{epochs:.0f}",
+        "time": formatting.seconds(finite_number(run.record.get("seconds"))),
+        "started": one_line(run.record.get("started") or formatting.NO_VALUE, 40),
+        "folder": shown_path(run.folder),
         "problem": run.problem,
     }
 

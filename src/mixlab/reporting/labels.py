@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from mixlab.runs.identity import HASHED, HASHED_OF_TRAINER, NOT_HASHED_OF_DATA, acting
-from mixlab.runs.records import Run, mapping, one_line
+from mixlab.runs.records import StoredRun, mapping, one_line
 
 GROUPS = (*HASHED, "trainer", "callbacks", "ckpt_path")
 BARE = ("data", "model", "mixing")  # groups whose choice is a word of its own: `digits cnn mixup`
@@ -16,7 +16,7 @@ MISSING = "(absent)"
 Settings = Mapping[str, Any]  # dotted key -> plain value
 
 
-def settings(run: Run) -> Settings:
+def settings(run: StoredRun) -> Settings:
     """The flattened part of a run's configuration that changes what is trained.
 
     Paths are replaced by their names, so that runs of two machines are arms of one comparison.
@@ -79,7 +79,7 @@ def describe(
     words: list[list[str]] = [[] for _ in every]
     cells = [list(range(len(every)))]
     for group in GROUPS:
-        names = [choice(one, group) for one in every]
+        names = [group_choice(one, group) for one in every]
         for cell in cells:
             if group in always or len({names[i] for i in cell}) > 1:
                 for i in cell:
@@ -107,7 +107,7 @@ def labels(arms: Mapping[str, Settings], by: Collection[str]) -> dict[str, str]:
     }
 
 
-def choice(one: Settings, group: str) -> str | None:
+def group_choice(one: Settings, group: str) -> str | None:
     """What a group was set to: its name, its method's class or its class; None if not known."""
     keys = (f"{group}.name", f"{group}.method._target_", f"{group}._target_")
     for key in keys:

@@ -4,8 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mixlab.reporting.statistics import Difference, Summary, compare, holm, summarise, verdict
-from mixlab.runs.records import Run
+from mixlab.reporting.statistics import (
+    ArmSummary,
+    Difference,
+    holm,
+    paired_difference,
+    summarise,
+    verdict,
+)
+from mixlab.runs.records import StoredRun
 
 CHECKPOINTS = ("best", "last")  # chosen on validation, and the end of training
 LOWER_IS_BETTER = ("loss", "error", "ece", "nll", "brier")
@@ -16,7 +23,7 @@ class Result:
     """An arm at one checkpoint."""
 
     values: Mapping[int, float]  # metric by seed
-    summary: Summary
+    summary: ArmSummary
     pairs: Mapping[int, float]  # difference to the baseline by seed
     difference: Difference
     p_holm: float  # over the arms of the block, at this checkpoint
@@ -38,7 +45,7 @@ class Question:
 
 
 def results(
-    arms: Mapping[str, Sequence[Run]], baseline: str | None, question: Question
+    arms: Mapping[str, Sequence[StoredRun]], baseline: str | None, question: Question
 ) -> dict[str, dict[str, Result]]:
     """By checkpoint and arm; a checkpoint at which no run has the metric is left out."""
     found = {}
@@ -49,17 +56,19 @@ def results(
     return found
 
 
-def metric_by_seed(runs: Sequence[Run], checkpoint: str, question: Question) -> dict[int, float]:
+def metric_by_seed(
+    runs: Sequence[StoredRun], checkpoint: str, question: Question
+) -> dict[int, float]:
     """The metric of the finished runs that have it."""
     found = {run.seed: run.value(checkpoint, question.metric) for run in finished(runs)}
     return {seed: value for seed, value in found.items() if value is not None and seed is not None}
 
 
-def finished(runs: Sequence[Run]) -> list[Run]:
+def finished(runs: Sequence[StoredRun]) -> list[StoredRun]:
     return [run for run in runs if run.status == "finished"]
 
 
-def on_other_data(arm: Sequence[Run], baseline: Sequence[Run]) -> list[Run]:
+def on_other_data(arm: Sequence[StoredRun], baseline: Sequence[StoredRun]) -> list[StoredRun]:
     """The arm's runs whose partner in the baseline recorded another hash of the data."""
     hashes = {run.seed: run.data_hash for run in finished(baseline)}
     return [
@@ -70,7 +79,7 @@ def on_other_data(arm: Sequence[Run], baseline: Sequence[Run]) -> list[Run]:
 
 def _results_at(
     values: Mapping[str, Mapping[int, float]],
-    arms: Mapping[str, Sequence[Run]],
+    arms: Mapping[str, Sequence[StoredRun]],
     baseline: str | None,
     question: Question,
 ) -> dict[str, Result]:
@@ -80,7 +89,7 @@ def _results_at(
         refused = {run.seed for run in on_other_data(arms[arm], arms[baseline])} if baseline else ()
         seeds = [seed for seed in own if seed in base and seed not in refused]
         pairs[arm] = {seed: own[seed] - base[seed] for seed in seeds}
-        differences[arm] = compare([own[s] for s in seeds], [base[s] for s in seeds])
+        differences[arm] = paired_difference([own[s] for s in seeds], [base[s] for s in seeds])
     others = [arm for arm in values if arm != baseline]
     adjusted = dict(zip(others, holm([differences[arm].p for arm in others]), strict=True))
     words = {

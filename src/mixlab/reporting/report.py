@@ -7,13 +7,13 @@ from mixlab.reporting import export, forest_plot, html, style
 from mixlab.reporting.comparison import Block, Comparison
 from mixlab.runs.atomic import write_bytes, write_text
 
-FIGURE, MOST = "report.png", 12  # blocks in the figure; the page has them all
+FIGURE, MAX_BLOCKS = "report.png", 12  # blocks in the figure; the page has them all
 
 
 def write(comparison: Comparison, folder: Path, command: Sequence[str]) -> Path:
     """Write report.html, report.md, report.csv and report.png; return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    blocks = [block for block in comparison.blocks if block.is_comparison][:MOST]
+    blocks = [block for block in comparison.blocks if block.is_comparison][:MAX_BLOCKS]
     _write_figure(blocks, comparison, folder / FIGURE)
     write_text(folder / "report.csv", export.csv_text(comparison))
     write_text(folder / "report.md", export.markdown(comparison, _image(blocks, comparison)))
@@ -35,5 +35,5 @@ def _write_figure(blocks: Sequence[Block], comparison: Comparison, path: Path) -
     if not blocks:
         path.unlink(missing_ok=True)
         return
-    figure = forest_plot.draw(blocks, comparison, ink=style.PAPER_INK)
+    figure = forest_plot.draw_forest(blocks, comparison, ink=style.PAPER_INK)
     write_bytes(path, style.to_png(figure))

@@ -21,7 +21,7 @@ NAN = math.nan
 
 
 @dataclass(frozen=True)
-class Summary:
+class ArmSummary:
     """Runs of one arm."""
 
     n: int
@@ -44,15 +44,15 @@ class Difference:
     detectable: float = NAN  # difference that a paired t-test of this n and sd finds 8 times in 10
 
 
-def summarise(values: Sequence[float]) -> Summary:
+def summarise(values: Sequence[float]) -> ArmSummary:
     """Mean and standard deviation over runs."""
     if not len(values):
-        return Summary(0)
+        return ArmSummary(0)
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else NAN
-    return Summary(len(values), float(np.mean(values)), sd)
+    return ArmSummary(len(values), float(np.mean(values)), sd)
 
 
-def compare(arm: Sequence[float], baseline: Sequence[float]) -> Difference:
+def paired_difference(arm: Sequence[float], baseline: Sequence[float]) -> Difference:
     """Compare two arms; the i-th values of both are of one seed."""
     x, y = np.asarray(arm, dtype=float), np.asarray(baseline, dtype=float)
     deltas = x - y

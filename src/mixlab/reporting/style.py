@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-INK = "#010203"  # becomes the page's text colour in SVG, so that figures follow light and dark
+TEXT_INK = "#010203"  # becomes the page's text colour in SVG, so that figures follow light and dark
 PAPER_INK = "#1c1e21"  # of the PNG
 COLORS = (
     "#7b8490", "#3b7fc4", "#d9742b", "#3b9b6d", "#9467bd", "#c94f6d", "#2a9aa5", "#a88a2b",
@@ -25,8 +25,8 @@ STYLE: dict[Any, Any] = {
 }
 INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color",
          "grid.color")  # fmt: skip
-WIDTH = 9.6  # inches, of every figure
-LINE, LONGEST = 34, 44  # letters of a line of a label, and of a label in one line
+FIGURE_WIDTH = 9.6  # inches, of every figure
+LINE_LETTERS, LONGEST = 34, 44  # letters of a line of a label, and of a label in one line
 
 
 def styled(ink: str) -> AbstractContextManager[None]:
@@ -39,12 +39,14 @@ def color(index: int) -> str:
     return COLORS[index] if index < 1 else COLORS[1 + (index - 1) % (len(COLORS) - 1)]
 
 
-def wrapped(label: str) -> str:
+def wrapped_label(label: str) -> str:
     """A label in at most two lines."""
-    return textwrap.fill(label, LINE, max_lines=2, placeholder="...", break_on_hyphens=False)
+    return textwrap.fill(
+        label, LINE_LETTERS, max_lines=2, placeholder="...", break_on_hyphens=False
+    )
 
 
-def short(label: str, longest: int = LONGEST) -> str:
+def one_line_label(label: str, longest: int = LONGEST) -> str:
     """A label in one line."""
     return label if len(label) <= longest else f"{label[: longest - 3]}..."
 
@@ -55,7 +57,7 @@ def to_svg(figure: Figure, name: str) -> str:
     with rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(TEXT_INK, "currentColor")
     return re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
 
 

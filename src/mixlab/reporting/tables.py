@@ -8,7 +8,7 @@ from mixlab.reporting.comparison import Arm, Block, Comparison
 NUMERIC = ("runs", "baseline", "mean", "difference", "pairs", "p", "r", "cost")
 
 
-def rows(block: Block, comparison: Comparison) -> list[dict[str, str]]:
+def table_rows(block: Block, comparison: Comparison) -> list[dict[str, str]]:
     """A row per arm and checkpoint, best above last, every cell as it is shown."""
     checkpoints = block.checkpoints or ("last",)
     return [
@@ -63,7 +63,7 @@ def columns(block: Block, comparison: Comparison) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Summary:
+class SweepSummary:
     """Blocks down, arms across: what to look at first where there are several blocks."""
 
     labels: list[str]
@@ -71,7 +71,7 @@ class Summary:
     caption: str
 
 
-def summary(comparison: Comparison) -> Summary | None:
+def sweep_summary(comparison: Comparison) -> SweepSummary | None:
     """Differences at the headline's checkpoint; None for a single block."""
     blocks, in_unit = comparison.blocks, formatting.unit(comparison.question.metric)
     if len(blocks) < 2:
@@ -82,7 +82,7 @@ def summary(comparison: Comparison) -> Summary | None:
     ]
     metric = formatting.metric_words(comparison.question)
     caption = f"{metric}: the baseline's mean, and each arm's difference to it with the verdict."
-    return Summary(
+    return SweepSummary(
         list(dict.fromkeys(label for _, cells in rows for label in cells)), rows, caption
     )
 

@@ -8,7 +8,7 @@ from rich.text import Text
 from mixlab.reporting import by_class, formatting, tables
 from mixlab.reporting.comparison import Block, Comparison
 
-WORD = 30  # letters of a word that stays on its line: of arms the end may be all that differs
+KEEP_WHOLE = 30  # letters of a word that stays on its line: of arms the end may be all that differs
 STYLES = {
     "better": "bold green", "leans better": "green", "worse": "bold red", "leans worse": "red",
     "baseline": "dim",
@@ -20,17 +20,17 @@ def render(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = []
     for block in comparison.blocks:
         parts += [_rich_table(block, comparison), *map(_rich_note, block.notes), Text()]
-    overall = tables.summary(comparison)
+    overall = tables.sweep_summary(comparison)
     parts += [_rich_summary(overall), Text()] if overall else []
     parts += map(_rich_note, comparison.notes)
     parts += [Text(sentence, style="dim") for sentence in formatting.reading(comparison)]
-    return Group(*parts, Text(formatting.counts(comparison)))
+    return Group(*parts, Text(formatting.run_counts(comparison)))
 
 
 def _rich_table(block: Block, comparison: Comparison) -> Table:
     metric = formatting.metric_words(comparison.question)
     title = Text.assemble((block.title, "bold"), f"  {metric}")
-    return _cells(title, tables.columns(block, comparison), tables.rows(block, comparison))
+    return _cells(title, tables.columns(block, comparison), tables.table_rows(block, comparison))
 
 
 def render_classes(comparison: Comparison) -> RenderableType:
@@ -38,7 +38,7 @@ def render_classes(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = []
     for block in comparison.blocks:
         title = Text.assemble((block.title, "bold"), f"  class by class, {block.headline}")
-        if found := by_class.rows(block):
+        if found := by_class.class_rows(block):
             parts.append(_cells(title, by_class.HEADINGS, found))
     return Group(*parts, Text(by_class.READING, style="dim"))
 
@@ -50,7 +50,7 @@ def _cells(title: Text, headings: dict[str, str], rows: list[dict[str, str]]) ->
         justify = "right" if key in tables.NUMERIC else "left"
         wraps = key in ("arm", "verdict")
         words = " ".join(row.get(key, "") for row in rows).split() if wraps else []
-        width = min(max(map(len, words), default=0), WORD)
+        width = min(max(map(len, words), default=0), KEEP_WHOLE)
         table.add_column(
             heading, justify=justify, no_wrap=not wraps, overflow="fold", min_width=width or None
         )
@@ -61,7 +61,7 @@ def _cells(title: Text, headings: dict[str, str], rows: list[dict[str, str]]) ->
     return table
 
 
-def _rich_summary(overall: tables.Summary) -> Table:
+def _rich_summary(overall: tables.SweepSummary) -> Table:
     table = Table(title=Text(overall.caption), title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("", *overall.labels):
         table.add_column(Text(heading), overflow="fold")

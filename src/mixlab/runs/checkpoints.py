@@ -21,9 +21,9 @@ from mixlab.runs.atomic import write_bytes
 from mixlab.runs.folder import Run
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-REMEDY = "rerun=true trains the run again from its start"
-MARK = b"sha256:"
-SEAL = len(MARK) + 2 * hashlib.sha256().digest_size
+RESTART_REMEDY = "rerun=true trains the run again from its start"
+SEAL_MARK = b"sha256:"
+SEAL = len(SEAL_MARK) + 2 * hashlib.sha256().digest_size
 
 
 class Broken(ValueError):
@@ -31,7 +31,7 @@ class Broken(ValueError):
 
     def __init__(self, path: Path, reason: str) -> None:
         self.fault = f"{path} is broken: {reason}"
-        super().__init__(f"{self.fault}; {REMEDY}")
+        super().__init__(f"{self.fault}; {RESTART_REMEDY}")
 
 
 class SealedFiles(CheckpointIO):
@@ -45,18 +45,18 @@ class SealedFiles(CheckpointIO):
     ) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, sealed(checkpoint), before=keep if path.name == LAST else None)
+        write_bytes(path, sealed(checkpoint), before=rotate_last if path.name == LAST else None)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        return load(Path(path))
+        return load_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def keep(last: Path) -> None:
+def rotate_last(last: Path) -> None:
     """Let the checkpoint that is about to be replaced be the previous one."""
     if last.exists():
         os.replace(last, last.with_name(PREVIOUS))
@@ -68,11 +68,11 @@ def sealed(checkpoint: dict[str, Any]) -> memoryview:
     torch.save(checkpoint, archive)
     archive.seek(-2, os.SEEK_END)  # the length of the comment
     archive.write(SEAL.to_bytes(2, "little"))
-    archive.write(MARK + hashlib.sha256(archive.getbuffer()).hexdigest().encode())
+    archive.write(SEAL_MARK + hashlib.sha256(archive.getbuffer()).hexdigest().encode())
     return archive.getbuffer()
 
 
-def load(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint, on the CPU. One that others wrote has no seal and is taken as it is.
 
     Raises:
@@ -82,8 +82,8 @@ def load(path: Path) -> dict[str, Any]:
     if not data:
         raise Broken(path, "it is empty")
     seal = hashlib.sha256(memoryview(data)[:-SEAL]).hexdigest().encode()
-    ours = data[-SEAL:].startswith(MARK)
-    if ours and data[-SEAL:] != MARK + seal:
+    ours = data[-SEAL:].startswith(SEAL_MARK)
+    if ours and data[-SEAL:] != SEAL_MARK + seal:
         raise Broken(path, "it is not what was written")
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -103,12 +103,14 @@ def newest(folder: Path) -> tuple[Path | None, str]:
     for path in (folder / LAST, folder / PREVIOUS):
         try:
             if path.exists():
-                load(path)
+                load_checkpoint(path)
                 return path, "; ".join(wrong)
         except Broken as error:
             wrong.append(error.fault)
     if wrong:
-        raise ValueError(f"there is no checkpoint to go on from: {'; '.join(wrong)}; {REMEDY}")
+        raise ValueError(
+            f"there is no checkpoint to go on from: {'; '.join(wrong)}; {RESTART_REMEDY}"
+        )
     return None, ""
 
 
@@ -123,6 +125,6 @@ def export_weights(run: Run, spec: Any) -> None:
     for path in (run.checkpoints / "last.ckpt", run.checkpoints / "best.ckpt"):
         if path.is_file():
             packed = torch.contiguous_format
-            state = load(path)["state_dict"].items()
+            state = load_checkpoint(path)["state_dict"].items()
             weights = {name: x.clone(memory_format=packed) for name, x in state}
             write_bytes(path.with_suffix(".safetensors"), save(weights, metadata=facts))

@@ -15,7 +15,7 @@ from mixlab.runs.atomic import read_json, write_json, write_text
 from mixlab.runs.identity import arm_hash, arm_slug, run_folder
 from mixlab.runs.locks import seconds_with, taken
 from mixlab.runs.provenance import changed_files, code_hashes, git_commit, versions
-from mixlab.runs.status import asked_again, other_code, other_data, standing, with_history
+from mixlab.runs.status import asked_again, next_action, other_code, other_data, with_history
 
 
 class Refused(ValueError):
@@ -72,7 +72,7 @@ class Run:
         """
         changed = changed_files(self.record.get("code", {}), code_hashes(self.cfg.get("allow", ())))
         retry = ("failed", *asked_again(OmegaConf.select(self.cfg, "sweep.retry")))
-        fate = standing(self.record, changed, self.cfg.code, retry, is_begun(self.folder))
+        fate = next_action(self.record, changed, self.cfg.code, retry, is_begun(self.folder))
         if fate == "ask":
             raise ValueError(other_code([self.folder], changed))
         if fate == "afresh":
@@ -138,7 +138,7 @@ class Run:
             tags=list(self.cfg.tags),
             started=self.record.get("started") or now(),
             error=None,
-            mendable=None,
+            user_error=None,
             code=code_hashes(self.cfg.get("allow", ())),
             versions=versions(),
             git=git_commit(),

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 ANOTHER = "another process"
-ATTEMPTS = 25  # 20 ms apart: who only looks whether a run is running holds its lock for an instant
+LOCK_ATTEMPTS = (
+    25  # 20 ms apart: who only looks whether a run is running holds its lock for an instant
+)
 
 
 def taken(folder: Path) -> int:
@@ -21,7 +23,7 @@ def taken(folder: Path) -> int:
     Raises:
         RuntimeError: another process holds it.
     """
-    for attempt in range(ATTEMPTS):
+    for attempt in range(LOCK_ATTEMPTS):
         time.sleep(0.02 * (attempt > 0))
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # removed by another, just now

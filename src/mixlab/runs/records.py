@@ -24,7 +24,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
-class Run:
+class StoredRun:
     """One run folder. Whatever is in it was written by others and may be missing or odd."""
 
     folder: Path
@@ -46,7 +46,7 @@ class Run:
 
     def value(self, checkpoint: str, metric: str) -> float | None:
         """A metric at the checkpoint `best` or `last`; None where it is absent or not finite."""
-        return number(self.results(checkpoint).get(metric))
+        return finite_number(self.results(checkpoint).get(metric))
 
     def results(self, checkpoint: str) -> Mapping[str, Any]:
         return mapping(mapping(self.record.get("results")).get(checkpoint))
@@ -61,7 +61,7 @@ class Run:
 class Found:
     """What lies under the given paths."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[StoredRun, ...]
     sweeps: tuple[Path, ...]  # folders with a sweep.json
 
 
@@ -83,22 +83,22 @@ def find(paths: Iterable[str | Path]) -> Found:
                 folders.update(dict.fromkeys(_planned(run_or_sweep)))
     if not folders:
         raise ValueError(f"no run.json or sweep.json under {_quoted(given)}; {GIVE}")
-    return Found(tuple(read(folder) for folder in folders), tuple(sweeps))
+    return Found(tuple(read_run(folder) for folder in folders), tuple(sweeps))
 
 
-def read(folder: Path) -> Run:
+def read_run(folder: Path) -> StoredRun:
     """Read one run folder. A folder that is not there is a run that is planned."""
     slug, arm, seed = _from_name(folder)
     try:
         record = mapping(json.loads((folder / "run.json").read_bytes()))
     except FileNotFoundError:
-        return Run(folder, "planned", arm, slug, seed)
+        return StoredRun(folder, "planned", arm, slug, seed)
     except (OSError, ValueError) as error:
-        return Run(folder, "unreadable", arm, slug, seed, f"run.json: {one_line(error)}")
+        return StoredRun(folder, "unreadable", arm, slug, seed, f"run.json: {one_line(error)}")
     recorded_seed = record.get("seed")
     seed = recorded_seed if isinstance(recorded_seed, int) else seed
     status, problem = _state(folder, record)
-    return Run(
+    return StoredRun(
         folder, status, str(record.get("hash") or arm), str(record.get("arm") or slug), seed,
         problem, record,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def mapping(node: Any) -> Mapping[str, Any]:
     return node if isinstance(node, Mapping) else {}
 
 
-def number(value: Any) -> float | None:
+def finite_number(value: Any) -> float | None:
     """`value` as a finite float, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
@@ -128,7 +128,7 @@ def one_line(text: Any, longest: int = 200) -> str:
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 
-def shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """A path as one would type it from here."""
     return one_line(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, 1000)
 
@@ -164,7 +164,7 @@ def _planned(sweep: Path) -> list[Path]:
         return [Path(os.path.normpath(sweep / run)) for run in listed]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{shown(sweep / 'sweep.json')} lists no runs ({one_line(error)}); "
+            f"{shown_path(sweep / 'sweep.json')} lists no runs ({one_line(error)}); "
             "run the sweep again, or give the folder of its runs"
         ) from None
 

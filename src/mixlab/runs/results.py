@@ -1,11 +1,10 @@
 """The figures of a finished run in one line."""
 
+from pathlib import Path
 from typing import Any
 
-from mixlab.runs import Run
 
-
-def summary(results: dict[str, Any]) -> str:
+def results_line(results: dict[str, Any]) -> str:
     """`test accuracy 0.9510 (chosen on validation), 0.9490 (last)`."""
     rows = {"chosen on validation": results.get("best") or {}, "last": results.get("last") or {}}
     for metric in ("test/iou", "test/accuracy", "val/iou", "val/accuracy"):
@@ -16,6 +15,6 @@ def summary(results: dict[str, Any]) -> str:
     return "no metrics"
 
 
-def name_of(run: "Run") -> str:
-    """A run as people call it."""
-    return "/".join(run.folder.parts[-2:])
+def run_name(folder: Path) -> str:
+    """`digits-cnn-mixup-7845f86b/seed-0`: a run's arm and its seed."""
+    return "/".join(folder.parts[-2:])

@@ -20,7 +20,7 @@ def asked_again(given: Any) -> tuple[str, ...]:
     return RETRIED if "all" in words else tuple(words)
 
 
-def standing(
+def next_action(
     record: dict[str, Any],
     changed: list[str],
     code: str,
@@ -75,20 +75,20 @@ def other_data(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str
     if before.get("sha256") in (None, now.get("sha256")):
         return None
     differences = ", ".join(
-        f"{key} {short(before.get(key))} then, {short(now.get(key))} now"
+        f"{key} {short_value(before.get(key))} then, {short_value(now.get(key))} now"
         for key in {**before, **now}
         if before.get(key) != now.get(key)
     )
     return f"{folder} was trained on other data ({differences}); put them back to go on"
 
 
-def short(value: Any) -> str:
+def short_value(value: Any) -> str:
     """A value in a sentence: of a long hash the first digits."""
     text = str(value)
     return text if len(text) <= 12 else f"{text[:8]}..."
 
 
-def check_data(record: dict[str, Any], data: Any) -> None:
+def check_same_data(record: dict[str, Any], data: Any) -> None:
     """Raise ValueError if the data are not those of the run."""
     before = record.get("data", {}).get("sha256")
     if before != data.fingerprint:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.config.checks import prepare
 
 
-def compose(hydra_context: Any, master: DictConfig, overrides: list[str]) -> DictConfig:
+def compose_job(hydra_context: Any, master: DictConfig, overrides: list[str]) -> DictConfig:
     """One job's configuration, checked."""
     return Composer(hydra_context, master)(overrides)
 

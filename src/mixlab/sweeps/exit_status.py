@@ -8,10 +8,10 @@ from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.folder import now
 from mixlab.runs.locks import ANOTHER, is_running, seconds_with
 
-OPEN = (None, "planned", "running")  # what a process leaves behind that could say nothing more
+UNSETTLED = (None, "planned", "running")  # what a process leaves behind that could say nothing more
 
 
-def settle(folder: Path, exit_code: int, stopped: bool = False) -> dict[str, Any]:
+def record_exit(folder: Path, exit_code: int, stopped: bool = False) -> dict[str, Any]:
     """Set a run's record right where its process could not; returns it.
 
     Args:
@@ -20,11 +20,11 @@ def settle(folder: Path, exit_code: int, stopped: bool = False) -> dict[str, Any
     record = read_json(folder / "run.json")
     if exit_code == 2 and is_running(folder):  # the job has found the run in somebody's hands
         return {**record, "error": f"by {ANOTHER}"}
-    if exit_code != 0 and record.get("status") in OPEN:
+    if exit_code != 0 and record.get("status") in UNSETTLED:
         status = "interrupted" if stopped or exit_code == -signal.SIGTERM else "failed"
         facts: dict[str, Any] = {
             "status": status,
-            "error": reason(exit_code, stopped),
+            "error": exit_reason(exit_code, stopped),
             "ended": now(),
         }
         if record.get("status") == "running":
@@ -34,7 +34,7 @@ def settle(folder: Path, exit_code: int, stopped: bool = False) -> dict[str, Any
     return record
 
 
-def reason(exit_code: int, stopped: bool = False) -> str:
+def exit_reason(exit_code: int, stopped: bool = False) -> str:
     """An exit code in words."""
     if exit_code >= 0:
         return f"the process ended with status {exit_code}; see log.txt"

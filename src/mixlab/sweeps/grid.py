@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from mixlab.runs.identity import arm_folder
 from mixlab.runs.status import RETRY, asked_again
 
-OURS = ("seeds", "arms", "seed", RETRY)
+SWEEP_KEYS = ("seeds", "arms", "seed", RETRY)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def merged(of_config: Sequence[Any], given: Sequence[Any]) -> list[Any]:
     return [*(each for each in of_config if axis(each) not in replaced), *given]
 
 
-def seeds(overrides: Sequence[Any]) -> list[int] | None:
+def requested_seeds(overrides: Sequence[Any]) -> list[int] | None:
     """The seeds of a sweep from `seeds=5` or `seed=0,1,2`; None where neither is given."""
     found = {override.key_or_group: override for override in overrides}
     if "seeds" in found and "seed" in found:
@@ -77,7 +77,7 @@ def whole_number(word: str) -> int:
 
 def arms(overrides: Sequence[Any], split: Callable[..., list[Any]]) -> list[list[str]]:
     """Overrides of each arm: the cross product of all axes but the seed, then `arms=`."""
-    rest = [override for override in overrides if override.key_or_group not in OURS]
+    rest = [override for override in overrides if override.key_or_group not in SWEEP_KEYS]
     product = [list(combination) for combination in split(rest, None)[0]]
     given = [override.value() for override in overrides if override.key_or_group == "arms"]
     if not given or given[0] is None:
@@ -99,16 +99,16 @@ def expand(grid: dict[str, Any]) -> Iterator[list[str]]:
             values = [value if isinstance(value, list) else [value] for value in knobs.values()]
             for combination in itertools.product(*values):
                 pairs = zip(knobs, combination, strict=True)
-                words = (f"{place(knob)}={word(value)}" for knob, value in pairs)
+                words = (f"{knob_key(knob)}={override_value(value)}" for knob, value in pairs)
                 yield [f"mixing={method}", *words]
 
 
-def place(knob: str) -> str:
+def knob_key(knob: str) -> str:
     """Where a knob of `arms=` stands in the configuration."""
     return knob[1:] if knob.startswith("/") else f"mixing.{knob}"
 
 
-def word(value: Any) -> str:
+def override_value(value: Any) -> str:
     """A value as Hydra's command line takes it."""
     if value is None:
         return "null"

@@ -8,15 +8,15 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.runs.identity import run_folder
 from mixlab.runtime import available_cores, processes_of, threads_for
 from mixlab.sweeps.pool import run_all
-from mixlab.sweeps.progress import Board
-from mixlab.sweeps.worker import Ticket
+from mixlab.sweeps.progress import Progress
+from mixlab.sweeps.worker import JobSpec
 
 
 def launch(
     configs: Sequence[DictConfig],
     jobs: int | None,
     jobs_per_device: int,
-    written: Callable[[int], list[Ticket]] | None = None,
+    written: Callable[[int], list[JobSpec]] | None = None,
 ) -> None:
     """Train each configuration in a process of its own, as many at a time as fit the machine.
 
@@ -29,7 +29,7 @@ def launch(
     places = slots(configs[0], jobs, jobs_per_device)[: len(configs)]
     threads = threads_for(configs[0], len(places))
     tickets = written(threads) if written else [ticket(cfg, threads) for cfg in configs]
-    board = Board(len(tickets))
+    board = Progress(len(tickets))
     with board.shown():
         try:
             run_all(tickets, places, board)
@@ -71,9 +71,9 @@ def visible_gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
-def ticket(cfg: DictConfig, threads: int) -> Ticket:
+def ticket(cfg: DictConfig, threads: int) -> JobSpec:
     """What the child needs; it resolves the run folder itself."""
-    return Ticket(written_out(cfg, threads), run_folder(cfg))
+    return JobSpec(written_out(cfg, threads), run_folder(cfg))
 
 
 def written_out(cfg: DictConfig, threads: int) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from mixlab.runs.locks import is_running
 from mixlab.signals import Stop, stopping
-from mixlab.sweeps.worker import Ticket, work
+from mixlab.sweeps.worker import JobSpec, run_job
 
 PRELOAD = ["mixlab.sweeps.server", "mixlab.training.fit", "mixlab.train", "mixlab.pictures"]
 LIBRARIES = {  # large, imported only where a configuration names what needs them
@@ -37,27 +37,27 @@ UNKNOWN = 255  # multiprocessing's exit code where the fork server that would kn
 class Watcher(Protocol):
     """Who is told what becomes of the jobs."""
 
-    def begun(self, ticket: Ticket) -> None: ...
+    def begun(self, ticket: JobSpec) -> None: ...
 
-    def done(self, ticket: Ticket, exit_code: int, stopped: bool) -> None: ...
+    def done(self, ticket: JobSpec, exit_code: int, stopped: bool) -> None: ...
 
     def say(self, line: str) -> None: ...
 
 
 @dataclass(frozen=True)
-class Job:
+class RunningJob:
     """A process that works on a ticket in a slot."""
 
     process: ForkServerProcess
-    ticket: Ticket
+    ticket: JobSpec
     slot: dict[str, str]
 
 
 def run_all(
-    tickets: Iterable[Ticket],
+    tickets: Iterable[JobSpec],
     slots: list[dict[str, str]],
     watcher: Watcher,
-    task: Callable[[Ticket], None] = work,
+    task: Callable[[JobSpec], None] = run_job,
 ) -> None:
     """Run every ticket, as many at once as there are slots.
 
@@ -73,7 +73,7 @@ def run_all(
     waiting = deque(tickets)
     with stopping() as stop:
         context = fork_server([*PRELOAD, *libraries(waiting)])
-        crew = Crew(context, task, watcher, stop, waiting, list(reversed(slots)))
+        crew = ProcessPool(context, task, watcher, stop, waiting, list(reversed(slots)))
         try:
             crew.run()
         except KeyboardInterrupt:
@@ -84,21 +84,21 @@ def run_all(
             raise KeyboardInterrupt
 
 
-class Crew:
+class ProcessPool:
     """The jobs that wait and those that run."""
 
     def __init__(
         self,
         context: Any,
-        task: Callable[[Ticket], None],
+        task: Callable[[JobSpec], None],
         watcher: Watcher,
         stop: Stop,
-        waiting: deque[Ticket],
+        waiting: deque[JobSpec],
         free: list[dict[str, str]],
     ) -> None:
         self.context, self.task, self.watcher, self.stop = context, task, watcher, stop
         self.waiting, self.free = waiting, free
-        self.running: dict[int, Job] = {}
+        self.running: dict[int, RunningJob] = {}
         self.lost = 0
 
     def run(self) -> None:
@@ -121,9 +121,9 @@ class Crew:
         """Seconds to wait, without end where there is no deadline."""
         return None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
 
-    def begin(self, ticket: Ticket, slot: dict[str, str]) -> None:
+    def begin(self, ticket: JobSpec, slot: dict[str, str]) -> None:
         """Start a job's process, with another fork server where one has died."""
-        inside = Ticket(ticket.config, ticket.folder, {**ticket.environment, **slot})
+        inside = JobSpec(ticket.config, ticket.folder, {**ticket.environment, **slot})
         while True:
             process = self.context.Process(target=self.task, args=(inside,), daemon=False)
             try:
@@ -132,10 +132,10 @@ class Crew:
                 break
             except (EOFError, ConnectionError):
                 self.lose_server()
-        self.running[process.sentinel] = Job(process, ticket, slot)
+        self.running[process.sentinel] = RunningJob(process, ticket, slot)
         self.watcher.begun(ticket)
 
-    def collect(self, job: Job) -> None:
+    def collect(self, job: RunningJob) -> None:
         """A job's process has ended, or nobody is left who could say so."""
         job.process.join()
         orphan = job.process.exitcode == UNKNOWN and is_alive(job.process)
@@ -161,7 +161,7 @@ class Crew:
 
     def ask_to_stop(self) -> None:
         """SIGTERM to each job, and time to save."""
-        self.stop.heard()
+        self.stop.acknowledge()
         for job in self.running.values():
             job.process.terminate()
         self.watcher.say("stopping: each job saves a checkpoint (Ctrl-C again to end them at once)")
@@ -176,7 +176,7 @@ class Crew:
             self.watcher.done(job.ticket, job.process.exitcode or 0, True)
 
 
-def kill(job: Job) -> None:
+def kill(job: RunningJob) -> None:
     """End a job with its loader workers and its other ranks, or what it has left of them."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(job.process.pid or 0, signal.SIGKILL)
@@ -199,7 +199,7 @@ def is_alive(process: ForkServerProcess) -> bool:
     return False
 
 
-def libraries(tickets: Iterable[Ticket]) -> list[str]:
+def libraries(tickets: Iterable[JobSpec]) -> list[str]:
     """Those that a job would spend its first second on."""
     texts = {ticket.config for ticket in tickets}
     return [library for word, library in LIBRARIES.items() if any(word in text for text in texts)]

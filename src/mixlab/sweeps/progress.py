@@ -9,11 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from mixlab.sweeps.exit_status import settle
-from mixlab.sweeps.worker import Ticket
+from mixlab.runs.results import results_line, run_name
+from mixlab.sweeps.exit_status import record_exit
+from mixlab.sweeps.worker import JobSpec
 
 
-class Board:
+class Progress:
     """Counts and names the jobs of one sweep.
 
     Args:
@@ -42,22 +43,22 @@ class Board:
             yield
         self._live = None
 
-    def begun(self, ticket: Ticket) -> None:
+    def begun(self, ticket: JobSpec) -> None:
         """A job's process is there."""
         self.running[ticket.folder] = time.monotonic()
 
-    def done(self, ticket: Ticket, exit_code: int, stopped: bool = False) -> None:
+    def done(self, ticket: JobSpec, exit_code: int, stopped: bool = False) -> None:
         """One job has ended: set its record right if it could not, and say so."""
         self.running.pop(ticket.folder, None)
         try:
-            record = settle(ticket.folder, exit_code, stopped)
+            record = record_exit(ticket.folder, exit_code, stopped)
         except (OSError, ValueError) as error:  # a full disk, say: the other jobs go on
             record = {"status": "failed", "error": f"no record could be written: {error}"}
         good = record.get("status") == "finished"
         self.finished += good
         self.failed += not good
         count = f"{self.finished + self.failed}/{self.total}"
-        self.say(f"[{count}] {name(ticket.folder)}: {outcome(record)}")
+        self.say(f"[{count}] {run_name(ticket.folder)}: {run_outcome(record)}")
 
     def say(self, line: str) -> None:
         """A line that stays. The jobs go on where it cannot be printed: `| head`, a full disk."""
@@ -79,7 +80,7 @@ class Board:
         failed = f", {self.failed} failed" if self.failed else ""
         table.add_row(f"{self.finished} of {self.total} runs done{failed}", f"eta {self.eta()}")
         for folder, began in list(self.running.items()):
-            table.add_row(f"  {name(folder)}", clock(time.monotonic() - began))
+            table.add_row(f"  {run_name(folder)}", clock(time.monotonic() - began))
         return table
 
     def eta(self) -> str:
@@ -98,21 +99,14 @@ def be_silent() -> None:
         os.close(nowhere)
 
 
-def name(folder: Path) -> str:
-    """A run as people call it: its arm and its seed."""
-    return "/".join(folder.parts[-2:])
-
-
 def clock(seconds: float) -> str:
     """`0:01:05`."""
     return str(timedelta(seconds=int(seconds)))
 
 
-def outcome(record: dict[str, Any]) -> str:
+def run_outcome(record: dict[str, Any]) -> str:
     """A finished run's figures, or why there are none."""
     status = record.get("status", "failed")
     if status != "finished":
         return f"{status}: {' '.join(str(record.get('error')).split())[:200]}"
-    from mixlab.runs.results import summary
-
-    return f"{summary(record['results'])}, {record.get('seconds', 0):.1f} s"
+    return f"{results_line(record['results'])}, {record.get('seconds', 0):.1f} s"

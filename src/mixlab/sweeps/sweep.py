@@ -15,10 +15,11 @@ from mixlab.runs.folder import Run, is_begun
 from mixlab.runs.identity import file_name, run_folder
 from mixlab.runs.locks import ANOTHER, is_running
 from mixlab.runs.provenance import changed_files, code_hashes
-from mixlab.runs.status import RETRIED, RETRY, other_code, standing
+from mixlab.runs.records import shown_path
+from mixlab.runs.status import RETRIED, RETRY, next_action, other_code
 from mixlab.sweeps import launch
 from mixlab.sweeps.grid import Job
-from mixlab.sweeps.worker import Ticket
+from mixlab.sweeps.worker import JobSpec
 from mixlab.training.resume import check_data_of
 
 
@@ -35,7 +36,7 @@ def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) ->
         set_aside(jobs)
     fates = list(zip(jobs, standings(jobs, retry), strict=True))
     missing = [job for job, fate in fates if fate in ("go on", "afresh")]
-    check_data([job for job, fate in fates if fate == "done"])
+    check_finished_data([job for job, fate in fates if fate == "done"])
     folder = sweep_folder(config)
     runs = [os.path.relpath(job.folder, folder) for job in jobs]
     write_json(folder / "sweep.json", {"name": folder.name, "runs": runs})
@@ -48,7 +49,8 @@ def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) ->
     already += f", {on} begun and to go on" if on else ""
     left = f", {count['leave']} left as they failed" if count["leave"] else ""
     print(
-        f"{counted(len(jobs), 'run')}{already}{left}, listed in {shown(folder / 'sweep.json')}",
+        f"{counted(len(jobs), 'run')}{already}{left}, "
+        f"listed in {shown_path(folder / 'sweep.json')}",
         flush=True,
     )
     return missing
@@ -61,7 +63,7 @@ def standings(jobs: Sequence[Job], retry: Sequence[str] = ()) -> list[str]:
     for job in jobs:
         record = read_json(job.folder / "run.json")
         changed = changed_files(record.get("code", {}), code)
-        fates.append(standing(record, changed, job.arm.code, retry, is_begun(job.folder)))
+        fates.append(next_action(record, changed, job.arm.code, retry, is_begun(job.folder)))
         if fates[-1] == "ask":
             asked.append((job.folder, changed))
     if asked:
@@ -69,7 +71,7 @@ def standings(jobs: Sequence[Job], retry: Sequence[str] = ()) -> list[str]:
     return fates
 
 
-def check_data(done: Sequence[Job]) -> None:
+def check_finished_data(done: Sequence[Job]) -> None:
     """Raise ValueError if data of finished runs have changed since; each data set once."""
     by_data: dict[str, tuple[DictConfig, list[Path]]] = {}
     for job in done:
@@ -112,7 +114,7 @@ def set_aside(jobs: Sequence[Job]) -> None:
     print("what was there is kept as seed-<n>.<number>; leave rerun=true out to go on with these")
 
 
-def tickets(jobs: Sequence[Job], threads: int) -> list[Ticket]:
+def tickets(jobs: Sequence[Job], threads: int) -> list[JobSpec]:
     """What the jobs' processes need; an arm is written out once for all its seeds."""
     texts = {}
     for job in jobs:
@@ -120,7 +122,7 @@ def tickets(jobs: Sequence[Job], threads: int) -> list[Ticket]:
             texts[job.folder.parent] = launch.written_out(job.arm, threads)
     at = re.compile("^seed: .*$", re.M)
     return [
-        Ticket(at.sub(f"seed: {job.seed}", texts[job.folder.parent], count=1), job.folder)
+        JobSpec(at.sub(f"seed: {job.seed}", texts[job.folder.parent], count=1), job.folder)
         for job in jobs
     ]
 
@@ -138,14 +140,14 @@ def end(jobs: Sequence[Job], config: DictConfig) -> None:
         status, why = record.get("status", "missing"), record.get("error") or "it was not begun"
         if status == "running":
             why = f"by {ANOTHER}" if is_running(job.folder) else "its process is gone"
-        print(f"{status}: {shown(job.folder)}: {' '.join(str(why).split())[:300]}")
+        print(f"{status}: {shown_path(job.folder)}: {' '.join(str(why).split())[:300]}")
     print(f"{len(jobs) - len(missing)} of {len(jobs)} runs finished")
     for advice in advised([record.get("status", "missing") for _, record in missing]):
         print(advice)
     if len(missing) < len(jobs):
-        print(f"next: mixlab-compare {shown(sweep_folder(config))}", flush=True)
+        print(f"next: mixlab-compare {shown_path(sweep_folder(config))}", flush=True)
     if missing:
-        raise SystemExit(2 if all(record.get("mendable") for _, record in missing) else 1)
+        raise SystemExit(2 if all(record.get("user_error") for _, record in missing) else 1)
 
 
 def advised(statuses: Sequence[str]) -> Iterator[str]:
@@ -178,8 +180,3 @@ def sweep_folder(config: DictConfig) -> Path:
     folder = folder.with_name(file_name(folder.name))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def shown(path: Path) -> str:
-    """A path as one would type it from here."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

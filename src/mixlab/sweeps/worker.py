@@ -4,17 +4,16 @@ import faulthandler
 import os
 import signal
 import sys
-import threading
 from dataclasses import dataclass, field
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
+
+from mixlab.signals import end_with_parent
 
 HELD_BACK = {signal.SIGTERM, signal.SIGHUP}  # by the server that jobs are forked from
 
 
 @dataclass(frozen=True)
-class Ticket:
+class JobSpec:
     """What a child needs to know.
 
     Attributes:
@@ -28,7 +27,7 @@ class Ticket:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def work(ticket: Ticket) -> None:
+def run_job(ticket: JobSpec) -> None:
     """Train one run. The exit status is 0 only when it is finished."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     os.setsid()  # so that only the launcher sees Ctrl-C, and the whole group can be ended
@@ -40,26 +39,14 @@ def work(ticket: Ticket) -> None:
     from omegaconf import OmegaConf
 
     from mixlab.config.explain import explain
-    from mixlab.errors import status
+    from mixlab.errors import exit_status
     from mixlab.training.supervise import train
 
     try:
         train(OmegaConf.create(ticket.config))  # pyright: ignore[reportArgumentType]
     except Exception as error:
         explain(error)
-        sys.exit(status(error))
-
-
-def end_with_parent() -> None:
-    """End this process, and what it started, as soon as the launcher is gone."""
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+        sys.exit(exit_status(error))
 
 
 def redirect(path: Path) -> None:

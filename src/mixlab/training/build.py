@@ -25,14 +25,14 @@ from mixlab.models import ImageClassifier, ImageSegmenter
 from mixlab.runs import arm_hash, arm_slug
 from mixlab.runs.checkpoints import LAST, SealedFiles
 
-NOTHING = nullcontext()
+NO_CONTEXT = nullcontext()
 
 
 class NoProfiler(PassThroughProfiler):
     """Measures nothing, for less: one context for all, where Lightning's makes some 60 a step."""
 
     def profile(self, action_name: str) -> nullcontext[None]:
-        return NOTHING
+        return NO_CONTEXT
 
 
 def build_data(cfg: DictConfig) -> ImageDataModule:

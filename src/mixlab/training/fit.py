@@ -5,15 +5,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from mixlab.callbacks import (
-    Diverged,
-    RunRecord,
-)
+from mixlab.callbacks import Diverged, RunRecord
 from mixlab.callbacks.run_record import best_checkpoint
 from mixlab.data import ImageDataModule
 from mixlab.loggers import WandbRun
 from mixlab.runs import Run
-from mixlab.runs.checkpoints import LAST, PREVIOUS, export_weights, load, newest
+from mixlab.runs.checkpoints import LAST, PREVIOUS, export_weights, load_checkpoint, newest
 from mixlab.runs.provenance import hardware
 from mixlab.runtime import keep_memory, quiet, set_threads, threads_for
 from mixlab.training.build import build_data, build_model, build_trainer, model_device
@@ -111,7 +108,7 @@ def tested(
 ) -> dict[str, float]:
     """Figures of the test set, with the weights of a checkpoint or those the model has."""
     if checkpoint is not None:
-        model.load_state_dict(load(Path(checkpoint))["state_dict"])
+        model.load_state_dict(load_checkpoint(Path(checkpoint))["state_dict"])
     loggers, trainer.loggers = trainer.loggers, []  # they are told which checkpoint it was
     trainer.test(model, data, verbose=False)
     trainer.loggers = loggers
@@ -122,7 +119,7 @@ def tested(
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:
     """The run's last checkpoint, if it is of the trainer's last step."""
     path = Path(trainer.default_root_dir) / "checkpoints" / LAST
-    here = path.is_file() and load(path)["global_step"] == trainer.global_step
+    here = path.is_file() and load_checkpoint(path)["global_step"] == trainer.global_step
     return path if here else None
 
 

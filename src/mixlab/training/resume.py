@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.keys import leaves
 from mixlab.runs.atomic import read_json
-from mixlab.runs.checkpoints import Broken, load
+from mixlab.runs.checkpoints import Broken, load_checkpoint
 from mixlab.runs.identity import identity, same_numbers
 from mixlab.runs.status import other_data
 
@@ -77,7 +77,9 @@ def data_changed(cfg: DictConfig) -> float:
 
 def epochs_of(checkpoint: Path) -> int:
     """How many epochs a finished training had, be it that something stopped it early."""
-    return load(checkpoint)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    return load_checkpoint(checkpoint)["loops"]["fit_loop"]["epoch_progress"]["current"][
+        "processed"
+    ]
 
 
 def named_start(cfg: DictConfig) -> Path | None:
@@ -89,7 +91,7 @@ def named_start(cfg: DictConfig) -> Path | None:
             f"ckpt_path={cfg.ckpt_path} is not there; name a file such as .../last.ckpt"
         )
     try:
-        load(Path(cfg.ckpt_path))
+        load_checkpoint(Path(cfg.ckpt_path))
     except Broken as error:
         raise ValueError(f"ckpt_path: {error.fault}; name another .../last.ckpt") from None
     return Path(cfg.ckpt_path)

@@ -7,10 +7,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mixlab.errors import is_users
+from mixlab.errors import is_user_error
 from mixlab.runs import Run
 from mixlab.runs.atomic import DiskFull, write_text
-from mixlab.runs.results import name_of, summary
+from mixlab.runs.results import results_line, run_name
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -35,8 +35,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
             if run.record["status"] == "diverged":
                 raise already(run)
             check_data_of(cfg, [run.folder])
-            done = summary(run.record["results"])
-            print(f"{name_of(run)}: finished already: {done}", flush=True)
+            done = results_line(run.record["results"])
+            print(f"{run_name(run.folder)}: finished already: {done}", flush=True)
             return run.record["results"]
         return supervised(run)
 
@@ -62,14 +62,17 @@ def supervised(run: Run) -> dict[str, Any]:
         run.end("diverged", error=str(error))
         raise
     except BaseException as error:
-        if is_users(error) and run.is_untouched():
+        if is_user_error(error) and run.is_untouched():
             run.discard()  # a slip on the command line leaves no run behind
             raise
         with suppress(DiskFull):  # what cannot be written down is said all the same
-            run.end("failed", f"{type(error).__name__}: {error}", mendable=is_users(error))
+            run.end("failed", f"{type(error).__name__}: {error}", user_error=is_user_error(error))
             write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise
-    print(f"{name_of(run)}: {summary(results)}, {run.record['seconds']:.1f} s", flush=True)
+    print(
+        f"{run_name(run.folder)}: {results_line(results)}, {run.record['seconds']:.1f} s",
+        flush=True,
+    )
     return results
 
 
@@ -89,6 +92,6 @@ def already(run: Run) -> Exception:
     from mixlab.callbacks import Diverged
 
     return Diverged(
-        f"{name_of(run)} diverged already: {run.record.get('error')}; "
+        f"{run_name(run.folder)} diverged already: {run.record.get('error')}; "
         "rerun=true trains it afresh, beside what is there"
     )

@@ -13,8 +13,8 @@ from mixlab.data.augmentation.augmentation import Occasional, grey, white
 from mixlab.data.augmentation.transforms import as_pixels, normal_like
 from mixlab.mixing.masks import Boxes, clipped_boxes
 
-FILLS = ("black", "grey", "noise")
-ATTEMPTS = 10  # at a box that fits, as in torchvision
+ERASE_FILLS = ("black", "grey", "noise")
+BOX_ATTEMPTS = 10  # at a box that fits, as in torchvision
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Erasing(Occasional):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.word("fill", self.fill, FILLS)
+        checks.word("fill", self.fill, ERASE_FILLS)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -91,8 +91,8 @@ class RandomErasing(Erasing):
 
     def edges(self, count: int, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64 (count, 4): top, bottom, left, right; empty where no attempt fits into `size`."""
-        area = rng.uniform(*self.area, size=(ATTEMPTS, count)) * size.prod()
-        aspect = np.exp(rng.uniform(*np.log(self.aspect), size=(ATTEMPTS, count)))
+        area = rng.uniform(*self.area, size=(BOX_ATTEMPTS, count)) * size.prod()
+        aspect = np.exp(rng.uniform(*np.log(self.aspect), size=(BOX_ATTEMPTS, count)))
         sides = np.rint(np.sqrt([area * aspect, area / aspect])).astype(np.int64)
         fits = (sides < size[:, None, None]).all(axis=0)
         sides = sides[:, fits.argmax(axis=0), np.arange(count)] * fits.any(axis=0)
@@ -133,11 +133,13 @@ class GridMask(Erasing):
         angle = rng.uniform(-tau * self.turn, tau * self.turn, size=count)
         shift = rng.random((2, count))
         drawn = np.stack([np.cos(angle) / cell, np.sin(angle) / cell, *shift, ratio])
-        hidden = grid(torch.from_numpy(drawn.astype(np.float32)).to(images.device), height, width)
+        hidden = hidden_squares(
+            torch.from_numpy(drawn.astype(np.float32)).to(images.device), height, width
+        )
         return self.filled(images, hidden, rng)
 
 
-def grid(drawn: Tensor, height: int, width: int) -> Tensor:
+def hidden_squares(drawn: Tensor, height: int, width: int) -> Tensor:
     """bool (B, 1, H, W): the hidden squares.
 
     Args:

@@ -14,7 +14,7 @@ from torch import Tensor
 from mixlab.data.augmentation.augmentation import Occasional
 from mixlab.data.global_rng import set_generators
 
-FILLS = {"black": 0, "grey": 128}  # what comes into view at the border, in uint8
+BORDER_FILLS = {"black": 0, "grey": 128}  # what comes into view at the border, in uint8
 
 
 @dataclass(frozen=True)

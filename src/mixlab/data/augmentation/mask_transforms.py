@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 from torchvision.transforms import v2
 
-MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+MASK_MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 NEAREST = (Image.Resampling.NEAREST,) * 2  # two, for timm draws one of two for each image
 
 
@@ -22,7 +22,7 @@ class MovesAlone:
     def _apply_image_or_video_transform(
         self, image: Any, transform_id: str, *args: Any, **kwargs: Any
     ) -> Any:
-        if transform_id not in MOVES:
+        if transform_id not in MASK_MOVES:
             return image
         return super()._apply_image_or_video_transform(image, transform_id, *args, **kwargs)  # pyright: ignore
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from mixlab.data.augmentation import checks
-from mixlab.data.augmentation.library import FILLS, Library, PilLibrary
+from mixlab.data.augmentation.library import BORDER_FILLS, Library, PilLibrary
 
 # timm's operations and the kind each belongs to. Left out: Posterize and PosterizeIncreasing, whose
 # strongest levels keep no bit at all, which Pillow refuses; and TranslateX and TranslateY, which
@@ -23,7 +23,7 @@ OPERATIONS = {
 }
 COLOURS = ("AutoContrast", "Equalize", "SolarizeIncreasing", "ColorIncreasing")
 LIGHTS = ("ContrastIncreasing", "BrightnessIncreasing")
-MOVES = ("ShearX", "ShearY", "TranslateXRel", "TranslateYRel")
+GEOMETRIC_MOVES = ("ShearX", "ShearY", "TranslateXRel", "TranslateYRel")
 POLICIES = ("imagenet", "cifar10", "svhn")
 
 
@@ -46,7 +46,7 @@ class RandAugment(PilLibrary):
     magnitude: float = 3.0
     magnitude_std: float = 2.0
     rate: float = 0.5
-    pool: Sequence[str] = (*COLOURS, *LIGHTS, *MOVES)
+    pool: Sequence[str] = (*COLOURS, *LIGHTS, *GEOMETRIC_MOVES)
     fill: str = "black"
 
     def check(self) -> None:
@@ -54,7 +54,7 @@ class RandAugment(PilLibrary):
         checks.number("magnitude", self.magnitude, 0, 10)
         checks.number("magnitude_std", self.magnitude_std, 0, 10)
         checks.number("rate", self.rate, 0, 1)
-        checks.word("fill", self.fill, tuple(FILLS))
+        checks.word("fill", self.fill, tuple(BORDER_FILLS))
         if not checks.is_list(self.pool) or not self.pool:
             raise ValueError(f"augmentation.pool must be a list of names, got {self.pool!r}")
         for name in self.pool:
@@ -85,7 +85,7 @@ class RandAugment(PilLibrary):
         """The pool, as timm makes it."""
         from timm.data import auto_augment as timm
 
-        options = {"magnitude_std": self.magnitude_std, "img_mean": (FILLS[self.fill],) * 3}
+        options = {"magnitude_std": self.magnitude_std, "img_mean": (BORDER_FILLS[self.fill],) * 3}
         return timm.rand_augment_ops(
             magnitude=self.magnitude,  # pyright: ignore  # any number does
             prob=self.rate,
@@ -95,7 +95,7 @@ class RandAugment(PilLibrary):
 
 
 @dataclass(frozen=True)
-class Policy(Library):
+class LibraryPolicy(Library):
     """What AutoAugment, TrivialAugment and AugMix share.
 
     Attributes:
@@ -105,7 +105,7 @@ class Policy(Library):
     fill: str = "black"
 
     def check(self) -> None:
-        checks.word("fill", self.fill, tuple(FILLS))
+        checks.word("fill", self.fill, tuple(BORDER_FILLS))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ class Policy(Library):
 
 
 @dataclass(frozen=True)
-class AutoAugment(Policy, PilLibrary):
+class AutoAugment(LibraryPolicy, PilLibrary):
     """One of 25 pairs of operations, found by search, by torchvision (arXiv:1805.09501).
 
     Attributes:
@@ -130,7 +130,7 @@ class AutoAugment(Policy, PilLibrary):
     def transform(self) -> Callable[[Any], Any]:
         from torchvision.transforms import v2
 
-        return v2.AutoAugment(v2.AutoAugmentPolicy(self.policy), fill=FILLS[self.fill])
+        return v2.AutoAugment(v2.AutoAugmentPolicy(self.policy), fill=BORDER_FILLS[self.fill])
 
     @cached_property
     def mask_transform(self) -> Callable[[Any], Any]:
@@ -142,7 +142,7 @@ class AutoAugment(Policy, PilLibrary):
 
 
 @dataclass(frozen=True)
-class TrivialAugment(Policy, PilLibrary):
+class TrivialAugment(LibraryPolicy, PilLibrary):
     """One operation of uniform strength, by torchvision (arXiv:2103.10158, the wide ranges).
 
     Its turns reach 135 degrees, its moves 32 pixels, so small images may leave the picture.
@@ -161,7 +161,7 @@ class TrivialAugment(Policy, PilLibrary):
     def transform(self) -> Callable[[Any], Any]:
         from torchvision.transforms import v2
 
-        return v2.TrivialAugmentWide(self.levels, fill=FILLS[self.fill])
+        return v2.TrivialAugmentWide(self.levels, fill=BORDER_FILLS[self.fill])
 
     @cached_property
     def mask_transform(self) -> Callable[[Any], Any]:
@@ -171,7 +171,7 @@ class TrivialAugment(Policy, PilLibrary):
 
 
 @dataclass(frozen=True)
-class AugMix(Policy):
+class AugMix(LibraryPolicy):
     """A mean of chains of operations, mixed with the image itself, by torchvision.
 
     https://arxiv.org/abs/1912.02781; without its consistency loss.
@@ -210,5 +210,5 @@ class AugMix(Policy):
             self.depth or -1,
             self.alpha,
             self.all_operations,
-            fill=FILLS[self.fill],
+            fill=BORDER_FILLS[self.fill],
         )

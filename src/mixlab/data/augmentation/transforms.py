@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixlab.data.augmentation import checks
 from mixlab.data.augmentation.augmentation import Occasional, white
-from mixlab.data.augmentation.library import FILLS, Library, PilLibrary
+from mixlab.data.augmentation.library import BORDER_FILLS, Library, PilLibrary
 from mixlab.data.spec import ImageSpec
 
 
@@ -29,7 +29,7 @@ class Rotation(PilLibrary):
 
     def check(self) -> None:
         checks.number("degrees", self.degrees, 0, 180)
-        checks.word("fill", self.fill, tuple(FILLS))
+        checks.word("fill", self.fill, tuple(BORDER_FILLS))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ class Rotation(PilLibrary):
 
     @cached_property
     def transform(self) -> Callable[[Any], Any]:
-        return self.turn("bilinear", FILLS[self.fill])
+        return self.turn("bilinear", BORDER_FILLS[self.fill])
 
     @cached_property
     def mask_transform(self) -> Callable[[Any], Any]:

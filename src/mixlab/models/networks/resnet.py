@@ -51,7 +51,7 @@ def normalisation(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)  # Keras' momentum is 1 - torch's
 
 
-class Block(nn.Module):
+class BasicBlock(nn.Module):
     """Two convolutions beside a shortcut, which is projected where the shape changes."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
@@ -83,7 +83,9 @@ class ResNet(nn.Module):
             raise ValueError(f"depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110), got {depth!r}")
         super().__init__()
         blocks = [
-            Block(max(16, width // 2) if first else width, width, 2 if first and width > 16 else 1)
+            BasicBlock(
+                max(16, width // 2) if first else width, width, 2 if first and width > 16 else 1
+            )
             for width in (16, 32, 64)
             for first in [True] + [False] * (depth // 6 - 1)
         ]
