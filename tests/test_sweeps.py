@@ -91,6 +91,43 @@ def test_a_grid_that_grew(here: Path, command: Callable) -> None:
     assert list(records(here).values()) == ["finished"] * 4
 
 
+READ = '''
+import os
+from pathlib import Path
+from PIL import Image
+from torch.utils.data import Dataset, get_worker_info
+
+IMPORTED_BY = os.getpid()
+
+class Notes(Dataset):
+    """Grey pictures; a worker that reads one writes down who imported this module."""
+
+    classes = ["odd", "even"]
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, row):
+        if get_worker_info() is not None:
+            Path(f"reader-{os.getpid()}").write_text(f"{IMPORTED_BY} {os.getppid()}")
+        return Image.new("RGB", (16, 16)), row % 2
+'''
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers import all they need")
+def test_loader_workers_of_a_job_import_nothing_again(here: Path) -> None:
+    """They are forked from the job, although the job itself comes from a fork server."""
+    (here / "mylab.py").write_text(READ)
+    done = console(
+        "train", "-m", "seeds=1", "data=torch", "data.train._target_=mylab.Notes", "allow=[mylab]",
+        "data.num_workers=2", "data.batch_size=4", "mixing=none", *QUICK,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    notes = [path.read_text().split() for path in here.glob("reader-*")]
+    assert len(notes) >= 2, "two workers"
+    assert all(imported_by == parent for imported_by, parent in notes)
+
+
 @pytest.fixture
 def long_sweep(lab: Path) -> Iterator[subprocess.Popen[str]]:
     """A sweep of two runs that have begun and would take for ever."""

@@ -1,5 +1,6 @@
 """Reading a data set in worker processes."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -9,6 +10,11 @@ from torch.utils.data import DataLoader, Dataset
 from mixlab.data.map_style import BadItem, ItemDataset
 from mixlab.data.sampler import Key
 from mixlab.mixing import Batch
+
+# A forked worker has imported everything already. In a job of a sweep, and everywhere from Python
+# 3.14 on, the default is a server that imports torch and Lightning again for each worker. None is
+# the platform's own default.
+START_METHOD = "fork" if sys.platform == "linux" else None
 
 
 class Workers:
@@ -25,6 +31,7 @@ class Workers:
             sampler=self,  # pyright: ignore[reportArgumentType]
             collate_fn=unchanged,
             num_workers=num_workers,
+            multiprocessing_context=START_METHOD,
             persistent_workers=True,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # or each epoch would draw from the global one
