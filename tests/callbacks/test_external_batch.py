@@ -1,12 +1,13 @@
 """Mixing with data that are not ours: in place, where `training_step` sees it, or an error."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from helpers.small_runs import Plain, trainer
 from mixlab.callbacks import MixingCallback
@@ -27,6 +28,13 @@ class Pairs(Dataset):
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         return {"image": IMAGES[row], "label": int(LABELS[row])}
+
+
+class Stream(IterableDataset):
+    """The same rows, one after the other, and nobody knows how many."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(IMAGES, LABELS, strict=True)
 
 
 def tuples(rows: list[Any]) -> tuple[Tensor, Tensor]:
@@ -74,6 +82,24 @@ def test_draws_follow_seed_epoch_and_batch(tmp_path: Path) -> None:
 def test_a_tuple_cannot_be_written_to(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"tuple batch; let the loader yield a list \[images, targ"):
         fit(tmp_path, "tuple", MixingCallback(Mixup(alpha=1.0), num_classes=10))
+
+
+@pytest.mark.parametrize("length", [{}, {"max_epochs": -1, "max_steps": 6}])
+def test_a_loader_without_a_length_is_mixed(tmp_path: Path, length: dict[str, int]) -> None:
+    module, callback = Plain(), MixingCallback(Mixup(alpha=1.0), num_classes=10)
+    trainer(tmp_path, callback, **length).fit(module, DataLoader(Stream(), batch_size=8))
+    assert len(module.given) == 6
+    assert all((y.max(1).values < 1).any() for _, y in module.given)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", {"off_after": 0.5}])
+def test_a_schedule_needs_the_length_of_an_epoch(tmp_path: Path, schedule: Any) -> None:
+    callback = MixingCallback(Mixup(alpha=1.0), schedule=schedule, num_classes=10)
+    stream = DataLoader(Stream(), batch_size=8)
+    with pytest.raises(ValueError, match="no length; set trainer.limit_train_batches to a number"):
+        trainer(tmp_path, callback).fit(Plain(), stream)
+    trainer(tmp_path, callback, limit_train_batches=3).fit(Plain(), stream)
+    assert (callback.epochs, callback.batches) == (2, 3)
 
 
 def test_validation_batches_are_left_alone(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class MixingCallback(pl.Callback):
         self.seed = seed
         self.position = 0  # among several mixing callbacks: each draws its own numbers
         self.epochs = math.inf  # length of the training; there is no progress without an end
-        self.batches = 1
+        self.batches = 1.0
         self.seen: MixedBatch | None = None
         self._drawn: list[Blend] = []  # waiting to be counted, many at once: that is cheaper
         self._counted = NO_COUNTS  # rows, sum of their own shares, mixed rows
@@ -66,19 +66,27 @@ class MixingCallback(pl.Callback):
         self.position = mixing_callbacks(trainer).index(self)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.set_length(length_in_epochs(trainer), int(trainer.num_training_batches))
+        self.set_length(length_in_epochs(trainer), trainer.num_training_batches)
 
-    def set_length(self, epochs: float, batches: int) -> None:
+    def set_length(self, epochs: float, batches: float) -> None:
         """Say how long the training is, for the schedule: epochs, and batches in each.
 
+        Infinite batches are those of a loader without a length.
+
         Raises:
-            ValueError: the schedule changes with time and the training has no end.
+            ValueError: the schedule changes with time and the training or an epoch has no end.
         """
-        if math.isinf(epochs) and self.policy.schedule != "constant":
-            raise ValueError(
-                f"mixing.schedule={self.policy.schedule} needs to know the end of the training; "
-                "set trainer.max_epochs or trainer.max_steps"
-            )
+        if self.policy.schedule != "constant":
+            needs = f"mixing.schedule={self.policy.schedule} needs to know "
+            if math.isinf(batches):
+                raise ValueError(
+                    f"{needs}how many batches an epoch has, and the training loader has no length; "
+                    "set trainer.limit_train_batches to a number of batches"
+                )
+            if math.isinf(epochs):
+                raise ValueError(
+                    f"{needs}the end of the training; set trainer.max_epochs or trainer.max_steps"
+                )
         self.epochs, self.batches = epochs, batches
 
     def progress(self, address: Address) -> float:
@@ -208,7 +216,7 @@ def rows_with_guests(batch: Batch) -> tuple[Tensor, Tensor]:
 def length_in_epochs(trainer: pl.Trainer) -> float:
     """How long the trainer will train; infinite where nothing says so."""
     epochs = trainer.max_epochs if trainer.max_epochs not in (None, -1) else math.inf
-    if trainer.max_steps == -1:
+    if trainer.max_steps == -1 or math.isinf(trainer.num_training_batches):
         return epochs
     # An epoch's last batch makes a step of whatever has gathered.
     steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
