@@ -151,6 +151,13 @@ def test_the_other_commands(
     assert said.sentence.startswith(f"mixlab-{program}: ")
 
 
+@pytest.mark.parametrize("program", ["train", "evaluate", "preview"])
+def test_hydras_own_help(here: Path, command: Callable, program: str) -> None:
+    said = command(program, "--hydra-help")
+    assert said.status == 0 and said.err == "" and "--multirun" in said.out
+    assert not list(here.iterdir())
+
+
 def test_our_own_defects_keep_their_traceback(
     here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

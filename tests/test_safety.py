@@ -179,6 +179,16 @@ def test_nothing_hides_in_hydras_own_node(
     assert not mark.exists() and not (here / "logs").exists()
 
 
+@pytest.mark.parametrize("flag", ["--help", "--hydra-help"])
+def test_help_sets_up_no_logging_of_a_strangers(here: Path, command: Callable, flag: str) -> None:
+    handler = "{x:{class:logging.FileHandler,filename:it-ran}}"
+    said = command("train", flag, f"+hydra.hydra_logging.handlers={handler}")
+    assert said.status == 2 and "not among what logging may use" in said.sentence
+    said = command("train", flag, f"+hydra.job_logging.handlers={handler}")
+    assert said.status == (0 if flag == "--hydra-help" else 2), "it has no job"
+    assert not list(here.iterdir())
+
+
 @pytest.mark.parametrize("word", ["allow=[os]", "allow=mylab", "allow=[mylab.train]", "allow=[1]"])
 def test_allow_takes_packages_of_the_users(here: Path, command: Callable, word: str) -> None:
     said = command("train", word)

@@ -30,9 +30,11 @@ class Loader(ConfigLoaderImpl):
     any task gets to see the configuration.
     """
 
-    def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
-        cfg = super().load_configuration(*args, **kwargs)
-        check_hydra(cfg.hydra, trusted(cfg))
+    def load_configuration(self, config_name: str | None, *args: Any, **kwargs: Any) -> DictConfig:
+        cfg = super().load_configuration(config_name, *args, **kwargs)
+        # Without a name it is for --hydra-help, which has no job and sets up no logging of one.
+        logging = ("job_logging", "hydra_logging") if config_name else ("hydra_logging",)
+        check_hydra(cfg.hydra, trusted(cfg), logging)
         return cfg
 
     def load_sweep_config(

@@ -136,11 +136,13 @@ def check_allow(allow: Any, given: bool) -> None:
         )
 
 
-def check_hydra(node: Any, allow: Iterable[str] = ()) -> None:
+def check_hydra(node: Any, allow: Iterable[str], logging: Iterable[str]) -> None:
     """Raise ValueError if Hydra's own node would call something before any task begins.
 
     Args:
         node: the composed node `hydra`, with launcher, sweeper, callbacks and logging.
+        allow: the user's own packages.
+        logging: the parts of it that logging will be set up from.
     """
     plain: Any = OmegaConf.to_container(node, resolve=False)
     for target in targets(plain):
@@ -148,7 +150,7 @@ def check_hydra(node: Any, allow: Iterable[str] = ()) -> None:
             raise ValueError(f"in the node hydra: {refusal(target)}")
     if plain.get("job", {}).get("env_set"):
         raise ValueError("hydra.job.env_set is not taken; set the variables in your shell")
-    for name in ("job_logging", "hydra_logging"):
+    for name in logging:
         check_logging(plain.get(name), name)
 
 
