@@ -1,9 +1,12 @@
 """What a user can cause is one sentence, which names the value and the remedy, and status 2."""
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +152,54 @@ def test_the_other_commands(
     said = command(program, *arguments.split())
     assert said.status == 2 and expected in said.sentence
     assert said.sentence.startswith(f"mixlab-{program}: ")
+
+
+NO_PLACE = ("file/x", pytest.param("/proc/x", marks=pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="Linux has a folder that takes no files")))  # fmt: skip
+
+
+@pytest.mark.parametrize("flags", [(), ("rerun=true",), ("-m", "seeds=2")])
+@pytest.mark.parametrize("place", NO_PLACE)
+def test_logs_where_no_folder_can_be_made(
+    here: Path, command: Callable, place: str, flags: tuple[str, ...]
+) -> None:
+    (here / "file").touch()
+    said = command("train", *QUICK, *flags, f"paths.log_dir={place}")
+    assert said.status == 2 and f"mixlab-train: {here / place}/" in said.sentence
+    assert "choose a folder that you may write to with paths.log_dir=..." in said.sentence
+    assert [path.name for path in here.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
+@pytest.mark.parametrize("call", ["mkdir", "open"])
+@pytest.mark.parametrize("flags", [(), ("-m", "seeds=2")])
+def test_logs_where_nothing_may_be_written(
+    here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch, number: int, call: str,
+    flags: tuple[str, ...],
+) -> None:  # fmt: skip
+    """The folder is there already, or it is not: root may write everywhere, so it is pretended."""
+    own = getattr(os, call)
+
+    def refuse(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if str(path).startswith(f"{here}/logs"):
+            raise OSError(number, os.strerror(number), str(path))
+        return own(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, call, refuse)
+    monkeypatch.setattr("mixlab.runs.atomic.open", refuse, raising=False)
+    said = command("train", *QUICK, *flags)
+    assert said.status == 2 and f"mixlab-train: {here}/logs/" in said.sentence
+    assert f"({os.strerror(number)}); choose a folder that you may write to" in said.sentence
+    assert not [path for path in here.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("output", ["file/x.png", "file/x/y.png", "folder.png"])
+def test_a_picture_where_none_can_be_written(here: Path, command: Callable, output: str) -> None:
+    (here / "file").touch()
+    (here / "folder.png").mkdir()
+    said = command("preview", f"output={output}")
+    assert said.status == 2 and said.sentence.startswith(f"mixlab-preview: {output.split('/')[0]}")
+    assert "choose a folder that you may write to with output=..." in said.sentence
 
 
 @pytest.mark.parametrize("program", ["train", "evaluate", "preview"])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from mixlab.cli import run_hydra as run_from_command_line
+from mixlab.cli import run_hydra
 from mixlab.config.build import build
 from mixlab.runs.atomic import write_json
 from mixlab.runs.records import read_config
@@ -152,7 +152,7 @@ def by_class_name(values: list[float | None], data: Any) -> dict[str, float | No
 
 def main() -> None:
     """The command `mixlab-evaluate`."""
-    run_from_command_line(evaluate, "evaluate")
+    run_hydra(evaluate, "evaluate")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from mixlab.cli import run_hydra as run_from_command_line
+from mixlab.cli import run_hydra
 from mixlab.config.keys import nearest_name
+from mixlab.runs.atomic import make_folder, unwritable
 
 ALWAYS = {"show", "output", "logger", "allow", "paths", "tags", "hydra"}
 OF_SOURCE = {  # what says where images come from, and the keys that then mean something
@@ -43,8 +44,11 @@ def preview(cfg: DictConfig, given: Collection[str] = ()) -> Path:
     from mixlab.previews.figures import SHOWS
 
     picture, said = SHOWS[cfg.show](cfg)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, format="PNG")
+    make_folder(path.parent, "output")
+    try:
+        picture.save(path, format="PNG")
+    except OSError as error:
+        raise unwritable(path, error, "output") from None
     log_preview(cfg, picture, path.stem)
     print(f"{path}: {said}")
     return path
@@ -105,7 +109,7 @@ def keys_given() -> set[str]:
 
 def main() -> None:
     """The command `mixlab-preview`."""
-    run_from_command_line(lambda cfg: preview(cfg, keys_given()), "preview")
+    run_hydra(lambda cfg: preview(cfg, keys_given()), "preview")
 
 
 if __name__ == "__main__":

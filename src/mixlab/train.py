@@ -1,12 +1,12 @@
 """Train one configuration: `mixlab-train`, or `train(cfg)` from anywhere."""
 
-from mixlab.cli import run_hydra as run_from_command_line
+from mixlab.cli import run_hydra
 from mixlab.training.supervise import train
 
 
 def main() -> None:
     """The command `mixlab-train`."""
-    run_from_command_line(train, "train")
+    run_hydra(train, "train")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,12 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
@@ -29,7 +32,8 @@ def write_bytes(
         durable: wait until the disk has it. What can be made again need not.
 
     Raises:
-        OSError: the disk is full, say; what was there before is as it was.
+        CannotWrite: the disk is full, or one may not write there.
+        OSError: of another kind. What was there before is as it was.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -42,25 +46,55 @@ def write_bytes(
             before(path)
         os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # why it could not be written says more
+            part.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path, key: str = "paths.log_dir") -> None:
+    """Make a folder, and those above it, where they are not there.
+
+    Args:
+        key: what the user sets to choose another place.
+
+    Raises:
+        CannotWrite: it cannot be made there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error, key) from None
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Within, a full disk is an error that says so in a sentence."""
+    """Within, a full disk or a place that takes no files is an error that says so in a sentence."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (*FULL, *REFUSED):
             raise
-        raise DiskFull(
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError, key: str = "paths.log_dir") -> "CannotWrite":
+    """An error of the system's, as a sentence with the path and what to do."""
+    if error.errno in FULL:
+        return DiskFull(
             f"there was no room left on the disk to write {path}; make some, and the same command "
             "goes on from what is there"
-        ) from None
+        )
+    why = error.strerror or str(error)
+    return CannotWrite(
+        f"{path} cannot be written ({why}); choose a folder that you may write to with {key}=..."
+    )
 
 
-class DiskFull(OSError):
-    """A file could not be written for want of space."""
+class CannotWrite(OSError):
+    """A file or folder could not be written."""
+
+
+class DiskFull(CannotWrite):
+    """For want of space."""
 
 
 def write_json(path: Path, record: Any, *, durable: bool = True) -> None:
@@ -72,7 +106,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The record, or {} where there is none; a broken one is an error that names the file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
         raise ValueError(f"{path} is not readable JSON ({error}); move it away to go on") from None

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mixlab.runs.atomic import make_folder, writing
+
 ANOTHER = "another process"
 LOCK_ATTEMPTS = (
     25  # 20 ms apart: who only looks whether a run is running holds its lock for an instant
@@ -22,11 +24,12 @@ def taken(folder: Path) -> int:
 
     Raises:
         RuntimeError: another process holds it.
+        CannotWrite: nothing can be written there.
     """
     for attempt in range(LOCK_ATTEMPTS):
         time.sleep(0.02 * (attempt > 0))
-        folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # removed by another, just now
+        make_folder(folder)
+        with suppress(FileNotFoundError), writing(folder):  # removed by another, just now
             if (descriptor := lock(folder)) is not None:
                 return descriptor
     raise RuntimeError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
@@ -53,7 +56,7 @@ def is_running(folder: Path) -> bool:
     try:
         with open(folder / ".lock", "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except BlockingIOError:
         return True

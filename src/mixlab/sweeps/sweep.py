@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mixlab.errors import counted
-from mixlab.runs.atomic import read_json, write_json
+from mixlab.runs.atomic import make_folder, read_json, write_json
 from mixlab.runs.folder import Run, is_begun
 from mixlab.runs.identity import file_name, run_folder
 from mixlab.runs.locks import ANOTHER, is_running
@@ -87,7 +87,7 @@ def plan_records(jobs: Sequence[Job]) -> None:
         if not (job.folder / "run.json").exists():
             if job.folder.parent not in arms:
                 arms[job.folder.parent] = described(job.arm, job.folder.parent)
-            job.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(job.folder)
             record = {"status": "planned", **arms[job.folder.parent], "seed": job.seed}
             write_json(job.folder / "run.json", record, durable=False)
 
@@ -178,5 +178,5 @@ def sweep_folder(config: DictConfig) -> Path:
     """logs/sweeps/<task_name>, made if it is not there."""
     folder = Path(config.hydra.sweep.dir).resolve()
     folder = folder.with_name(file_name(folder.name))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return folder

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from mixlab.errors import is_user_error
 from mixlab.runs import Run
-from mixlab.runs.atomic import DiskFull, write_text
+from mixlab.runs.atomic import CannotWrite, write_text
 from mixlab.runs.results import results_line, run_name
 
 
@@ -65,7 +65,7 @@ def supervised(run: Run) -> dict[str, Any]:
         if is_user_error(error) and run.is_untouched():
             run.discard()  # a slip on the command line leaves no run behind
             raise
-        with suppress(DiskFull):  # what cannot be written down is said all the same
+        with suppress(CannotWrite):  # what cannot be written down is said all the same
             run.end("failed", f"{type(error).__name__}: {error}", user_error=is_user_error(error))
             write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise
