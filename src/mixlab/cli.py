@@ -20,7 +20,7 @@ from mixlab.config.allowlist import check_allow, check_hydra
 from mixlab.config.checks import prepare
 from mixlab.config.explain import explain
 from mixlab.config.keys import config_dir
-from mixlab.errors import exit_status
+from mixlab.errors import UserError, exit_status
 
 
 class Loader(ConfigLoaderImpl):
@@ -42,7 +42,7 @@ class Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         cfg = super().load_sweep_config(master_config, sweep_overrides)
         if cfg.get("allow") != master_config.get("allow"):  # the words of a job may be a file's
-            raise ValueError("allow is for a whole sweep; give it on the command line")
+            raise UserError("allow is for a whole sweep; give it on the command line")
         return cfg
 
 
@@ -104,4 +104,4 @@ def check_sweep(hydra_cfg: Any) -> None:
     """Raise ValueError if a sweep is chosen for a single run, which would ignore it."""
     name = hydra_cfg.runtime.choices.get("sweep")
     if name is not None and hydra_cfg.mode == RunMode.RUN:
-        raise ValueError(f"sweep={name} makes several runs: give it with -m, mixlab-train -m ...")
+        raise UserError(f"sweep={name} makes several runs: give it with -m, mixlab-train -m ...")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixlab.errors import one_sentence
+from mixlab.errors import UserError, one_sentence
 
 if TYPE_CHECKING:
     from mixlab.reporting.comparison import Comparison
@@ -67,7 +67,7 @@ def print_comparison(args: argparse.Namespace) -> None:
     from mixlab.runs.records import find
 
     if args.per_class and args.format not in ("table", "markdown"):
-        raise ValueError(f"--per-class prints a table or markdown, not {args.format}")
+        raise UserError(f"--per-class prints a table or markdown, not {args.format}")
     found = find(args.paths)
     metric = args.metric or headline_metric(found.runs)
     question = Question(metric, tuple(args.by or ["mixing"]), args.baseline, args.margin)

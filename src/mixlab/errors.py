@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class UserError(ValueError):
+    """Something that a user can fix. The message says what is wrong and what to do."""
+
+
 def print_error(program: str, sentence: str) -> None:
     """Print a sentence on one line, without what a terminal would obey: names come from files."""
     text = f"{program}: {' '.join(sentence.split())}"

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from mixlab.cli import run_hydra
 from mixlab.config.build import build
+from mixlab.errors import UserError
 from mixlab.runs.atomic import write_json
 from mixlab.runs.records import read_config
 
@@ -31,7 +32,7 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     paths = {when: folder / "checkpoints" / f"{when}.ckpt" for when in ("best", "last")}
     paths = {when: path for when, path in paths.items() if path.is_file()}
     if not paths:
-        raise ValueError(f"{folder} has no checkpoints/best.ckpt nor last.ckpt; train it first")
+        raise UserError(f"{folder} has no checkpoints/best.ckpt nor last.ckpt; train it first")
     if views is not None:
         views.check(run_cfg.data.get("label_preserving") or (), run_cfg.data.name)
     found = test_checkpoints(run_cfg, paths, views)
@@ -51,7 +52,7 @@ def build_views(cfg: DictConfig) -> "Views | None":
     views = build(cfg.tta, allow=cfg.allow)
     for key, nothing in (("views", 1), ("vote", "mean")):
         if views is None and cfg.tta[key] != nothing:
-            raise ValueError(
+            raise UserError(
                 f"tta.{key}={cfg.tta[key]} does nothing without views; choose tta=flip, crops or "
                 "randaugment"
             )
@@ -107,7 +108,7 @@ def test_checkpoints(
     set_threads(cfg.threads)
     data = build_data(cfg)
     if not data.has_test:
-        raise ValueError(f"the data of {cfg.data.name} have no test set; give a file that has one")
+        raise UserError(f"the data of {cfg.data.name} have no test set; give a file that has one")
     model = build_model(cfg, data)
     trainer = pl.Trainer(
         devices=1,

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from mixlab.cli import run_hydra
 from mixlab.config.keys import nearest_name
+from mixlab.errors import UserError
 from mixlab.runs.atomic import make_folder, unwritable
 
 ALWAYS = {"show", "output", "logger", "allow", "paths", "tags", "hydra"}
@@ -40,7 +41,7 @@ def preview(cfg: DictConfig, given: Collection[str] = ()) -> Path:
     check_given(cfg, given)
     path = Path(cfg.output)
     if path.suffix.lower() != ".png":
-        raise ValueError(f"output={path} must end in .png")
+        raise UserError(f"output={path} must end in .png")
     from mixlab.previews.figures import SHOWS
 
     picture, said = SHOWS[cfg.show](cfg)
@@ -59,12 +60,12 @@ def check_show(cfg: DictConfig) -> None:
     if cfg.show not in OF_SHOW:
         nearest = nearest_name(str(cfg.show), OF_SHOW)
         hint = f"; did you mean {nearest}?" if nearest else ""
-        raise ValueError(f"show must be one of {', '.join(OF_SHOW)}, got {cfg.show!r}{hint}")
+        raise UserError(f"show must be one of {', '.join(OF_SHOW)}, got {cfg.show!r}{hint}")
     if cfg.count is not None and (type(cfg.count) is not int or cfg.count < 1):
-        raise ValueError(f"count must be a whole number of images above 0, got {cfg.count!r}")
+        raise UserError(f"count must be a whole number of images above 0, got {cfg.count!r}")
     for key in ("epoch", "batch", "rank"):
         if type(cfg[key]) is not int or cfg[key] < 0:
-            raise ValueError(f"{key} must be a whole number from 0, got {cfg[key]!r}")
+            raise UserError(f"{key} must be a whole number from 0, got {cfg[key]!r}")
 
 
 def check_given(cfg: DictConfig, given: Collection[str]) -> None:
@@ -74,7 +75,7 @@ def check_given(cfg: DictConfig, given: Collection[str]) -> None:
     if source == "run":
         heeded = heeded - {"mixing"}  # the run's own
     for key in sorted(set(given) - heeded):
-        raise ValueError(f"{key}= means nothing to show={cfg.show} with {source}=...; leave it out")
+        raise UserError(f"{key}= means nothing to show={cfg.show} with {source}=...; leave it out")
 
 
 def log_preview(cfg: DictConfig, picture: Any, name: str) -> None:

@@ -8,6 +8,8 @@ import warnings
 
 from omegaconf import DictConfig
 
+from mixlab.errors import UserError
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # from malloc.h
 
 
@@ -16,7 +18,7 @@ def set_threads(threads: int | str) -> int:
     import torch
 
     if threads != "auto" and not (isinstance(threads, int) and threads > 0):
-        raise ValueError(f"threads must be auto or a whole number above 0, got {threads!r}")
+        raise UserError(f"threads must be auto or a whole number above 0, got {threads!r}")
     count = available_cores() if threads == "auto" else int(threads)
     os.environ["OMP_NUM_THREADS"] = str(count)  # for processes that this one starts
     torch.set_num_threads(count)

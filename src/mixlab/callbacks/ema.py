@@ -3,6 +3,8 @@
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
+from mixlab.errors import UserError
+
 
 class EMA(WeightAveraging):
     """Validation, test and checkpoints get the average; after n updates it decays by
@@ -16,7 +18,7 @@ class EMA(WeightAveraging):
 
     def __init__(self, decay: float = 0.999) -> None:
         if not (isinstance(decay, int | float) and 0 <= decay < 1):
-            raise ValueError(f"callbacks.ema.decay must be a number in [0, 1), got {decay!r}")
+            raise UserError(f"callbacks.ema.decay must be a number in [0, 1), got {decay!r}")
 
         def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
             updates = updates if isinstance(updates, Tensor) else averaged.new_tensor(updates)

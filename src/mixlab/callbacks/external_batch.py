@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixlab.errors import UserError
 from mixlab.mixing import Batch
 
 IMAGES = ("image", "images", "input", "inputs", "pixel_values", "x")
@@ -37,7 +38,7 @@ def find_key(batch: MutableMapping[str, Any], names: tuple[str, ...]) -> str:
     for name in names:
         if name in batch:
             return name
-    raise ValueError(
+    raise UserError(
         f"MixingCallback finds none of the keys {', '.join(names)} in a batch with "
         f"{', '.join(map(str, batch))}; rename one"
     )
@@ -51,7 +52,7 @@ def read_pair(batch: Any, num_classes: int | None) -> tuple[Tensor, Tensor]:
     if targets.is_floating_point():
         return images, targets
     if num_classes is None:
-        raise ValueError(
+        raise UserError(
             "MixingCallback needs num_classes to mix integer targets; give it, as in "
             "MixingCallback(method, num_classes=10), or yield one-hot targets"
         )

@@ -5,6 +5,8 @@ import time
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from mixlab.errors import UserError
+
 
 class LastCheckpoint(ModelCheckpoint):
     """Write `last.ckpt` at an epoch's end, unless it was written just before.
@@ -19,7 +21,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     def __init__(self, dirpath: str, every_seconds: float = 0.5) -> None:
         if not (isinstance(every_seconds, int | float) and every_seconds >= 0):
-            raise ValueError(
+            raise UserError(
                 f"callbacks.last.every_seconds must be a number from 0, got {every_seconds!r}"
             )
         super().__init__(

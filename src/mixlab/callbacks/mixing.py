@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlab.callbacks.external_batch import read_pair, write_pair
+from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, Method, Policy
 
 NO_COUNTS = torch.zeros(3, dtype=torch.float64)
@@ -79,12 +80,12 @@ class MixingCallback(pl.Callback):
         if self.policy.schedule != "constant":
             needs = f"mixing.schedule={self.policy.schedule} needs to know "
             if math.isinf(batches):
-                raise ValueError(
+                raise UserError(
                     f"{needs}how many batches an epoch has, and the training loader has no length; "
                     "set trainer.limit_train_batches to a number of batches"
                 )
             if math.isinf(epochs):
-                raise ValueError(
+                raise UserError(
                     f"{needs}the end of the training; set trainer.max_epochs or trainer.max_steps"
                 )
         self.epochs, self.batches = epochs, batches
@@ -112,7 +113,7 @@ class MixingCallback(pl.Callback):
     def draw(self, batch: Batch, images: Tensor, targets: Tensor) -> Blend:
         """What happens to this batch: a function of its address and of nothing before it."""
         if batch.address is None:
-            raise ValueError("only a training batch is mixed, and this one has no address")
+            raise UserError("only a training batch is mixed, and this one has no address")
         return self.policy.draw(
             self.method,
             images,

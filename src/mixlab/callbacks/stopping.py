@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from mixlab.errors import UserError
 from mixlab.signals import stop_signals
 
 
@@ -39,7 +40,7 @@ class GracefulStop(pl.Callback):
 
     def __init__(self, checkpoint: Path, minutes: float | None = None) -> None:
         if minutes is not None and not (isinstance(minutes, int | float) and minutes >= 0):
-            raise ValueError(
+            raise UserError(
                 f"checkpoint_minutes must be a number from 0 or null for never, got {minutes!r}"
             )
         self.checkpoint = checkpoint

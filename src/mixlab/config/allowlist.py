@@ -15,6 +15,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from mixlab.errors import UserError
+
 PLACES = (
     "mixlab.callbacks", "mixlab.data", "mixlab.evaluation", "mixlab.loggers", "mixlab.mixing",
     "mixlab.models", "torch.nn", "torch.optim", "torch.utils.data.dataset",
@@ -63,7 +65,7 @@ def check_targets(node: Any, allow: Iterable[str] = ()) -> None:
     plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     for target in targets(plain):
         if target.split(".")[0] not in KNOWN.union(allow) and target != "???":
-            raise ValueError(refusal(target))
+            raise UserError(refusal(target))
 
 
 def locate(target: str, allow: Iterable[str] = ()) -> Any:
@@ -78,11 +80,11 @@ def locate(target: str, allow: Iterable[str] = ()) -> Any:
     try:
         found = _locate(target)
     except (ImportError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"_target_ {target} is not there ({' '.join(str(error).split())})"
         ) from None
     if not may_be_called(found, tuple(allow)):
-        raise ValueError(refusal(target))
+        raise UserError(refusal(target))
     return found
 
 
@@ -122,15 +124,15 @@ def check_allow(allow: Any, given: bool) -> None:
         given: whether it is the command line's, or the same as in the program's own first file.
     """
     if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
-        raise ValueError(f"allow lists packages of yours, as allow=[mylab], got {allow!r}")
+        raise UserError(f"allow lists packages of yours, as allow=[mylab], got {allow!r}")
     for name in allow:
         if not is_name(name) or name in sys.stdlib_module_names:
-            raise ValueError(
+            raise UserError(
                 f"allow=[{name}] is not a package of yours; call what you need in one, mylab say, "
                 "and add allow=[mylab]"
             )
     if allow and not given:
-        raise ValueError(
+        raise UserError(
             f"a file may not allow itself to call {', '.join(allow)}; if you trust it, give "
             f"allow=[{','.join(allow)}] on the command line"
         )
@@ -147,9 +149,9 @@ def check_hydra(node: Any, allow: Iterable[str], logging: Iterable[str]) -> None
     plain: Any = OmegaConf.to_container(node, resolve=False)
     for target in targets(plain):
         if not PLUGIN.fullmatch(target) and target.split(".")[0] not in allow:
-            raise ValueError(f"in the node hydra: {refusal(target)}")
+            raise UserError(f"in the node hydra: {refusal(target)}")
     if plain.get("job", {}).get("env_set"):
-        raise ValueError("hydra.job.env_set is not taken; set the variables in your shell")
+        raise UserError("hydra.job.env_set is not taken; set the variables in your shell")
     for name in logging:
         check_logging(plain.get(name), name)
 
@@ -160,7 +162,7 @@ def check_logging(node: Any, name: str) -> None:
         word = str(value)
         refused = word not in LOGGING if key in ("()", "class") else word not in STREAMS
         if refused and (key in ("()", "class") or "${" in word or word.startswith("ext:")):
-            raise ValueError(
+            raise UserError(
                 f"hydra.{name}: {value} is not among what logging may use; choose "
                 f"hydra/{name}=stdout, or set up logging in a package of your own and add "
                 "allow=[mylab]"
@@ -181,5 +183,5 @@ def first_file(package: str) -> Path:
     """The file of a module, or a package's `__init__.py`; ValueError where there is none."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise ValueError(f"allow=[{package}]: there is no package of that name to import")
+        raise UserError(f"allow=[{package}]: there is no package of that name to import")
     return Path(spec.origin)

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from mixlab.config.allowlist import locate, targets
 from mixlab.config.keys import OPEN_NODE, leaves, nearest_name
+from mixlab.errors import UserError
 
 
 def merge_kwargs(node: Any, found: Mapping[str, Any]) -> Any:
@@ -39,7 +40,7 @@ def check_arguments(target: str, made: Any, arguments: Mapping[str, Any]) -> Non
     for name in arguments:
         if name not in parameters:
             hint = nearest_name(name, parameters)
-            raise ValueError(
+            raise UserError(
                 f"{target} takes no argument {name}" + (f"; did you mean {hint}?" if hint else "")
             )
 
@@ -55,7 +56,7 @@ def build(node: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> An
         node = OmegaConf.to_container(node, resolve=True)
     for key, value in leaves(node):
         if "${" in str(value):  # Hydra would resolve it again, into calls that nobody has seen
-            raise ValueError(f"{key} still has ${{...}} in it when resolved: {value}")
+            raise UserError(f"{key} still has ${{...}} in it when resolved: {value}")
     node = merge_kwargs(node, {target: locate(target, allow) for target in targets(node)})
     if node is None:  # `_target_: null`
         return None

@@ -25,6 +25,7 @@ from mixlab.config.keys import (
 )
 from mixlab.config.schema import check_values
 from mixlab.config.secrets import check_secrets
+from mixlab.errors import UserError
 
 
 def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
@@ -53,7 +54,7 @@ def check_model_name(cfg: DictConfig, plain: DictConfig) -> None:
     """Raise ValueError where another name would not make another network."""
     given, own = (OmegaConf.select(each, "model.name") for each in (cfg, plain))
     if given != own and not cfg.model.network._target_.endswith(".Timm"):
-        raise ValueError(
+        raise UserError(
             f"model.name={given} would only rename {own}; for a model of timm's use model=timm "
             f"model.name={given}"
         )
@@ -63,9 +64,7 @@ def check_missing(cfg: DictConfig) -> None:
     """Raise ValueError if a value that only the user can give is not given."""
     missing = [key for key, value in leaves(cfg) if value == "???"]
     if missing:
-        raise ValueError(
-            f"{missing[0]} has no value; give it on the command line: {missing[0]}=..."
-        )
+        raise UserError(f"{missing[0]} has no value; give it on the command line: {missing[0]}=...")
 
 
 def import_from_here() -> None:
@@ -99,7 +98,7 @@ def lists(overrides: Sequence[str]) -> Iterator[str]:
         group, _, value = override.partition("=")
         if value.startswith("[") and (config_dir() / group).is_dir():
             if group not in ("callbacks", "logger"):
-                raise ValueError(
+                raise UserError(
                     f"{group} takes one choice, got {value}; for a run of each: "
                     f"-m {group}={value[1:-1]}"
                 )
@@ -129,7 +128,7 @@ def check_mixing(cfg: DictConfig) -> None:
     devices = OmegaConf.select(cfg, "trainer.devices")
     ranks = devices if isinstance(devices, int) and devices > 1 else 1
     if cfg.data.get("batch_size") in range(ranks, 2 * ranks):
-        raise ValueError(
+        raise UserError(
             f"data.batch_size={cfg.data.batch_size} leaves a row no partner to mix with; "
             f"use {2 * ranks} or more"
         )
@@ -146,4 +145,4 @@ def knob_prefix(prefix: str) -> Iterator[None]:
         yield
     except ValueError as error:
         knob = re.match(r"[a-z_]+ must ", str(error))
-        raise ValueError(f"{prefix}{error}" if knob else str(error)) from None
+        raise UserError(f"{prefix}{error}" if knob else str(error)) from None

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.secrets import is_secret, secret_key
+from mixlab.errors import UserError
 
 OPEN_NODE = "kwargs"  # below a node of this name any key is legal; the constructor checks it
 OPTIONAL = ("augmentation", "callbacks", "logger", "mixing", "scheduler", "tta")  # may be missing
@@ -47,7 +48,7 @@ def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
         if OPEN_NODE not in parts and key not in legal and not any(name in legal for name in above):
             if any(name.startswith(f"{key}.") for name in legal):
                 continue  # a whole node set to null, as logger.wandb=null
-            raise ValueError(unknown_key(key, legal))
+            raise UserError(unknown_key(key, legal))
 
 
 def check_present(cfg: DictConfig, reference: DictConfig) -> None:
@@ -56,9 +57,9 @@ def check_present(cfg: DictConfig, reference: DictConfig) -> None:
         node = key.split(".")[0]
         needed = node not in OPTIONAL and (node in WHOLE or "." not in key)
         if node not in OPTIONAL and cfg.get(node, ABSENT) is ABSENT:
-            raise ValueError(f"{node} cannot be taken out; choose another with {node}=...")
+            raise UserError(f"{node} cannot be taken out; choose another with {node}=...")
         if needed and OmegaConf.select(cfg, key, default=ABSENT) is ABSENT:
-            raise ValueError(f"{key} cannot be taken out; set it with {key}=...")
+            raise UserError(f"{key} cannot be taken out; set it with {key}=...")
 
 
 def unknown_key(key: str, legal: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mixlab.config.keys import leaves, nearest_name
+from mixlab.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def check(key: str, value: Any, values: Values) -> None:
     if not values.contains(value):
         near = nearest_name(value, values.choices) if isinstance(value, str) else None
         hint = f"; did you mean {near}?" if near else ""
-        raise ValueError(f"{key} must be {values.words}, got {value!r}{hint}")
+        raise UserError(f"{key} must be {values.words}, got {value!r}{hint}")
 
 
 def check_kind(key: str, value: Any, default: Any) -> None:
@@ -209,9 +210,9 @@ def check_kind(key: str, value: Any, default: Any) -> None:
     if value is None:
         return
     if type(default) is bool and type(value) is not bool:
-        raise ValueError(f"{key} must be true or false, got {value!r}")
+        raise UserError(f"{key} must be true or false, got {value!r}")
     if type(default) in (int, float) and not is_number(value):
-        raise ValueError(f"{key} must be a number such as {default}, got {value!r}")
+        raise UserError(f"{key} must be a number such as {default}, got {value!r}")
 
 
 def check_monitors(cfg: DictConfig) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from mixlab.errors import UserError
+
 SECRET = re.compile(r"(^|_)(api_?key|access_?key|secret|password|passwd|token|credentials?)$", re.I)
 UNSET = object()
 
@@ -20,7 +22,7 @@ def check_secrets(node: Any, key: str = "") -> None:
         for name, value in named:
             check_secrets(value, f"{key}.{name}" if key else str(name))
     elif isinstance(node, str) and is_secret(key):
-        raise ValueError(secret_key(key))
+        raise UserError(secret_key(key))
 
 
 def is_secret(key: str) -> bool:
@@ -45,10 +47,10 @@ def path_from_environment(name: str, default: Any = UNSET) -> str:
     """
     value = os.environ.get(name, default)
     if value is UNSET:
-        raise ValueError(f"the environment variable {name} is not set")
+        raise UserError(f"the environment variable {name} is not set")
     path = Path(str(value)).expanduser()
     if not path.is_absolute() or not path.exists():
-        raise ValueError(
+        raise UserError(
             f"the environment variable {name} is not the absolute path of a file or folder, and "
             "nothing else is taken from the environment, because configurations are recorded; "
             "write the value itself"

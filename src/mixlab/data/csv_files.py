@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from mixlab.config.keys import nearest_name
 from mixlab.data.image_files import Entry, ImageFiles, note_of, without_test
 from mixlab.data.sources import SPLITS, check_split
+from mixlab.errors import UserError
 
 MASK_FOLDER_COLUMN = "mask_path"
 SPLIT_COLUMN = "split"  # read where there is one; any other has to be there
@@ -42,13 +43,13 @@ class Table:
         if found is None:
             nearest = nearest_name(name, self.columns)
             hint = f"; did you mean {key}={nearest}?" if nearest else f"; set {key} to one of them"
-            raise ValueError(
+            raise UserError(
                 f"{self.path} has no column {name}, but {', '.join(self.columns)}{hint}"
             )
         values = [row[found] for row in self.rows]
         if "" in values:
             place = self.place(values.index(""), found)
-            raise ValueError(f"{place}there is no value; fill it in or remove the row")
+            raise UserError(f"{place}there is no value; fill it in or remove the row")
         return values
 
     def spelling(self, name: str) -> str | None:
@@ -112,7 +113,7 @@ class Csv(ImageFiles):
             tell_of_twins(table.path, names, splits)
         own = "test" in splits
         if own and test_size:
-            raise ValueError(f"{path} has rows to test on, so data.test_size must be 0")
+            raise UserError(f"{path} has rows to test on, so data.test_size must be 0")
         wanted = split if split == "val" or own else "train"
         entries = [
             Entry(names[row], labels[row], table.place(row, image_column), masks[row])
@@ -141,9 +142,9 @@ def read_table(path: Path) -> Table:
             columns = tuple(name.strip() for name in reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = getattr(error, "strerror", None) or error
-        raise ValueError(f"{path} is no CSV file to read ({why}); set data.path to one") from None
+        raise UserError(f"{path} is no CSV file to read ({why}); set data.path to one") from None
     if not read:
-        raise ValueError(f"{path} has no rows; it needs a header, and a row for each image")
+        raise UserError(f"{path} has no rows; it needs a header, and a row for each image")
     rows = [{str(k).strip(): str(v).strip() for k, v in row.items() if k} for row, _ in read]
     return Table(str(path), columns, rows, [line for _, line in read])
 
@@ -173,7 +174,7 @@ def numbered(
             nearest = nearest_name(value, names)
             hint = f"; did you mean {nearest}?" if nearest else ""
             place = table.place(row, column)
-            raise ValueError(f"{place}{value!r} is not in data.class_names{hint}")
+            raise UserError(f"{place}{value!r} is not in data.class_names{hint}")
     return [number_of[value] for value in values], names
 
 
@@ -183,13 +184,13 @@ def check_range(table: Table, column: str, labels: list[int], num_classes: int |
     number = labels[row]
     if number < 0 or (num_classes is not None and number >= num_classes):
         why = f"is not below {num_classes}, the number of names" if number > 0 else "is below 0"
-        raise ValueError(f"{table.place(row, column)}{number} {why}; labels count from 0")
+        raise UserError(f"{table.place(row, column)}{number} {why}; labels count from 0")
 
 
 def mask_classes(class_names: Sequence[str] | None) -> list[str]:
     """The classes of masks; raises ValueError where nobody has named them."""
     if not class_names:
-        raise ValueError(
+        raise UserError(
             "masks do not say which classes they have; name them, as in "
             "data.class_names=[background,leaf]"
         )
@@ -213,12 +214,12 @@ def split_of(table: Table, column: str | None) -> list[str]:
     values = table.column(column, "data.split_column")
     for row, value in enumerate(values):
         if value not in SPLITS:
-            raise ValueError(
+            raise UserError(
                 f"{table.place(row, column)}{value!r} is none of {', '.join(SPLITS)}; correct it, "
                 "or ignore this column with data.split_column=null"
             )
     if "train" not in values:
-        raise ValueError(f"{table.path} has no row to train on in its column {column}")
+        raise UserError(f"{table.path} has no row to train on in its column {column}")
     return values
 
 
@@ -243,7 +244,7 @@ def check_seen(table: Table, labels: list[int], splits: list[str], column: str) 
     for row, label in enumerate(labels):
         if label not in seen:
             value = table.rows[row][table.spelling(column) or column]
-            raise ValueError(
+            raise UserError(
                 f"{table.place(row, column)}no row to train on has the label {value}, so that "
                 f"nothing could learn it; add one, or remove this row from {splits[row]}"
             )

@@ -20,6 +20,7 @@ from torchvision import io as torchvision
 from torchvision.transforms.v2 import functional as transform
 
 from mixlab.data.map_style import BadItem
+from mixlab.errors import UserError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 BIT_DEPTH = 24  # where a PNG file says how many bits a channel has
@@ -36,7 +37,7 @@ def bad(path: str, what: str) -> BadItem:
 
 def check_channels(channels: int) -> None:
     if channels not in READ_MODES:
-        raise ValueError(f"data.channels must be 3 (colour) or 1 (grey), got {channels!r}")
+        raise UserError(f"data.channels must be 3 (colour) or 1 (grey), got {channels!r}")
 
 
 def read_header(path: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from mixlab.config.keys import nearest_name
 from mixlab.data.image_files import Entry, ImageFiles, note_of
 from mixlab.data.npz import LAYOUT
 from mixlab.data.sources import Npz, check_split
+from mixlab.errors import UserError
 
 FAILURES = (OSError, RuntimeError)  # what the libraries raise without a network
 MEDMNIST_SIZES = (28, 64, 128, 224)  # pixels a side
@@ -53,7 +54,7 @@ def flowers(root: Path, split: str) -> Any:
             try:
                 datasets.Flowers102(whole, split, download=True)
             except FAILURES as error:
-                raise ValueError(
+                raise UserError(
                     f"there is no folder {root}, and torchvision could not download Flowers102 "
                     f"({error}); run the same command where there is a network, or copy the "
                     f"folder flowers-102 that torchvision makes into {root}"
@@ -68,7 +69,7 @@ def flowers(root: Path, split: str) -> Any:
     try:
         return datasets.Flowers102(root, split)
     except FAILURES as error:
-        raise ValueError(
+        raise UserError(
             f"{root} does not hold a whole folder flowers-102 ({error}); remove it, and run the "
             "same command where there is a network"
         ) from error
@@ -102,7 +103,7 @@ def download_medmnist(dataset: str, path: Path) -> None:
     try:
         library = importlib.import_module("medmnist")
     except ImportError:
-        raise ValueError(
+        raise UserError(
             f"{missing} the library that fetches it is missing; pip install medmnist, or write the "
             f"file yourself: {LAYOUT}, and the same for val_ and test_"
         ) from None
@@ -113,7 +114,7 @@ def download_medmnist(dataset: str, path: Path) -> None:
         try:
             getattr(library, info["python_class"])("train", download=True, root=folder, size=size)
         except FAILURES as error:
-            raise ValueError(
+            raise UserError(
                 f"{missing} medmnist could not download {dataset} ({error}); run the same command "
                 "where there is a network, or copy the file there"
             ) from error
@@ -128,15 +129,15 @@ def flag_and_size(dataset: str, known: dict[str, Any]) -> tuple[str, int]:
     if flag not in known:
         nearest = nearest_name(flag, known)
         hint = f"did you mean {nearest}? " if nearest else ""
-        raise ValueError(
+        raise UserError(
             f"data.dataset={dataset} is none of MedMNIST's; {hint}there are {', '.join(known)}"
         )
     if "multi-label" in known[flag]["task"] or flag.endswith("3d"):
         kind = "3-D volumes" if flag.endswith("3d") else "several labels an image"
-        raise ValueError(f"{flag} has {kind}; mixlab takes 2-D images of one class each")
+        raise UserError(f"{flag} has {kind}; mixlab takes 2-D images of one class each")
     if size and size not in map(str, MEDMNIST_SIZES[1:]):
         larger = ", ".join(f"{flag}_{each}" for each in MEDMNIST_SIZES[1:])
-        raise ValueError(f"data.dataset={dataset} has no such size; there are {flag}, {larger}")
+        raise UserError(f"data.dataset={dataset} has no such size; there are {flag}, {larger}")
     return flag, int(size or MEDMNIST_SIZES[0])
 
 

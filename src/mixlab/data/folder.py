@@ -6,6 +6,7 @@ from typing import Any
 
 from mixlab.data.image_files import Entry, ImageFiles, note_of, without_test
 from mixlab.data.sources import SPLITS, check_split
+from mixlab.errors import UserError
 
 NO_IMAGE = ("thumbs.db", "desktop.ini")  # what desktops leave behind, besides names with a dot
 
@@ -36,7 +37,7 @@ class Folder(ImageFiles):
         classes = class_folders(root / parts["train"])
         own = "test" in parts
         if own and test_size:
-            raise ValueError(f"{root} has a folder test, so data.test_size must be 0")
+            raise UserError(f"{root} has a folder test, so data.test_size must be 0")
         entries: list[Entry] = []
         if split in parts or split == "test":
             entries = listed(root, parts.get(split, parts["train"]), classes)
@@ -56,16 +57,16 @@ def layout(root: Path) -> dict[str, str]:
     """
     if not root.is_dir():
         what = "is a file" if root.exists() else "is not there"
-        raise ValueError(f"the folder {root} {what}; set data.path to a folder of class folders")
+        raise UserError(f"the folder {root} {what}; set data.path to a folder of class folders")
     names = folders(root)
     splits = [name for name in names if name in SPLITS and folders(root / name)]
     if not splits:
         return {"train": ""}
     others = sorted({*names} - {*splits})
     if "train" not in splits:
-        raise ValueError(f"{root} has a folder {splits[0]} but none called train to train on")
+        raise UserError(f"{root} has a folder {splits[0]} but none called train to train on")
     if others:
-        raise ValueError(
+        raise UserError(
             f"{root} has the folders {', '.join(splits)} and besides them {others[0]}; rename it "
             f"to one of {', '.join(SPLITS)}, or move it away"
         )
@@ -82,7 +83,7 @@ def class_folders(path: Path) -> list[str]:
     """The classes; raises ValueError where there is none."""
     names = folders(path)
     if not names:
-        raise ValueError(f"{path} has no class folder; put the images of each class into a folder")
+        raise UserError(f"{path} has no class folder; put the images of each class into a folder")
     return names
 
 
@@ -91,13 +92,13 @@ def listed(root: Path, part: str, classes: list[str]) -> list[Entry]:
     entries = []
     for name in class_folders(root / part):
         if name not in classes:
-            raise ValueError(
+            raise UserError(
                 f"{root / part} has a class {name} that {root / 'train'} has not, so that nothing "
                 f"could learn it; the classes there are {', '.join(classes)}"
             )
         found = image_names(root / part / name)
         if not found:
-            raise ValueError(f"{root / part / name} has no image; fill or remove this class folder")
+            raise UserError(f"{root / part / name} has no image; fill or remove this class folder")
         label = classes.index(name)
         entries += [Entry(os.path.join(part, name, each), label) for each in found]
     return entries
@@ -117,7 +118,7 @@ def check_classes(data: ImageFiles) -> None:
     """Raise ValueError if no row to train on is left of a class."""
     missing = {*range(len(data.classes))} - {entry.label for entry in data.entries}
     if missing:
-        raise ValueError(
+        raise UserError(
             f"no image of {data.root} is left to train on class {data.classes[min(missing)]}; add "
             "some, or lower data.test_size"
         )

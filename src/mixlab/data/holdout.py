@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mixlab.errors import UserError
 from mixlab.mixing import Address, Purpose, stream
 
 RULES = ("stratified", "first", "last")
@@ -17,7 +18,7 @@ def num_held_out(num_rows: int, size: float, key: str = "data.val_size") -> int:
     if number and 0 < size < 1 < num_rows:
         return min(max(1, round(size * num_rows)), num_rows - 1)
     if not number or not 0 <= size < num_rows or size % 1:
-        raise ValueError(
+        raise UserError(
             f"{key} must be 0, a fraction in (0, 1) or a number of rows below {num_rows}, "
             f"got {size!r}"
         )
@@ -46,7 +47,7 @@ def hold_out(
         Two sorted int64 arrays of row numbers, which together hold every row once.
     """
     if rule not in RULES:
-        raise ValueError(f"data.val_split must be one of {', '.join(RULES)}, got {rule!r}")
+        raise UserError(f"data.val_split must be one of {', '.join(RULES)}, got {rule!r}")
     count = num_held_out(num_rows, size, key)
     rows = np.arange(num_rows)
     if rule == "stratified":

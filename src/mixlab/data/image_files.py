@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from mixlab.data.decode import BadItem, check_channels, decode, read_header
 from mixlab.data.holdout import hold_out
 from mixlab.data.mask_files import check_mask_size, class_of, decode_mask
+from mixlab.errors import UserError
 
 ON_ERROR = ("raise", "skip")
 OWN = "a set of its own"
@@ -68,7 +69,7 @@ class ImageFiles(Dataset):
         check_channels(channels)
         self.class_of = class_of(len(classes), mask_values)
         if on_error not in ON_ERROR:
-            raise ValueError(f"data.on_error must be raise or skip, got {on_error!r}")
+            raise UserError(f"data.on_error must be raise or skip, got {on_error!r}")
         self.root, self.channels, self.image_size = root, channels, image_size
         self.classes, self.test_split = tuple(classes), test_split
         check_inside(root, [(entry.name, entry.place) for entry in entries])
@@ -114,11 +115,11 @@ class ImageFiles(Dataset):
             except BadItem as error:
                 faults[number] = f"{entry.place}{error}"
                 if not skip:
-                    raise ValueError(faults[number]) from None
+                    raise UserError(faults[number]) from None
                 continue
             first = first or (size, path)
             if self.image_size is None and size != first[0]:
-                raise ValueError(unlike(first, (size, path)))
+                raise UserError(unlike(first, (size, path)))
         return faults
 
     def record(self) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def tell(root: str, faults: dict[int, str], num_entries: int) -> None:
         return
     example = next(iter(faults.values())).partition(";")[0]
     if len(faults) == num_entries:
-        raise ValueError(f"none of the {num_entries} images of {root} can be used: {example}")
+        raise UserError(f"none of the {num_entries} images of {root} can be used: {example}")
     rank_zero_only(print)(
         f"{root}: {len(faults)} of {num_entries} images left out, the first because {example}",
         flush=True,
@@ -158,7 +159,7 @@ def check_inside(root: str, files: Sequence[tuple[str, str]]) -> None:
             why = "leads outside; move or copy the images into that folder"
         else:
             continue
-        raise ValueError(f"{place}{name!r} as seen from {root} {why}")
+        raise UserError(f"{place}{name!r} as seen from {root} {why}")
 
 
 def without_test(entries: Sequence[Entry], split: str, test_size: float) -> list[Entry]:

@@ -20,6 +20,7 @@ from mixlab.data.augmentation import Augmentation
 from mixlab.data.global_rng import private_generators, set_generators
 from mixlab.data.in_memory import resize
 from mixlab.data.sampler import Key
+from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Purpose, stream, torch_seed
 
 FINGERPRINT_IMAGES = 64  # looked at, evenly spaced: reading all would take as long as an epoch
@@ -50,11 +51,11 @@ class ItemDataset:
 
     def __post_init__(self) -> None:
         if not hasattr(self.dataset, "__getitem__") or not hasattr(self.dataset, "__len__"):
-            raise ValueError(
+            raise UserError(
                 f"{self.source} is no map-style data set; it needs __len__ and __getitem__"
             )
         if len(self) == 0:
-            raise ValueError(f"{self.source} is empty; a data set needs at least one row")
+            raise UserError(f"{self.source} is empty; a data set needs at least one row")
 
     @property
     def source(self) -> str:

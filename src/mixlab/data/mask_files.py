@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from mixlab.data.decode import UNREADABLE_IMAGE, bad, decode_error, read_header
+from mixlab.errors import UserError
 
 NO_CLASS = 255
 
@@ -20,7 +21,7 @@ def class_of(num_classes: int, values: Sequence[int] | None) -> np.ndarray:
     values = list(range(min(num_classes, NO_CLASS))) if values is None else list(values)
     whole = all(type(value) is int and 0 <= value <= 255 for value in values)
     if not whole or len({*values}) != len(values) or len(values) != min(num_classes, NO_CLASS):
-        raise ValueError(
+        raise UserError(
             f"data.mask_values must be {num_classes} different pixel values from 0 to 255, one for "
             f"each class, got {values}"
         )

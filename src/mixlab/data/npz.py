@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mixlab.errors import UserError
+
 LAYOUT = "train_images (uint8, N x H x W or N x H x W x C) and train_labels (integers, N or N x 1)"
 # What numpy, zipfile and zlib raise, depending on where a file is broken.
 UNREADABLE_NPZ = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -32,12 +34,12 @@ def read_npz(path: str | Path, split: str) -> tuple[np.ndarray, np.ndarray, tupl
     names = tuple(str(name) for name in found.get("class_names", ()))
     if not set(wanted) <= set(found):
         if split == "train":
-            raise ValueError(f"{path} has {', '.join(others) or 'nothing'}; it needs {LAYOUT}")
+            raise UserError(f"{path} has {', '.join(others) or 'nothing'}; it needs {LAYOUT}")
         return np.zeros((0, 1, 1), np.uint8), np.zeros(0, np.int64), names
     images = check_images(found[wanted[0]], f"{wanted[0]} of {path}")
     targets = flat_labels(found[wanted[1]], f"{wanted[1]} of {path}")
     if len(images) != len(targets):
-        raise ValueError(
+        raise UserError(
             f"{path} has {len(images)} {wanted[0]} but {len(targets)} {wanted[1]}; each image "
             "needs one label"
         )
@@ -54,10 +56,10 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarra
             file = np.load(stream, allow_pickle=False)
             return {name: file[name] for name in names if name in file}, list(file.files)
     except FileNotFoundError:
-        raise ValueError(f"there is no file {path}; set data.path to an .npz file") from None
+        raise UserError(f"there is no file {path}; set data.path to an .npz file") from None
     except UNREADABLE_NPZ as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(
+        raise UserError(
             f"{path} is damaged or not an .npz file ({reason}); fetch or write it again"
         ) from error
 
@@ -65,25 +67,25 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarra
 def check_images(images: np.ndarray, where: str) -> np.ndarray:
     shape = images.shape
     if images.ndim == 4 and shape[1] in (1, 3) and shape[3] > MAX_CHANNELS:
-        raise ValueError(f"{where} have shape {shape}; put the channels last, as N x H x W x C")
+        raise UserError(f"{where} have shape {shape}; put the channels last, as N x H x W x C")
     if images.ndim == 5 or (images.ndim == 4 and shape[3] > MAX_CHANNELS):
-        raise ValueError(
+        raise UserError(
             f"{where} are 3-D volumes, their shape being {shape}; mixlab takes 2-D images, so cut "
             "slices out of them first"
         )
     if images.ndim not in (3, 4) or 0 in shape:
-        raise ValueError(f"{where} have shape {shape}; it must be N x H x W or N x H x W x C")
+        raise UserError(f"{where} have shape {shape}; it must be N x H x W or N x H x W x C")
     if images.dtype != np.uint8:
-        raise ValueError(f"{where} are {images.dtype}; they must be uint8, from 0 to 255")
+        raise UserError(f"{where} are {images.dtype}; they must be uint8, from 0 to 255")
     return images
 
 
 def flat_labels(labels: np.ndarray, where: str) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] > 1:
-        raise ValueError(
+        raise UserError(
             f"{where} are multi-label ({labels.shape[1]} columns); mixlab takes one class an image"
         )
     labels = labels.reshape(-1)
     if labels.dtype.kind not in "iu":
-        raise ValueError(f"{where} are {labels.dtype}; they must be integers counted from 0")
+        raise UserError(f"{where} are {labels.dtype}; they must be integers counted from 0")
     return labels

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mixlab.data.augmentation import Augmentation
+from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Purpose, stream
 
 
@@ -27,10 +28,10 @@ class Normalize:
         if config is None:
             return None
         if not isinstance(config, Mapping) or set(config) != {"mean", "std"}:
-            raise ValueError(f"data.normalize must be null or {{mean: .., std: ..}}, got {config}")
+            raise UserError(f"data.normalize must be null or {{mean: .., std: ..}}, got {config}")
         values = {key: per_channel(key, value, channels) for key, value in config.items()}
         if min(values["std"]) <= 0:
-            raise ValueError(f"data.normalize.std must be > 0, got {list(values['std'])}")
+            raise UserError(f"data.normalize.std must be > 0, got {list(values['std'])}")
         return Normalize(**values)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -45,7 +46,7 @@ class Normalize:
 def per_channel(key: str, value: Sequence[float] | float, channels: int) -> tuple[float, ...]:
     numbers = [value] * channels if isinstance(value, int | float) else list(value)
     if len(numbers) != channels:
-        raise ValueError(
+        raise UserError(
             f"data.normalize.{key} has {len(numbers)} numbers, but the images have {channels} "
             "channels"
         )

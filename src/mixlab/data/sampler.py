@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixlab.errors import UserError
 from mixlab.mixing import Address, Purpose, stream
 
 Key = tuple[Address | None, np.ndarray]  # where a batch stands, and its int64 (B,) rows
@@ -20,7 +21,7 @@ GUESTS = ("second_pass", "dataset")  # where rows beyond the batch may come from
 def check_positive(name: str, value: int) -> None:
     """Raise ValueError unless `value` is a whole number above 0."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number > 0, got {value!r}")
+        raise UserError(f"{name} must be a whole number > 0, got {value!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +47,9 @@ class TrainBatchSampler:
     def __post_init__(self) -> None:
         check_positive("data.batch_size", self.batch_size)
         if self.guests not in (None, *GUESTS):
-            raise ValueError(f"guests must be one of {', '.join(GUESTS)}, got {self.guests!r}")
+            raise UserError(f"guests must be one of {', '.join(GUESTS)}, got {self.guests!r}")
         if self.batch_size < self.world_size:
-            raise ValueError(
+            raise UserError(
                 f"data.batch_size={self.batch_size} counts the rows of all {self.world_size} "
                 f"processes together; it must be at least {self.world_size}"
             )
@@ -99,7 +100,7 @@ class EvalBatchSampler:
     def __post_init__(self) -> None:
         check_positive("data.eval_batch_size", self.batch_size)
         if 0 < len(self.rows) < self.world_size:
-            raise ValueError(
+            raise UserError(
                 f"{len(self.rows)} rows cannot be dealt out to {self.world_size} processes; "
                 "evaluate on fewer devices"
             )

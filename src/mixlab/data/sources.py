@@ -9,6 +9,7 @@ import numpy as np
 from mixlab.data.holdout import hold_out
 from mixlab.data.in_memory import ArrayDataset, from_numpy
 from mixlab.data.npz import LAYOUT, read_npz
+from mixlab.errors import UserError
 
 DIGITS_TEST_FRACTION = 0.2
 SPLITS = ("train", "val", "test")
@@ -16,7 +17,7 @@ SPLITS = ("train", "val", "test")
 
 def check_split(name: str) -> None:
     if name not in SPLITS:
-        raise ValueError(f"split must be train, val or test, got {name!r}")
+        raise UserError(f"split must be train, val or test, got {name!r}")
 
 
 class Digits(ArrayDataset):
@@ -91,7 +92,7 @@ def download(dataset: str, path: Path) -> None:
                 for train in (True, False)
             )
         except (OSError, RuntimeError) as error:
-            raise ValueError(
+            raise UserError(
                 f"there is no file {path}, and torchvision could not download {dataset} "
                 f"({error}); run the same command where there is a network, or write the file "
                 f"yourself: {LAYOUT}, and the same for test_"

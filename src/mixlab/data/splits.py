@@ -14,6 +14,7 @@ from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.sampler import check_positive
 from mixlab.data.spec import ImageSpec
+from mixlab.errors import UserError
 
 Images = ArrayDataset | ItemDataset
 
@@ -57,10 +58,10 @@ class Splits:
         """
         images = as_images(train, image_size)
         if images is None:
-            raise ValueError("data.train is empty; there is nothing to train on")
+            raise UserError("data.train is empty; there is nothing to train on")
         spec = image_spec(images, class_names)
         if spec.num_classes < 2:
-            raise ValueError(
+            raise UserError(
                 f"the training data hold one class alone, {spec.class_names[0]}, and nothing to "
                 "tell it from; where data.path is a folder, it is the one with the class folders"
             )
@@ -123,7 +124,7 @@ def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
     """
     names = tuple(str(name) for name in class_names or data.class_names)
     if not names and data.targets is None:
-        raise ValueError(
+        raise UserError(
             f"{data.source} does not say which classes it has; give it an attribute `classes` "
             "(their names) or set data.class_names=[...]"
         )
@@ -141,7 +142,7 @@ def whole_split(data: Images | None, spec: ImageSpec, what: str) -> Split | None
 def fitted(data: Images, spec: ImageSpec, what: str) -> Images:
     """The data of a part; raises ValueError unless they are of the training data's kind."""
     if data.shape != (spec.channels, spec.height, spec.width):
-        raise ValueError(
+        raise UserError(
             f"the {what} images of {data.source} have shape {data.shape}, but those to train on "
             f"({spec.channels}, {spec.height}, {spec.width}); data.image_size makes sizes equal"
         )
@@ -156,7 +157,7 @@ def check_learnt(
     """Raise ValueError if all rows of a class are held out, as in a file sorted by class."""
     lost = np.setdiff1d(held_out, trained)
     if len(lost) and val_split != "stratified":
-        raise ValueError(
+        raise UserError(
             f"data.val_split={val_split} leaves no row to train on class "
             f"{spec.class_names[int(lost[0])]}; shuffle the rows of the file, or use "
             "data.val_split=stratified"
@@ -166,7 +167,7 @@ def check_learnt(
 def check_labels(targets: Tensor, num_classes: int, what: str) -> None:
     lowest, highest = int(targets.min()), int(targets.max())
     if lowest < 0 or highest >= num_classes:
-        raise ValueError(
+        raise UserError(
             f"{what} go from {lowest} to {highest}, but there are {num_classes} classes; labels "
             f"count from 0 to {num_classes - 1}, and data.class_names names them"
         )

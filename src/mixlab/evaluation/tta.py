@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mixlab.data.augmentation.flip_crop import AUTO_PADDING
 from mixlab.data.global_rng import private_generators, set_generators
+from mixlab.errors import UserError
 from mixlab.mixing import Address, Purpose, torch_seed
 
 VOTES = ("mean", "majority")
@@ -35,18 +36,18 @@ class Views(ABC):
 
     def __post_init__(self) -> None:
         if type(self.views) is not int or self.views < 1:
-            raise ValueError(
+            raise UserError(
                 f"tta.views must be a whole number >= 1, got {self.views!r}; 1 is the image alone"
             )
         if self.vote not in VOTES:
-            raise ValueError(f"tta.vote must be {' or '.join(VOTES)}, got {self.vote!r}")
+            raise UserError(f"tta.vote must be {' or '.join(VOTES)}, got {self.vote!r}")
         if not isinstance(self.force, bool):
-            raise ValueError(f"tta.force must be true or false, got {self.force!r}")
+            raise UserError(f"tta.force must be true or false, got {self.force!r}")
 
     def check(self, label_preserving: Collection[str], name: str) -> None:
         """Raise ValueError if a view may change a label of the data set called `name`."""
         if self.changes and self.changes not in label_preserving and not self.force:
-            raise ValueError(
+            raise UserError(
                 f"a {self.changes} can change the label of an image of {name}; choose another tta, "
                 "or insist with tta.force=true"
             )
@@ -75,7 +76,7 @@ class Flip(Views):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.views != 2:
-            raise ValueError(
+            raise UserError(
                 f"tta.views must be 2 with tta=flip, the image and its mirror, got {self.views}"
             )
 
@@ -98,9 +99,9 @@ class Crops(Views):
     def __post_init__(self) -> None:
         super().__post_init__()
         if type(self.padding) is not int or self.padding < 1:
-            raise ValueError(f"tta.padding must be a number of pixels > 0, got {self.padding!r}")
+            raise UserError(f"tta.padding must be a number of pixels > 0, got {self.padding!r}")
         if len({self.shift(number) for number in range(1, self.views)}) < self.views - 1:
-            raise ValueError(
+            raise UserError(
                 f"tta.views={self.views} is more than there are shifts by {self.padding} pixels; "
                 "take fewer views or a larger tta.padding"
             )
@@ -133,9 +134,9 @@ class RandAugment(Views):
     def __post_init__(self) -> None:
         super().__post_init__()
         if type(self.num_ops) is not int or self.num_ops < 1:
-            raise ValueError(f"tta.num_ops must be a whole number >= 1, got {self.num_ops!r}")
+            raise UserError(f"tta.num_ops must be a whole number >= 1, got {self.num_ops!r}")
         if type(self.magnitude) is not int or not 0 <= self.magnitude <= 30:
-            raise ValueError(f"tta.magnitude must be a number in [0, 30], got {self.magnitude!r}")
+            raise UserError(f"tta.magnitude must be a number in [0, 30], got {self.magnitude!r}")
 
     def view(self, images: Tensor, index: Tensor, number: int) -> Tensor:
         from torchvision.transforms import v2

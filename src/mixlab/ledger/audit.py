@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlab.callbacks.step_loss import STEP_LOSS
+from mixlab.errors import UserError
 from mixlab.ledger.retrain_steps import Start, losses_again, starts_of
 from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import check_code, cpu_name, versions
@@ -34,11 +35,11 @@ def audit(
         ValueError: a run cannot be checked: other code, other data, several processes, no steps.
     """
     if steps < 1 or reach < 1:
-        raise ValueError(f"--steps and --reach must be above 0, got {steps} and {reach}")
+        raise UserError(f"--steps and --reach must be above 0, got {steps} and {reach}")
     rng = random.Random(seed)
     folders = [run.folder for run in find(paths).runs if (run.folder / "config.yaml").is_file()]
     if not folders:
-        raise ValueError("none of these runs was ever begun; there is nothing to check")
+        raise UserError("none of these runs was ever begun; there is nothing to check")
     good = [audit_run(folder, steps, reach, rng, allow) for folder in folders]
     if len(good) > 1:
         print(f"{sum(good)} of {len(good)} runs are as they were logged")
@@ -52,13 +53,13 @@ def audit_run(
     record = read_json(folder / "run.json")
     check_code(record, allow)
     if (record.get("devices") or 1) > 1:
-        raise ValueError(f"{folder} was trained by several processes; an audit is one")
+        raise UserError(f"{folder} was trained by several processes; an audit is one")
     logged = logged_losses(folder)
     starts, broken = starts_of(folder)
     within = reachable(starts, logged, reach)
     chosen = choose(within, steps, rng)
     if not chosen:
-        raise ValueError(
+        raise UserError(
             f"{folder}: no logged step within {reach} steps of a start; give a larger --reach"
         )
     differences = different(record)
@@ -155,5 +156,5 @@ def logged_losses(folder: Path) -> dict[int, float]:
                 if row.get(STEP_LOSS):
                     found[int(row["step"])] = float(row[STEP_LOSS])
     if not found:
-        raise ValueError(f"{file} has no {STEP_LOSS}; only runs with logger=csv can be checked")
+        raise UserError(f"{file} has no {STEP_LOSS}; only runs with logger=csv can be checked")
     return found

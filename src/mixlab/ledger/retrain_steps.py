@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.callbacks import RunRecord
 from mixlab.config.keys import leaves
+from mixlab.errors import UserError
 from mixlab.runs.checkpoints import Broken, load_checkpoint
 from mixlab.runs.records import read_config
 from mixlab.runs.status import check_same_data
@@ -117,7 +118,7 @@ def check_places(callbacks: DictConfig, elsewhere: Path) -> None:
         place = Path(str(value))
         outside = place.is_absolute() and not place.is_relative_to(elsewhere)
         if outside or ".." in place.parts or str(value).startswith("~"):
-            raise ValueError(
+            raise UserError(
                 f"callbacks.{key}={value} may be written to, so this run is not audited"
             )
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixlab.errors import counted
+from mixlab.errors import UserError, counted
 from mixlab.runs.locks import is_running
 from mixlab.runs.records import find, one_line, shown_path
 
@@ -27,7 +27,7 @@ def sync(paths: Sequence[str]) -> int:
     from mixlab.loggers.wandb_run import default_mode
 
     if default_mode() == "offline":
-        raise ValueError(
+        raise UserError(
             f"{counted(len(waiting), 'run')} to be sent to W&B and there is no key: "
             "set WANDB_API_KEY or run `wandb login`"
         )

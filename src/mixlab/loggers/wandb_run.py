@@ -17,6 +17,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from mixlab.errors import UserError
 from mixlab.runs.atomic import write_text
 
 ANSWER_SECONDS = 10.0  # seconds that W&B may take for one answer: no training waits longer
@@ -55,7 +56,7 @@ class WandbRun(WandbLogger):
         import wandb
 
         if mode not in WANDB_MODES:
-            raise ValueError(
+            raise UserError(
                 f"logger.wandb.mode must be one of {', '.join(WANDB_MODES)}, got {mode!r}"
             )
         mode = os.environ.get("WANDB_MODE") or (mode if mode != "auto" else default_mode())

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixlab.errors import UserError
 from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted
 
 
@@ -98,7 +99,7 @@ class Blend:
         """
         if not images.is_floating_point():
             remedy = "mix after images.float() / 255"
-            raise ValueError(f"images must be float, got {_dtype(images)}; {remedy}")
+            raise UserError(f"images must be float, got {_dtype(images)}; {remedy}")
         if isinstance(self.mask, Boxes):
             self.mask.check_size(images)
             if self.warp is None and _can_paste(images):
@@ -114,7 +115,7 @@ class Blend:
         """
         if not targets.is_floating_point() or targets.ndim < 2:
             got = f"{_dtype(targets)} of shape {tuple(targets.shape)}"
-            raise ValueError(f"targets must be float (R, C), got {got}; one-hot the class numbers")
+            raise UserError(f"targets must be float (R, C), got {got}; one-hot the class numbers")
         targets = targets.float() if targets.itemsize < 4 else targets
         return _weighted_rows(targets, self.source, self.share)
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted
 
@@ -37,7 +38,7 @@ def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
     the mean over two cuts waits for it.
     """
     if second.warp is not None:
-        raise ValueError("in a Sequence a method that warps its partners must come first; move it")
+        raise UserError("in a Sequence a method that warps its partners must come first; move it")
     through, num_rows = second.source, first.num_rows
     own = torch.eye(1, first.num_sources)[0]  # what a guest is made of
     source = _reached(first.source, through, num_rows, through[:, :, None]).flatten(1)

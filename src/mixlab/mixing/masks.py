@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixlab.errors import UserError
+
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
@@ -54,7 +56,7 @@ class Boxes:
         """Raise ValueError unless the last two dimensions of `images` are the boxes' picture."""
         if images.ndim < 3 or images.shape[-2:] != (self.height, self.width):
             size, got = f"{self.height}x{self.width}", tuple(images.shape)
-            raise ValueError(f"drawn for pictures of {size}, got shape {got}; draw for this one")
+            raise UserError(f"drawn for pictures of {size}, got shape {got}; draw for this one")
 
     def paste(self, images: Tensor, source: Tensor, mixed: Tensor | None = None) -> Tensor:
         """Copy the boxes into `mixed` (B, ..., H, W), by default into a new copy of the rows.

@@ -16,6 +16,8 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
+from mixlab.errors import UserError
+
 PartnerRule = Callable[[Tensor, Tensor, Generator, int], np.ndarray]
 
 
@@ -51,7 +53,7 @@ def guests(
     """
     num_guests = images.shape[0] - num_rows
     if num_guests == 0:
-        raise ValueError("partners=guests needs rows beyond the batch, got none; load guests")
+        raise UserError("partners=guests needs rows beyond the batch, got none; load guests")
     return num_rows + (np.arange(num_rows) + column) % num_guests
 
 
@@ -105,7 +107,7 @@ def rule_from(spec: Any) -> PartnerRule:
         return _PARTNER_RULES[spec]
     if callable(spec):
         return cast(PartnerRule, spec)
-    raise ValueError(f"partners must be {', '.join(_PARTNER_RULES)}, got {spec!r}; choose one")
+    raise UserError(f"partners must be {', '.join(_PARTNER_RULES)}, got {spec!r}; choose one")
 
 
 def drawn_columns(
@@ -133,10 +135,10 @@ def partner_columns(
     if partners is None:
         return np.stack([rng.permutation(images.shape[0]) for _ in range(count)], axis=1)
     if partners.dtype != np.int64:
-        raise ValueError(f"partners must be int64 row numbers, got {partners.dtype}; convert them")
+        raise UserError(f"partners must be int64 row numbers, got {partners.dtype}; convert them")
     columns = partners[:, None] if partners.ndim == 1 else partners
     if columns.ndim != 2 or columns.shape[1] < count:
-        raise ValueError(f"partners must be (B, {count}), got shape {partners.shape}; add columns")
+        raise UserError(f"partners must be (B, {count}), got shape {partners.shape}; add columns")
     return columns[:, :count]
 
 
@@ -147,7 +149,7 @@ def classes(targets: Tensor) -> np.ndarray:
     """
     if targets.ndim != 2:
         shape = tuple(targets.shape)
-        raise ValueError(f"rows need a class each, got targets of shape {shape}; use permutation")
+        raise UserError(f"rows need a class each, got targets of shape {shape}; use permutation")
     return targets.argmax(1).cpu().numpy()
 
 

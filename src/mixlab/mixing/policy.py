@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from mixlab.errors import UserError
 from mixlab.mixing import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import Method
@@ -88,7 +89,7 @@ class Policy:
         if isinstance(self.gate, str):
             return chance < rate
         if index is None:
-            raise ValueError(f"gate={self.gate} needs the rows' index; give it, or use gate=row")
+            raise UserError(f"gate={self.gate} needs the rows' index; give it, or use gate=row")
         number = index.cpu().numpy()
         return (chance < rate) & (number > 0) & (number % self.gate["every"] == 0)
 
@@ -97,4 +98,4 @@ def _check_gate(gate: Any) -> None:
     every = gate.get("every") if isinstance(gate, Mapping) and len(gate) == 1 else None
     if gate not in ("row", "batch") and (type(every) is not int or every < 1):
         wanted = "row, batch or {every: n} with a whole number n > 0"
-        raise ValueError(f"gate must be {wanted}, got {gate!r}; choose one")
+        raise UserError(f"gate must be {wanted}, got {gate!r}; choose one")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from math import cos, pi
 from typing import Any
 
+from mixlab.errors import UserError
 from mixlab.mixing import checks
 
 Schedule = Callable[[float], float]
@@ -40,4 +41,4 @@ def schedule_from(spec: Any) -> Schedule:
     if isinstance(spec, Mapping) and list(spec) == ["off_after"]:
         return off_after(spec["off_after"])
     wanted = f"{', '.join(_SCHEDULES)} or {{off_after: 0.9}}"
-    raise ValueError(f"schedule must be {wanted}, got {spec!r}; choose one")
+    raise UserError(f"schedule must be {wanted}, got {spec!r}; choose one")

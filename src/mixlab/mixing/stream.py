@@ -12,6 +12,8 @@ import numpy as np
 from numpy.random import PCG64, Generator, SeedSequence
 from numpy.random.bit_generator import ISeedSequence
 
+from mixlab.errors import UserError
+
 LOOK_AHEAD = 32  # batches whose seeds are made at once; it divides 2**32
 
 
@@ -72,7 +74,7 @@ def _words(address: Address, purpose: int) -> np.ndarray:
     except (OverflowError, ValueError):
         wanted = "an address and its purpose must be five numbers in [0, 2**32)"
         remedy = "choose a smaller seed"
-        raise ValueError(f"{wanted}, got {address!r} and {purpose!r}; {remedy}") from None
+        raise UserError(f"{wanted}, got {address!r} and {purpose!r}; {remedy}") from None
 
 
 @lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mixlab.errors import UserError
 from mixlab.models.losses import LOSSES, widened
 from mixlab.models.metrics import ClassMetrics, RunningMetrics
 from mixlab.models.optimizers import check_decay, parameter_groups
@@ -50,9 +51,9 @@ class ImageClassifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         if loss not in LOSSES:
-            raise ValueError(f"model.loss must be one of {', '.join(LOSSES)}, got {loss!r}")
+            raise UserError(f"model.loss must be one of {', '.join(LOSSES)}, got {loss!r}")
         if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
-            raise ValueError(f"model.label_smoothing must be in [0, 1), got {label_smoothing!r}")
+            raise UserError(f"model.label_smoothing must be in [0, 1), got {label_smoothing!r}")
         check_decay(weight_decay_on)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self.layout)
@@ -143,7 +144,7 @@ class ImageClassifier(pl.LightningModule):
             optimizer = self.optimizer_factory(groups)
             scheduler = self.scheduler_factory and self.scheduler_factory(optimizer)
         except TypeError as error:
-            raise ValueError(f"optimizer or scheduler cannot be made: {error}") from error
+            raise UserError(f"optimizer or scheduler cannot be made: {error}") from error
         return {"optimizer": optimizer, "lr_scheduler": scheduler} if scheduler else optimizer
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:

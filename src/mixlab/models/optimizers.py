@@ -10,13 +10,15 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from mixlab.errors import UserError
+
 SMALLEST_DECAYED_NDIM = {"all": 0, "weights": 2, "convolutions": 3}
 
 
 def check_decay(weight_decay_on: str) -> None:
     """Raise ValueError unless it is a known choice."""
     if weight_decay_on not in SMALLEST_DECAYED_NDIM:
-        raise ValueError(
+        raise UserError(
             f"model.weight_decay_on must be one of {', '.join(SMALLEST_DECAYED_NDIM)}, "
             f"got {weight_decay_on!r}"
         )
@@ -54,7 +56,7 @@ class TimmOptimizer:
         if name not in names:
             near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
-            raise ValueError(f"timm has no optimizer {name!r}{hint}")
+            raise UserError(f"timm has no optimizer {name!r}{hint}")
         self.name = name
         self.arguments = {"lr": lr, "weight_decay": weight_decay, **kwargs}
 
@@ -89,7 +91,7 @@ class TimmScheduler:
         **kwargs: Any,
     ) -> None:
         if name not in self.NAMES:
-            raise ValueError(f"scheduler.name must be one of {', '.join(self.NAMES)}, got {name!r}")
+            raise UserError(f"scheduler.name must be one of {', '.join(self.NAMES)}, got {name!r}")
         self.arguments = {
             "sched": name,
             "num_epochs": epochs,

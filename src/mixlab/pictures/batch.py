@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mixlab.errors import UserError
 from mixlab.pictures.captions import FAINT, Line, class_name, label_line
 from mixlab.pictures.sheet import GAP, Cell, cell_grid, stacked, strip
 from mixlab.pictures.tiles import check_pictures, coloured, legend, tiles
@@ -121,7 +122,7 @@ def before_and_after(
         ValueError: if the two are not equally many images.
     """
     if len(before) != len(after):
-        raise ValueError(f"{len(before)} images before and {len(after)} after do not make pairs")
+        raise UserError(f"{len(before)} images before and {len(after)} after do not make pairs")
     old = tiles(before[:count], before, mean=mean, std=std)
     new = tiles(after[:count], before, mean=mean, std=std)
     drawn = [side_by_side(*pair) for pair in zip(old, new, strict=True)]

@@ -7,6 +7,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from mixlab.errors import UserError
 from mixlab.pictures.captions import INK, class_name, font, text_width
 from mixlab.pictures.sheet import MARGIN, PAGE_WIDTH, PAPER
 
@@ -39,7 +40,7 @@ def check_pictures(images: Tensor) -> None:
     """Raise ValueError unless images are (N, C, H, W)."""
     if images.ndim != 4:
         shape = tuple(images.shape)
-        raise ValueError(f"a picture needs images of shape (B, C, H, W), got {shape}")
+        raise UserError(f"a picture needs images of shape (B, C, H, W), got {shape}")
 
 
 def to_bytes(

@@ -16,6 +16,7 @@ from mixlab.config.checks import compose_plain
 from mixlab.config.keys import config_dir
 from mixlab.data import ImageDataModule
 from mixlab.data.preprocess import one_hot
+from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch
 from mixlab.previews.files import names_of, read_pictures
 from mixlab.previews.replay import Replay, batch_from, replay
@@ -67,7 +68,7 @@ def rows_of_data(data: ImageDataModule, batch: Batch, what: str) -> Rows:
     scale = {"mean": normal.mean, "std": normal.std} if normal else {}
     if batch.images.ndim != 4:
         shape = tuple(batch.images.shape)
-        raise ValueError(f"{data.name} has rows of shape {shape[1:]}; only images have a picture")
+        raise UserError(f"{data.name} has rows of shape {shape[1:]}; only images have a picture")
     return Rows(batch, data.spec.class_names, what, scale, data)
 
 
@@ -79,7 +80,7 @@ def batch_of(cfg: DictConfig, data: ImageDataModule) -> Batch:
     """
     number = len(data.train_dataloader())
     if not 0 <= cfg.batch < number:
-        raise ValueError(f"batch={cfg.batch} is beyond the epoch's {number} batches")
+        raise UserError(f"batch={cfg.batch} is beyond the epoch's {number} batches")
     address = Address(cfg.seed, 0, cfg.epoch, cfg.batch)
     return data.on_after_batch_transfer(batch_from(data, address), 0)
 
@@ -92,7 +93,7 @@ def batch_at(cfg: DictConfig, data: ImageDataModule) -> MixedBatch:
 def mixed(cfg: DictConfig, batch: Batch) -> MixedBatch:
     """A batch before and after mixing with `cfg.mixing`."""
     if not cfg.get("mixing"):
-        raise ValueError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
+        raise UserError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
     callback = build(cfg.mixing, allow=cfg.get("allow", ()))
     callback.mix(batch)
     return callback.seen
@@ -115,7 +116,7 @@ def rows_of_files(cfg: DictConfig) -> Rows:
     files = many(cfg.images)
     labels = many(cfg.labels) if cfg.labels is not None else names_of(files)
     if len(labels) != len(files):
-        raise ValueError(
+        raise UserError(
             f"labels names {len(labels)} and images {len(files)}; give each picture a label"
         )
     names = list(dict.fromkeys(labels))
@@ -136,7 +137,7 @@ def many(value: Any) -> list[str]:
     """
     found = [str(each) for each in ([value] if isinstance(value, str | int | float) else value)]
     if not found:
-        raise ValueError("images=[] names no picture; give files, as in images=[a.jpg,b.jpg]")
+        raise UserError("images=[] names no picture; give files, as in images=[a.jpg,b.jpg]")
     return found
 
 
@@ -148,7 +149,7 @@ def first_two(cfg: DictConfig, rows: Rows) -> tuple[Tensor, Tensor]:
     """
     images, targets = rows.batch
     if len(images) < 2 or (cfg.images is not None and len(images) > 2):
-        raise ValueError(
+        raise UserError(
             f"show={cfg.show} takes two pictures, got {len(images)}; give images=[a.jpg,b.jpg]"
         )
     return images[:2], targets[:2]

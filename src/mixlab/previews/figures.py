@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
+from mixlab.errors import UserError
 from mixlab.mixing import Address, Blend, Purpose, stream
 from mixlab.pictures import mixed_batch
 from mixlab.pictures.batch import before_and_after
@@ -70,7 +71,7 @@ def given_partners(cfg: DictConfig, count: int) -> np.ndarray:
     found = list(cfg.partners)
     whole = all(type(row) is int and 0 <= row < count for row in found)
     if len(found) != count or not whole:
-        raise ValueError(
+        raise UserError(
             f"partners={found} must name for each of the {count} pictures another, "
             f"by its number from 0 to {count - 1}"
         )
@@ -80,11 +81,11 @@ def given_partners(cfg: DictConfig, count: int) -> np.ndarray:
 def show_augmentation(cfg: DictConfig) -> Shown:
     """A training batch before and after augmentation; nothing is mixed."""
     if cfg.images is not None:
-        raise ValueError("show=augmentation takes a batch of data=... or run=..., not images=...")
+        raise UserError("show=augmentation takes a batch of data=... or run=..., not images=...")
     rows = rows_from(cfg)
     own = rows.replayed.cfg if rows.replayed else cfg
     if not own.get("augmentation") or not own.augmentation.get("_target_"):
-        raise ValueError(
+        raise UserError(
             "augmentation=none leaves images as they are; name one, as in augmentation=flip_crop"
         )
     assert rows.data is not None
@@ -114,7 +115,7 @@ def show_cutmix(cfg: DictConfig) -> Shown:
     rows = rows_from(cfg)
     images, targets = (part[: cfg.count or (None if cfg.images else 4)] for part in rows.batch)
     if len(images) < 2:
-        raise ValueError("show=cutmix takes two pictures or more, got 1; give images=[a.jpg,b.jpg]")
+        raise UserError("show=cutmix takes two pictures or more, got 1; give images=[a.jpg,b.jpg]")
     partners = given_partners(cfg, len(images)).tolist()
     box = box_for(cfg, images, rows.address)
     published = published_shares(cfg, len(images))
@@ -144,7 +145,7 @@ def published_shares(cfg: DictConfig, count: int) -> list[float] | None:
     found = list(cfg.published)
     numbers = all(type(share) in (int, float) and 0 <= share <= 1 for share in found)
     if len(found) != count or not numbers:
-        raise ValueError(
+        raise UserError(
             f"published={found} must give for each of the {count} pictures the share that it "
             "keeps of itself, a number in [0, 1]"
         )
@@ -168,7 +169,7 @@ def box_for(cfg: DictConfig, images: Tensor, address: Address) -> list[int]:
     if len(box) == 4 and all(type(edge) is int for edge in box):
         if 0 <= box[0] < box[1] <= height and 0 <= box[2] < box[3] <= width:
             return box
-    raise ValueError(
+    raise UserError(
         f"box={box} must be top,bottom,left,right in pixels, each first below its second, within "
         f"the pictures' {height} rows and {width} columns"
     )

@@ -9,6 +9,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from mixlab.errors import UserError
+
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # grey in 16 bits, or what Pillow makes of it
 
 
@@ -32,7 +34,7 @@ def read_pictures(files: Sequence[str]) -> Tensor:
 def read_picture(file: Path) -> Image.Image:
     """One picture in RGB, turned as its camera says."""
     if not file.is_file():
-        raise ValueError(f"images: there is no file {file}; give paths as seen from {Path.cwd()}")
+        raise UserError(f"images: there is no file {file}; give paths as seen from {Path.cwd()}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its metadata: its pixels are all that counts
@@ -40,9 +42,9 @@ def read_picture(file: Path) -> Image.Image:
                 picture.load()
                 return to_rgb(ImageOps.exif_transpose(picture))
     except UnidentifiedImageError:
-        raise ValueError(f"images: {file} is no picture; give a JPEG or PNG file") from None
+        raise UserError(f"images: {file} is no picture; give a JPEG or PNG file") from None
     except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"images: {file} cannot be read ({error}); save it again") from None
+        raise UserError(f"images: {file} cannot be read ({error}); save it again") from None
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:

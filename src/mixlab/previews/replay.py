@@ -12,6 +12,7 @@ from mixlab.callbacks import MixingCallback
 from mixlab.callbacks.mixing import MixedBatch, length_in_epochs, mixing_callbacks
 from mixlab.config.build import build
 from mixlab.data import ImageDataModule
+from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend
 from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import BATCHES, check_code, versions
@@ -116,9 +117,7 @@ def check_address(
     ):
         if number < 0 or number >= end:
             given = getattr(address, name)
-            raise ValueError(
-                f"{name}={given} is beyond the run's {end:g} {what}; they count from 0"
-            )
+            raise UserError(f"{name}={given} is beyond the run's {end:g} {what}; they count from 0")
 
 
 def batch_from(data: ImageDataModule, address: Address, processes: int = 1) -> Batch:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mixlab.errors import UserError
 from mixlab.reporting import formatting
 from mixlab.reporting.comparison import Arm, Block
 from mixlab.reporting.pairing import finished, on_other_data
@@ -47,7 +48,7 @@ def changes(block: Block) -> list[ClassChange]:
         for name, own, base in paired(arm, block.baseline, block.headline)
     ]
     if not found:
-        raise ValueError(
+        raise UserError(
             f"{block.title}: no seed has its accuracy recorded class by class in two arms; train "
             "them with this version, code=rerun"
         )

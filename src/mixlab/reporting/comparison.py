@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from mixlab.errors import UserError
 from mixlab.reporting import caveats
 from mixlab.reporting import labels as words
 from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, finished, results
@@ -96,7 +97,7 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     blocks = _blocks(known, settings, question)
     if question.baseline is not None and all(block.baseline is None for block in blocks):
         labels = sorted({arm.label for block in blocks for arm in block.arms}, key=words.natural)
-        raise ValueError(f"no arm is called {question.baseline}; there are {', '.join(labels)}")
+        raise UserError(f"no arm is called {question.baseline}; there are {', '.join(labels)}")
     unknown = [caveats.not_begun(members) for arm, members in grouped.items() if arm not in known]
     return Comparison(question, tuple(blocks), tuple(runs), found.sweeps, tuple(unknown))
 
@@ -129,14 +130,14 @@ def _check_metric(runs: Sequence[StoredRun], metric: str) -> None:
         if name != "epoch"
     }
     if names and metric not in names:
-        raise ValueError(f"no run has the metric {metric}; {_nearest(metric, names)}")
+        raise UserError(f"no run has the metric {metric}; {_nearest(metric, names)}")
 
 
 def _check_by(settings: Mapping[str, words.Settings], by: Sequence[str]) -> None:
     keys = {key for one in settings.values() for key in one}
     for name in by:
         if keys and not any(words.belongs(key, [name]) for key in keys):
-            raise ValueError(f"no configuration has {name}; {_nearest(name, keys)}")
+            raise UserError(f"no configuration has {name}; {_nearest(name, keys)}")
 
 
 def _nearest(name: str, names: set[str]) -> str:

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mixlab.errors import UserError
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
@@ -109,7 +111,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
-        raise ValueError(f"{path} is not readable JSON ({error}); move it away to go on") from None
+        raise UserError(f"{path} is not readable JSON ({error}); move it away to go on") from None
 
 
 def finite(node: Any) -> Any:

@@ -17,6 +17,7 @@ import torch
 from pytorch_lightning.plugins import CheckpointIO
 from safetensors.torch import save
 
+from mixlab.errors import UserError
 from mixlab.runs.atomic import write_bytes
 from mixlab.runs.folder import Run
 
@@ -108,7 +109,7 @@ def newest(folder: Path) -> tuple[Path | None, str]:
         except Broken as error:
             wrong.append(error.fault)
     if wrong:
-        raise ValueError(
+        raise UserError(
             f"there is no checkpoint to go on from: {'; '.join(wrong)}; {RESTART_REMEDY}"
         )
     return None, ""

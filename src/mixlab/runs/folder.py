@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mixlab.errors import UserError
 from mixlab.runs.atomic import read_json, write_json, write_text
 from mixlab.runs.identity import arm_hash, arm_slug, run_folder
 from mixlab.runs.locks import seconds_with, taken
@@ -74,7 +75,7 @@ class Run:
         retry = ("failed", *asked_again(OmegaConf.select(self.cfg, "sweep.retry")))
         fate = next_action(self.record, changed, self.cfg.code, retry, is_begun(self.folder))
         if fate == "ask":
-            raise ValueError(other_code([self.folder], changed))
+            raise UserError(other_code([self.folder], changed))
         if fate == "afresh":
             self.clear()
         return fate in ("done", "leave")
@@ -155,7 +156,7 @@ class Run:
             folder = Path(start).absolute().parents[1]
             before = read_json(folder / "run.json").get("data") or {}
             if why := other_data(folder, before, data):
-                raise ValueError(f"{why}, or add ckpt_force=true to start from it all the same")
+                raise UserError(f"{why}, or add ckpt_force=true to start from it all the same")
 
     def end(self, status: str, error: str | None = None, **facts: Any) -> None:
         """Write how it ended. `seconds` adds up over the processes that trained the run."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlab.config.allowlist import first_file
+from mixlab.errors import UserError
 from mixlab.runtime import available_cores
 
 PACKAGES = (
@@ -105,7 +106,7 @@ def check_code(
     if changed:
         files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
         commit = record.get("git") or "the run's own"
-        raise ValueError(
+        raise UserError(
             f"{files} changed since the run was trained, so its batches cannot be made again; "
             f"go back to the code of commit {commit}"
         )

@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from mixlab.errors import UserError
+
 STATUSES = (
     "finished", "running", "planned", "interrupted", "failed", "diverged", "unreadable",
     "duplicate",
@@ -82,7 +84,7 @@ def find(paths: Iterable[str | Path]) -> Found:
                 sweeps[run_or_sweep] = None
                 folders.update(dict.fromkeys(_planned(run_or_sweep)))
     if not folders:
-        raise ValueError(f"no run.json or sweep.json under {_quoted(given)}; {GIVE}")
+        raise UserError(f"no run.json or sweep.json under {_quoted(given)}; {GIVE}")
     return Found(tuple(read_run(folder) for folder in folders), tuple(sweeps))
 
 
@@ -138,7 +140,7 @@ def _expand(path: str) -> list[Path]:
         return [Path(path)]
     matches = sorted(glob.glob(os.path.expanduser(path), recursive=True))
     if not matches:
-        raise ValueError(f"there is no {one_line(path)}; {GIVE}")
+        raise UserError(f"there is no {one_line(path)}; {GIVE}")
     return [Path(match) for match in matches]
 
 
@@ -163,7 +165,7 @@ def _planned(sweep: Path) -> list[Path]:
         listed = json.loads((sweep / "sweep.json").read_bytes())["runs"]
         return [Path(os.path.normpath(sweep / run)) for run in listed]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{shown_path(sweep / 'sweep.json')} lists no runs ({one_line(error)}); "
             "run the sweep again, or give the folder of its runs"
         ) from None
@@ -209,7 +211,7 @@ def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
     if not file.is_file():
         inside = sorted(entry.parent.name for entry in folder.glob("seed-*/config.yaml"))
         hint = f"; did you mean {folder / inside[0]}?" if inside else ""
-        raise ValueError(f"{folder} is not a run folder: it has no config.yaml{hint}")
+        raise UserError(f"{folder} is not a run folder: it has no config.yaml{hint}")
     found = OmegaConf.load(file)
     assert isinstance(found, DictConfig)
     found.allow = cfg.allow

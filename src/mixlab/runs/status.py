@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mixlab.errors import counted
+from mixlab.errors import UserError, counted
 
 CODE = ("check", "reuse", "rerun")
 RETRIED = ("failed", "diverged")  # trained again only when somebody asks
@@ -16,7 +16,7 @@ def asked_again(given: Any) -> tuple[str, ...]:
     words = [str(word) for word in ([given] if isinstance(given, str) else given or [])]
     for word in words:
         if word not in (*RETRIED, "all"):
-            raise ValueError(f"{RETRY} must be {', '.join(RETRIED)} or all, got {word}")
+            raise UserError(f"{RETRY} must be {', '.join(RETRIED)} or all, got {word}")
     return RETRIED if "all" in words else tuple(words)
 
 
@@ -37,7 +37,7 @@ def next_action(
         begun: whether it has a checkpoint.
     """
     if code not in CODE:
-        raise ValueError(f"code must be one of {', '.join(CODE)}, got {code!r}")
+        raise UserError(f"code must be one of {', '.join(CODE)}, got {code!r}")
     status = record.get("status")
     finished = status == "finished"
     if status in RETRIED and status not in retry:
@@ -93,7 +93,7 @@ def check_same_data(record: dict[str, Any], data: Any) -> None:
     before = record.get("data", {}).get("sha256")
     if before != data.fingerprint:
         where = data.path or data.name
-        raise ValueError(
+        raise UserError(
             f"the data ({where}) changed since the run was trained, so its batches cannot be made "
             "again; name the file it was trained on with data_path=..."
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mixlab.errors import UserError
 from mixlab.runs.identity import arm_folder
 from mixlab.runs.status import RETRY, asked_again
 
@@ -45,11 +46,11 @@ def requested_seeds(overrides: Sequence[Any]) -> list[int] | None:
     """The seeds of a sweep from `seeds=5` or `seed=0,1,2`; None where neither is given."""
     found = {override.key_or_group: override for override in overrides}
     if "seeds" in found and "seed" in found:
-        raise ValueError("seeds= and seed= say the same thing twice; give one of them")
+        raise UserError("seeds= and seed= say the same thing twice; give one of them")
     if "seeds" in found:
         count = found["seeds"].value()
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ValueError(f"seeds must be a whole number above 0, got {count!r}; seeds=5, say")
+            raise UserError(f"seeds must be a whole number above 0, got {count!r}; seeds=5, say")
         return list(range(count))
     if "seed" not in found:
         return None
@@ -71,7 +72,7 @@ def retried(overrides: Sequence[Any]) -> tuple[str, ...]:
 def whole_number(word: str) -> int:
     """A seed."""
     if not word.isdecimal() or int(word) >= 2**32:
-        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {word}")
+        raise UserError(f"seed must be an integer from 0 to 2**32 - 1, got {word}")
     return int(word)
 
 
@@ -83,7 +84,7 @@ def arms(overrides: Sequence[Any], split: Callable[..., list[Any]]) -> list[list
     if not given or given[0] is None:
         return product
     if not isinstance(given[0], dict):
-        raise ValueError("arms maps mixing methods to their knobs: arms={none:{},mixup:{}}")
+        raise UserError("arms maps mixing methods to their knobs: arms={none:{},mixup:{}}")
     return [[*axes, *arm] for axes in product for arm in expand(given[0])]
 
 
@@ -95,7 +96,7 @@ def expand(grid: dict[str, Any]) -> Iterator[list[str]]:
     for method, found in grid.items():
         for knobs in found if isinstance(found, list) else [found]:
             if not isinstance(knobs, dict):
-                raise ValueError(f"arms: {method} needs its knobs in braces, as {method}:{{}}")
+                raise UserError(f"arms: {method} needs its knobs in braces, as {method}:{{}}")
             values = [value if isinstance(value, list) else [value] for value in knobs.values()]
             for combination in itertools.product(*values):
                 pairs = zip(knobs, combination, strict=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
+from mixlab.errors import UserError
 from mixlab.runs.identity import run_folder
 from mixlab.runtime import available_cores, processes_of, threads_for
 from mixlab.sweeps.pool import run_all
@@ -42,7 +43,7 @@ def check_knobs(jobs: int | None, jobs_per_device: int) -> None:
     """Raise ValueError unless both are above 0."""
     for name, value in (("jobs", jobs), ("jobs_per_device", jobs_per_device)):
         if value is not None and value < 1:
-            raise ValueError(f"hydra.launcher.{name} must be above 0, got {value}")
+            raise UserError(f"hydra.launcher.{name} must be above 0, got {value}")
 
 
 def slots(cfg: DictConfig, jobs: int | None, jobs_per_device: int) -> list[dict[str, str]]:
@@ -53,7 +54,7 @@ def slots(cfg: DictConfig, jobs: int | None, jobs_per_device: int) -> list[dict[
         return [{} for _ in range(jobs or max(1, available_cores() // devices))]
     each = len(gpus) if devices < 1 else devices
     if each > len(gpus):
-        raise ValueError(
+        raise UserError(
             f"trainer.devices={each}, but there are {len(gpus)} GPUs here; ask for fewer"
         )
     groups = [gpus[start : start + each] for start in range(0, len(gpus) - each + 1, each)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mixlab.errors import counted
+from mixlab.errors import UserError, counted
 from mixlab.runs.atomic import make_folder, read_json, write_json
 from mixlab.runs.folder import Run, is_begun
 from mixlab.runs.identity import file_name, run_folder
@@ -67,7 +67,7 @@ def standings(jobs: Sequence[Job], retry: Sequence[str] = ()) -> list[str]:
         if fates[-1] == "ask":
             asked.append((job.folder, changed))
     if asked:
-        raise ValueError(other_code([folder for folder, _ in asked], asked[0][1]))
+        raise UserError(other_code([folder for folder, _ in asked], asked[0][1]))
     return fates
 
 

@@ -21,6 +21,7 @@ from mixlab.callbacks import (
 from mixlab.config.build import build
 from mixlab.data import ImageDataModule
 from mixlab.data.sampler import GUESTS
+from mixlab.errors import UserError
 from mixlab.models import ImageClassifier, ImageSegmenter
 from mixlab.runs import arm_hash, arm_slug
 from mixlab.runs.checkpoints import LAST, SealedFiles
@@ -73,7 +74,7 @@ def check_learns(model: Any, data: ImageDataModule) -> None:
         what, remedy = ("images", "a classifier, as model=cnn callbacks=default")
         if data.has_masks:
             what, remedy = ("pixels", "model=segmentation callbacks=segmentation")
-        raise ValueError(
+        raise UserError(
             f"{data.name} has classes of {what}, not what this model learns; use {remedy}"
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.keys import leaves
+from mixlab.errors import UserError
 from mixlab.runs.atomic import read_json
 from mixlab.runs.checkpoints import Broken, load_checkpoint
 from mixlab.runs.identity import identity, same_numbers
@@ -28,7 +29,7 @@ def check_start(cfg: DictConfig) -> None:
     found = sorted(differences(OmegaConf.load(file), cfg))
     if found:
         listed = "; ".join(found[:8]) + ("; ..." if len(found) > 8 else "")
-        raise ValueError(
+        raise UserError(
             f"ckpt_path={cfg.ckpt_path} is of a run with another configuration: {listed}; "
             "add ckpt_force=true to start from it all the same"
         )
@@ -65,7 +66,7 @@ def check_data_of(cfg: DictConfig, finished: Iterable[Path]) -> None:
     data = build_data(cfg).record()
     for folder in younger:
         if why := other_data(folder, read_json(folder / "run.json").get("data") or {}, data):
-            raise ValueError(f"{why}, or add rerun=true to train afresh beside it")
+            raise UserError(f"{why}, or add rerun=true to train afresh beside it")
 
 
 def data_changed(cfg: DictConfig) -> float:
@@ -87,11 +88,11 @@ def named_start(cfg: DictConfig) -> Path | None:
     if cfg.ckpt_path is None:
         return None
     if not Path(cfg.ckpt_path).is_file():
-        raise ValueError(
+        raise UserError(
             f"ckpt_path={cfg.ckpt_path} is not there; name a file such as .../last.ckpt"
         )
     try:
         load_checkpoint(Path(cfg.ckpt_path))
     except Broken as error:
-        raise ValueError(f"ckpt_path: {error.fault}; name another .../last.ckpt") from None
+        raise UserError(f"ckpt_path: {error.fault}; name another .../last.ckpt") from None
     return Path(cfg.ckpt_path)

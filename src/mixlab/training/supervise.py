@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mixlab.errors import is_user_error
+from mixlab.errors import UserError, is_user_error
 from mixlab.runs import Run
 from mixlab.runs.atomic import CannotWrite, write_text
 from mixlab.runs.results import results_line, run_name
@@ -25,7 +25,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     from mixlab.training.resume import check_data_of
 
     if cfg.get("seeds") is not None or cfg.get("arms") is not None:
-        raise ValueError(
+        raise UserError(
             "seeds= and arms= make several runs: give them with -m, mixlab-train -m ..."
         )
     cfg = cfg.copy()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mixlab.data.augmentation import checks
 from mixlab.data.spec import ImageSpec
+from mixlab.errors import UserError
 
 # What a data set's `label_preserving` may list: mirrored left to right; moved or cut at the border;
 # turned or sheared by any angle; other colours, brightness or contrast; blurred; noise added; a
@@ -56,7 +57,7 @@ class Augmentation(ABC):
         """
         for kind in () if self.force else self.kinds:
             if kind not in label_preserving:
-                raise ValueError(
+                raise UserError(
                     f"{type(self).__name__} needs the kind {kind}, which may change the label of "
                     f"an image of {name}: data.label_preserving does not list it; choose another, "
                     "as augmentation=standard, or insist with augmentation.force=true"
@@ -66,7 +67,7 @@ class Augmentation(ABC):
     def check_spec(self, spec: ImageSpec, name: str) -> None:
         """Raise ValueError if images of this shape, those of `name`, cannot be served."""
         if self.channels is not None and spec.channels not in self.channels:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} needs images of {' or '.join(map(str, self.channels))} "
                 f"channels, those of {name} have {spec.channels}; choose one that takes any, "
                 "such as augmentation=cutout"
@@ -132,7 +133,7 @@ class Occasional(Augmentation):
 def check_serves_masks(augmentation: Augmentation) -> None:
     """Raise ValueError for one that moves pixels and would leave segmentation masks behind."""
     if not augmentation.serves_masks:
-        raise ValueError(
+        raise UserError(
             f"{type(augmentation).__name__} moves pixels and cannot move segmentation masks with "
             "them; choose another, such as augmentation=flip_crop, rotation or trivialaugment"
         )
@@ -142,7 +143,7 @@ def check_kinds(label_preserving: Any) -> None:
     """Raise ValueError unless it is a list of kinds."""
     for kind in label_preserving if checks.is_list(label_preserving) else [label_preserving]:
         if kind not in KINDS:
-            raise ValueError(
+            raise UserError(
                 f"data.label_preserving may list {', '.join(KINDS)}, but it has {kind!r}"
             )
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from mixlab.data.augmentation import checks
 from mixlab.data.augmentation.augmentation import Augmentation
+from mixlab.errors import UserError
 
 AUTO = "auto"
 AUTO_PADDING = 4  # pixels, as CIFAR-10 is usually cropped
@@ -33,7 +34,7 @@ class FlipCrop(Augmentation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.flip not in (True, False, AUTO):
-            raise ValueError(f"augmentation.flip must be true, false or auto, got {self.flip!r}")
+            raise UserError(f"augmentation.flip must be true, false or auto, got {self.flip!r}")
         if self.crop_padding != AUTO:
             checks.whole("crop_padding", self.crop_padding, 0, MAX_PADDING)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mixlab.data.augmentation import checks
 from mixlab.data.augmentation.library import BORDER_FILLS, Library, PilLibrary
+from mixlab.errors import UserError
 
 # timm's operations and the kind each belongs to. Left out: Posterize and PosterizeIncreasing, whose
 # strongest levels keep no bit at all, which Pillow refuses; and TranslateX and TranslateY, which
@@ -56,7 +57,7 @@ class RandAugment(PilLibrary):
         checks.number("rate", self.rate, 0, 1)
         checks.word("fill", self.fill, tuple(BORDER_FILLS))
         if not checks.is_list(self.pool) or not self.pool:
-            raise ValueError(f"augmentation.pool must be a list of names, got {self.pool!r}")
+            raise UserError(f"augmentation.pool must be a list of names, got {self.pool!r}")
         for name in self.pool:
             checks.word("pool", name, tuple(OPERATIONS))
 

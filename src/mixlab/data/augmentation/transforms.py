@@ -13,6 +13,7 @@ from mixlab.data.augmentation import checks
 from mixlab.data.augmentation.augmentation import Occasional, white
 from mixlab.data.augmentation.library import BORDER_FILLS, Library, PilLibrary
 from mixlab.data.spec import ImageSpec
+from mixlab.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Blur(Library):
         checks.span("sigma", self.sigma, 0.01, 100)
         checks.whole("kernel_size", self.kernel_size, 3, 99)
         if self.kernel_size % 2 == 0:
-            raise ValueError(f"augmentation.kernel_size must be odd, got {self.kernel_size}")
+            raise UserError(f"augmentation.kernel_size must be odd, got {self.kernel_size}")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -109,7 +110,7 @@ class Blur(Library):
         super().check_spec(spec, name)
         shorter = min(spec.height, spec.width)
         if self.kernel_size // 2 >= shorter:
-            raise ValueError(
+            raise UserError(
                 f"augmentation.kernel_size must be below {2 * shorter} for images of {name}, whose "
                 f"shorter side has {shorter} pixels, got {self.kernel_size}"
             )

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import Method
 from mixlab.mixing.partners import classes
@@ -29,7 +30,7 @@ class BothClasses:
 
     def __post_init__(self) -> None:
         if self.method.num_partners != 1:
-            raise ValueError(f"BothClasses needs a method of two sources, got {self.method!r}")
+            raise UserError(f"BothClasses needs a method of two sources, got {self.method!r}")
 
     def __call__(
         self,

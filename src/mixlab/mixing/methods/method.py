@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
+from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
 
 
@@ -45,7 +46,7 @@ def picture_size(images: Tensor, name: str) -> tuple[int, int]:
     """Height and width of (R, C, ..., H, W) images; the method called `name` refuses others."""
     if images.ndim < 4:
         shape = tuple(images.shape)
-        raise ValueError(f"{name} needs rows x channels x height x width, got {shape}; use Mixup")
+        raise UserError(f"{name} needs rows x channels x height x width, got {shape}; use Mixup")
     return images.shape[-2], images.shape[-1]
 
 

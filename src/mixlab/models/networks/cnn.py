@@ -3,12 +3,13 @@
 from torch import Tensor, nn
 
 from mixlab.data.spec import ImageSpec
+from mixlab.errors import UserError
 
 
 def check_smallest(spec: ImageSpec, pixels: int, network: str) -> None:
     """Raise ValueError if the images are smaller than what the network can shrink."""
     if min(spec.height, spec.width) < pixels:
-        raise ValueError(
+        raise UserError(
             f"{network} needs images of at least {pixels} x {pixels} pixels, got {spec.height} x "
             f"{spec.width}; set data.image_size={max(32, pixels)}"
         )
@@ -16,7 +17,7 @@ def check_smallest(spec: ImageSpec, pixels: int, network: str) -> None:
 
 def check_dropout(dropout: float) -> None:
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
+        raise UserError(f"dropout must be in [0, 1), got {dropout!r}")
 
 
 class CNN(nn.Sequential):

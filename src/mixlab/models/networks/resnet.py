@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixlab.data.spec import ImageSpec
+from mixlab.errors import UserError
 
 TRUNCATION = 0.87962566103423978  # spread of a standard normal that is cut off at 2
 
@@ -80,7 +81,7 @@ class ResNet(nn.Module):
 
     def __init__(self, spec: ImageSpec, *, depth: int = 20) -> None:
         if isinstance(depth, bool) or not isinstance(depth, int) or depth < 8 or depth % 6 != 2:
-            raise ValueError(f"depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110), got {depth!r}")
+            raise UserError(f"depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110), got {depth!r}")
         super().__init__()
         blocks = [
             BasicBlock(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixlab.data.spec import ImageSpec
+from mixlab.errors import UserError
 from mixlab.models.networks.timm import check_name, check_takes
 
 
@@ -37,7 +38,7 @@ class Segmentation(nn.Module):
             self.encoder: Any = timm.create_model(name, features_only=True, **kwargs)
         except (TypeError, RuntimeError, AssertionError, AttributeError, IndexError) as error:
             reason = str(error).partition("\n")[0]
-            raise ValueError(f"{name} gives no such features ({reason}); try resnet10t") from error
+            raise UserError(f"{name} gives no such features ({reason}); try resnet10t") from error
         levels = self.encoder.feature_info.channels()
         self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in levels)
         self.smooth = nn.Conv2d(width, width, 3, padding=1, bias=False)

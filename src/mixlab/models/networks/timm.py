@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mixlab.data.spec import ImageSpec
+from mixlab.errors import UserError
 
 SMALL_PIXELS = 64  # images up to this side get the small stem when it is left to us
 
@@ -30,9 +31,7 @@ def Timm(
     import timm
 
     if small_stem not in (True, False, "auto"):
-        raise ValueError(
-            f"model.network.small_stem must be true, false or auto, got {small_stem!r}"
-        )
+        raise UserError(f"model.network.small_stem must be true, false or auto, got {small_stem!r}")
     check_name(name)
     small = max(spec.height, spec.width) <= SMALL_PIXELS if small_stem == "auto" else small_stem
     config = timm.get_pretrained_cfg(name)
@@ -42,9 +41,9 @@ def Timm(
     try:
         model = timm.create_model(name, **kwargs)
     except TypeError as error:
-        raise ValueError(f"model.network.kwargs does not suit {name}: {error}") from error
+        raise UserError(f"model.network.kwargs does not suit {name}: {error}") from error
     if small and not keep_resolution(model) and small_stem is True:
-        raise ValueError(
+        raise UserError(
             f"small_stem=true knows ResNets, DenseNets and EfficientNets, not {name}; "
             "use model.network.small_stem=auto, and model.network.kwargs for its own options"
         )
@@ -58,7 +57,7 @@ def check_name(name: str) -> None:
 
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.4)
-        raise ValueError(
+        raise UserError(
             f"timm has no model {name!r}" + (f"; did you mean {', '.join(near)}?" if near else "")
         )
 
@@ -70,7 +69,7 @@ def check_takes(model: nn.Module, spec: ImageSpec, name: str) -> None:
             model.eval()(torch.zeros(1, spec.channels, spec.height, spec.width))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise ValueError(
+        raise UserError(
             f"{name} cannot take images of {spec.height} x {spec.width} pixels ({reason}); try "
             "data.image_size=32, or 224 for which most of timm's models are made"
         ) from error
