@@ -79,7 +79,7 @@ def test_terminal_shows_all_arms_notes_and_how_to_read(tmp_path):
     write_run(tmp_path, config(mixing("Mixup", alpha=0.2)), 5, status="diverged")
     shown = printed(compared(tmp_path))
     for words in ("digits, cnn", "none", "mixup", "cutmix", "best", "last", "leans", "p (Holm)",
-                  "mixup: 1 of 6 runs diverged (seed 5)", "cannot go below p = 0.0625",
+                  "mixup: 1 of 6 runs diverged (seed 5)", "cannot go below 0.0625",
                   "16 runs: 15 finished, 1 diverged"):  # fmt: skip
         assert words in " ".join(shown.split())
     assert "diverged" not in printed(compared(sweep))

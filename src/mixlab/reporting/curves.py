@@ -102,9 +102,15 @@ def _draw_panel(axes: Axes, metric: str, bands: Mapping[int, Band], block: Block
     unit = formatting.unit(metric)
     for index, band in bands.items():
         color = style.color(index)
-        axes.plot(band.epochs, band.mean * unit.factor, color=color, linewidth=1.6)
+        is_point = len(band.epochs) == 1  # a line of one epoch would not be seen
+        axes.plot(
+            band.epochs, band.mean * unit.factor, color=color, linewidth=1.6,
+            marker="o" if is_point else None,
+        )  # fmt: skip
         if len(bands) <= BANDS:
             low, high = band.low * unit.factor, band.high * unit.factor
+            if is_point:
+                axes.vlines(band.epochs, low, high, color=color, alpha=0.5, linewidth=1.6)
             axes.fill_between(band.epochs, low, high, color=color, alpha=0.18, linewidth=0)
         off_after = finite_number(block.arms[index].settings.get("mixing.schedule.off_after"))
         if off_after is not None:

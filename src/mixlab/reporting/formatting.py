@@ -164,8 +164,9 @@ def _about_few(numbers: Iterable[int]) -> list[str]:
     if few is None:
         return []
     return [
-        f"Fewer than {CLAIM} pairs estimate and claim nothing (at most 'leans'): a two-sided "
-        f"sign-flip test of {few} pairs cannot go below p = {2 / 2**few:.3g}."
+        f"Fewer than {CLAIM} pairs estimate; they claim nothing, whatever p is. p assumes normal "
+        "differences. A sign-flip test, which assumes nothing, cannot go below "
+        f"{2 / 2**few:.3g} with {few} pairs. So a verdict here only leans."
     ]
 
 

@@ -18,8 +18,11 @@ from mixlab.reporting.pairing import Result
 from mixlab.runs.records import StoredRun, finite_number, one_line, shown_path
 
 TONES = {
-    "better": "good", "leans better": "good lean", "worse": "bad", "leans worse": "bad lean",
-}  # fmt: skip
+    "better": "good",
+    "worse": "bad",
+    "leans better": "lean",
+    "leans worse": "lean",
+}
 
 
 def render(comparison: Comparison, command: Sequence[str]) -> str:
@@ -119,7 +122,9 @@ def _differing_settings(block: Block) -> dict[str, Any]:
 def _cell(value: Any) -> str:
     if value == MISSING:
         return ""
-    return one_line({None: "none", True: "true", False: "false"}.get(value, value), 80)
+    if value is None:
+        return "none"
+    return one_line(str(value).lower() if isinstance(value, bool) else value, 80)
 
 
 def _detectable(block: Block, comparison: Comparison) -> str:

@@ -12,7 +12,7 @@ from mixlab.reporting.statistics import (
     summarise,
     verdict,
 )
-from mixlab.runs.records import StoredRun
+from mixlab.runs.records import StoredRun, finite_number, mapping
 
 CHECKPOINTS = ("best", "last")  # chosen on validation, and the end of training
 LOWER_IS_BETTER = ("loss", "error", "ece", "nll", "brier")
@@ -64,6 +64,22 @@ def metric_by_seed(
     return {seed: value for seed, value in found.items() if value is not None and seed is not None}
 
 
+def is_guessing(runs: Sequence[StoredRun], values: Mapping[int, float], metric: str) -> bool:
+    """Whether an arm's mean accuracy is within what guessing one of the classes would give.
+
+    That is 1 / classes and three standard errors of it over the test rows of one run.
+    """
+    records = [run.record for run in finished(runs)]
+    classes = [mapping(record.get("class_accuracy")).get("classes") for record in records]
+    counts = [len(names) for names in classes if isinstance(names, list) and names]
+    rows = [finite_number(mapping(record.get("data")).get("test_rows")) for record in records]
+    if metric != "test/accuracy" or not counts or not values or not all(rows):
+        return False
+    share, fewest = 1 / min(counts), min(row for row in rows if row)
+    highest = share + 3 * math.sqrt(share * (1 - share) / fewest)
+    return sum(values.values()) / len(values) <= highest
+
+
 def finished(runs: Sequence[StoredRun]) -> list[StoredRun]:
     return [run for run in runs if run.status == "finished"]
 
@@ -89,16 +105,18 @@ def _results_at(
         refused = {run.seed for run in on_other_data(arms[arm], arms[baseline])} if baseline else ()
         seeds = [seed for seed in own if seed in base and seed not in refused]
         pairs[arm] = {seed: own[seed] - base[seed] for seed in seeds}
-        differences[arm] = paired_difference([own[s] for s in seeds], [base[s] for s in seeds])
+        differences[arm] = paired_difference(
+            [own[s] for s in seeds], [base[s] for s in seeds], question.margin
+        )
     others = [arm for arm in values if arm != baseline]
     adjusted = dict(zip(others, holm([differences[arm].p for arm in others]), strict=True))
+    guessing = {arm for arm in values if is_guessing(arms[arm], values[arm], question.metric)}
     words = {
-        arm: verdict(
-            differences[arm], p,
-            higher_is_better=question.higher_is_better, margin=question.margin,
-        )
+        arm: "at chance"
+        if {arm, baseline} <= guessing
+        else verdict(differences[arm], p, higher_is_better=question.higher_is_better)
         for arm, p in adjusted.items()
-    }  # fmt: skip
+    }
     return {
         arm: Result(
             values=own,

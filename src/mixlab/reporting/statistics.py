@@ -16,7 +16,7 @@ from scipy import stats
 
 LEVEL, ALPHA = 0.95, 0.05  # of every interval, and of every test
 CLAIM = 6  # pairs from which a two-sided sign-flip test can reach 5 %: 2 / 2**6
-EXACT = 2**14  # sign flips that are tried one by one; more are drawn
+EXACT = 2**14  # sign flips: all of them up to here, else as many drawn
 NAN = math.nan
 
 
@@ -42,6 +42,7 @@ class Difference:
     p_sign_flip: float = NAN  # two-sided, of the mean
     correlation: float = NAN  # of the two arms across seeds
     detectable: float = NAN  # difference that a paired t-test of this n and sd finds 8 times in 10
+    is_equivalent: bool = False  # within the margin asked about
 
 
 def summarise(values: Sequence[float]) -> ArmSummary:
@@ -52,8 +53,14 @@ def summarise(values: Sequence[float]) -> ArmSummary:
     return ArmSummary(len(values), float(np.mean(values)), sd)
 
 
-def paired_difference(arm: Sequence[float], baseline: Sequence[float]) -> Difference:
-    """Compare two arms; the i-th values of both are of one seed."""
+def paired_difference(
+    arm: Sequence[float], baseline: Sequence[float], margin: float | None = None
+) -> Difference:
+    """Compare two arms; the i-th values of both are of one seed.
+
+    Args:
+        margin: a difference within +-margin counts as equivalent, in the values' own unit.
+    """
     x, y = np.asarray(arm, dtype=float), np.asarray(baseline, dtype=float)
     deltas = x - y
     n = len(deltas)
@@ -62,39 +69,24 @@ def paired_difference(arm: Sequence[float], baseline: Sequence[float]) -> Differ
     mean, sd = float(deltas.mean()), float(deltas.std(ddof=1))
     if sd <= 1e-12 * max(np.abs(x).max(), np.abs(y).max(), 1e-300):
         return Difference(n, mean, 0.0, mean, mean)  # no spread: nothing to test it against
-    low, high = interval(deltas)
+    test = stats.ttest_rel(x, y)
+    low, high = test.confidence_interval(LEVEL)
     return Difference(
-        n=n, mean=mean, sd=sd, low=low, high=high,
-        p=float(stats.ttest_rel(x, y).pvalue),
+        n=n, mean=mean, sd=sd, low=float(low), high=float(high), p=float(test.pvalue),
         p_sign_flip=sign_flip(deltas),
         correlation=correlate(x, y),
         detectable=detectable_effect(n) * sd,
+        is_equivalent=margin is not None and is_equivalent(x, y, margin),
     )  # fmt: skip
-
-
-def interval(deltas: np.ndarray) -> tuple[float, float]:
-    """The t-interval of the mean of n >= 2 values."""
-    mean, n = float(deltas.mean()), len(deltas)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * deltas.std(ddof=1) / math.sqrt(n))
-    return mean - half, mean + half
 
 
 def sign_flip(deltas: np.ndarray) -> float:
     """Two-sided p of the mean when each difference may as well have the other sign."""
-    signs = _signs(len(deltas))
-    means = np.abs(signs @ deltas)
-    reached = means >= np.abs(deltas.sum()) * (1 - 1e-12)
-    if 2 ** len(deltas) <= EXACT:
-        return float(reached.mean())
-    return float((1 + reached.sum()) / (1 + len(signs)))
-
-
-@cache
-def _signs(n: int) -> np.ndarray:
-    """Every way to sign n numbers, or `EXACT` ways drawn from a fixed stream: (ways, n)."""
-    if 2**n <= EXACT:
-        return 1 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-    return np.random.default_rng(n).choice([-1.0, 1.0], size=(EXACT, n))
+    found = stats.permutation_test(
+        (deltas,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples",
+        vectorized=True, n_resamples=EXACT, rng=np.random.default_rng(len(deltas)),
+    )  # fmt: skip
+    return float(found.pvalue)
 
 
 def correlate(x: np.ndarray, y: np.ndarray) -> float:
@@ -116,40 +108,34 @@ def detectable_effect(n: int, power: float = 0.8) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjustment over the arms of a comparison; NaN stays NaN and does not count.
+    """Holm's adjustment over the arms of a comparison; NaN stays NaN and does not count."""
+    from statsmodels.stats.multitest import multipletests
 
-    The i-th smallest of m becomes the largest of (m - j) p_j over j <= i, and at most 1.
-    """
     p = np.array(p_values, dtype=float)
-    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN sorts last
-    factors = np.arange(len(order), 0, -1)
-    p[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
+    known = ~np.isnan(p)
+    if known.any():
+        p[known] = multipletests(p[known], method="holm")[1]
     return p.tolist()
 
 
-def is_equivalent(difference: Difference, margin: float) -> bool:
-    """Two one-sided t-tests at 5 %: whether the true difference lies within +-margin."""
+def is_equivalent(x: np.ndarray, y: np.ndarray, margin: float) -> bool:
+    """Two one-sided paired t-tests at 5 %: whether the true difference lies within +-margin."""
+    from statsmodels.stats.weightstats import ttost_paired
+
+    return bool(ttost_paired(x, y, -margin, margin)[0] < ALPHA)
+
+
+def verdict(difference: Difference, p: float, *, higher_is_better: bool) -> str:
+    """The words for a difference and its adjusted p; below `CLAIM` pairs they claim nothing."""
     if difference.n < 2:
-        return False
-    half = stats.t.ppf(LEVEL, difference.n - 1) * difference.sd / math.sqrt(difference.n)
-    return bool(abs(difference.mean) + half < margin)
-
-
-def verdict(
-    difference: Difference, p: float, *, higher_is_better: bool, margin: float | None = None
-) -> str:
-    """The words for a difference and its adjusted p; below `CLAIM` pairs they only lean."""
-    if difference.n == 0:
-        return "no pairs"
-    if difference.n == 1:
-        return "one pair"
+        return "one pair" if difference.n else "no pairs"
+    is_claim = difference.n >= CLAIM
     if difference.sd == 0:
-        return "no difference" if difference.mean == 0 else "no spread"
-    better = (difference.mean > 0) == higher_is_better
+        exact = "no spread" if difference.mean else "no difference"
+        return exact if is_claim else "too few pairs"
     if p < ALPHA:
-        return f"{'leans ' * (difference.n < CLAIM)}{'better' if better else 'worse'}"
-    if difference.n < CLAIM:
+        better = (difference.mean > 0) == higher_is_better
+        return f"{'' if is_claim else 'leans '}{'better' if better else 'worse'}"
+    if not is_claim:
         return "unclear"
-    if margin is not None and is_equivalent(difference, margin):
-        return "equivalent"
-    return "no evidence"
+    return "equivalent" if difference.is_equivalent else "no evidence"

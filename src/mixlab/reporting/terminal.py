@@ -10,7 +10,7 @@ from mixlab.reporting.comparison import Block, Comparison
 
 KEEP_WHOLE = 30  # letters of a word that stays on its line: of arms the end may be all that differs
 STYLES = {
-    "better": "bold green", "leans better": "green", "worse": "bold red", "leans worse": "red",
+    "better": "bold green", "worse": "bold red", "leans better": "dim", "leans worse": "dim",
     "baseline": "dim",
 }  # fmt: skip
 
