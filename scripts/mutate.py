@@ -1,0 +1,121 @@
+"""Break the source in many small ways, one at a time, and see whether the tests notice.
+
+    python scripts/mutate.py                  # all of tests/mutants.toml; some 20 minutes
+    python scripts/mutate.py reporting/       # those whose file has this in its path
+
+A mutant that no test notices is listed, and the exit status is 1, unless the file says why it may
+survive. The tree itself is not touched: a copy of it is.
+"""
+
+import io
+import os
+import shutil
+import sys
+import tempfile
+import time
+import tomllib
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("src", "tests", "configs", "scripts", "docs", "benchmarks", "pyproject.toml", "README.md")
+
+
+def main(pattern: str = "") -> int:
+    """Try each mutant; the exit status."""
+    mutants = tomllib.loads((ROOT / "tests" / "mutants.toml").read_text())["mutant"]
+    chosen = [mutant for mutant in mutants if pattern in mutant["file"]]
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        copy_to(tree)
+        load_libraries()
+        for tests in sorted({tuple(mutant["tests"]) for mutant in chosen}):
+            if tests_fail(tree, list(tests), quiet=False):
+                raise SystemExit(f"{' '.join(tests)} fail before anything is changed")
+        survivors = [mutant for mutant in chosen if not is_noticed(mutant, tree)]
+    unexplained = [mutant for mutant in survivors if "survives" not in mutant]
+    print(f"{len(chosen)} mutants, {len(chosen) - len(survivors)} noticed, {len(survivors)} not")
+    for mutant in survivors:
+        print(f"survived: {mutant['file']}: {mutant['what']}: {mutant.get('survives', '?')}")
+    return 1 if unexplained else 0
+
+
+def copy_to(tree: Path) -> None:
+    """The part of the checkout that tests need."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, tree / name, ignore=ignore)
+        else:
+            shutil.copy(source, tree / name)
+
+
+def load_libraries() -> None:
+    """Load here, once, what every test would load; a child has them by fork."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    sys.dont_write_bytecode = True  # a mutant of the same size and second would not be seen
+    import hydra.main  # noqa: F401
+    import hypothesis  # noqa: F401
+    import matplotlib.figure  # noqa: F401
+    import pytest  # noqa: F401
+    import pytorch_lightning  # noqa: F401
+    import scipy.stats  # noqa: F401
+    import statsmodels.stats.power  # noqa: F401
+    import timm  # noqa: F401
+    import torchvision.transforms.v2  # noqa: F401
+
+
+def is_noticed(mutant: dict, tree: Path) -> bool:
+    """Whether a test fails on the mutant; prints a line."""
+    path = tree / mutant["file"]
+    whole = path.read_text()
+    if whole.count(mutant["was"]) != 1:
+        count = whole.count(mutant["was"])
+        raise SystemExit(f"{mutant['file']} has {count} places like {mutant['was']!r}, not 1")
+    path.write_text(whole.replace(mutant["was"], mutant["becomes"]))
+    began = time.monotonic()
+    try:
+        noticed = tests_fail(tree, mutant["tests"])
+    finally:
+        path.write_text(whole)
+    word = "noticed " if noticed else "SURVIVED"
+    seconds = time.monotonic() - began
+    print(f"{word} {seconds:5.1f} s  {mutant['file']}: {mutant['what']}", flush=True)
+    return noticed
+
+
+def tests_fail(tree: Path, tests: list[str], quiet: bool = True) -> bool:
+    """Run the tests on the tree in a child of this process, up to the first failure."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(run_tests(tree, tests, quiet))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(70)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+
+
+def run_tests(tree: Path, tests: list[str], quiet: bool) -> int:
+    """pytest's exit status, in a process of its own."""
+    import pytest
+
+    os.chdir(tree)
+    os.setsid()
+    source = str(tree / "src")
+    sys.path.insert(0, source)
+    os.environ["PYTHONPATH"] = source
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = pytest.main(
+            ["-xq", "--assert=plain", "-p", "no:cacheprovider", "--timeout=120", *tests]
+        )
+    if code and not quiet:
+        print(said.getvalue(), file=sys.__stdout__, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))
