@@ -38,8 +38,8 @@ KEYS = {
 VALUES = {
     "mixing.probability=1.5": "mixing.probability must be a number in [0, 1], got 1.5",
     "mixing.probability=often": "probability must be a number in [0, 1], got 'often'",
-    "mixing.method.alpha=0": "mixing.method.alpha must be a number > 0, got 0; ",
-    "mixing.method.alpha=true": "alpha must be a number > 0, got True; ",
+    "mixing.method.alpha=0": "mixing.method.alpha must be a number above 0, got 0; ",
+    "mixing.method.alpha=true": "alpha must be a number above 0, got True; ",
     "mixing.gate={every:0}": "{every: n}",
     "seed=-1": "seed must be an integer from 0 to 2**32 - 1, got -1",
     "seeds=3": "give them with -m",
@@ -143,7 +143,7 @@ def test_an_experiment_with_a_misspelt_key(here: Path, command: Callable) -> Non
         ("preview", "mixing=none", "name a method, as in mixing=cutmix"),
         ("preview", "batch=999", "batch=999 is beyond the epoch's"),
         ("preview", "outptu=x.png", "did you mean output?"),
-        ("preview", "mixing.method.alpha=-1", "alpha must be a number > 0, got -1"),
+        ("preview", "mixing.method.alpha=-1", "alpha must be a number above 0, got -1"),
     ],
 )
 def test_the_other_commands(

@@ -174,7 +174,7 @@ def test_what_a_library_refuses_is_a_sentence_with_its_name() -> None:
 
 
 def test_our_own_errors_stay_as_they_are() -> None:
-    with pytest.raises(ValueError, match="^alpha must be a number > 0, got 0"):
+    with pytest.raises(ValueError, match="^alpha must be a number above 0, got 0"):
         build({"_target_": "mixlab.mixing.methods.CutMix", "alpha": 0})
 
 

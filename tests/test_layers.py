@@ -14,7 +14,7 @@ import mixlab
 
 PACKAGE = Path(mixlab.__file__).parent
 STOREYS = {
-    "ground": "errors signals runtime runs config pictures mixing",
+    "ground": "errors checks signals runtime runs config pictures mixing",
     "middle": "training callbacks loggers models evaluation data reporting",
     "roof": "sweeps ledger previews",
     "commands": "cli train evaluate preview compare sweep rank",

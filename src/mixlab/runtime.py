@@ -8,7 +8,7 @@ import warnings
 
 from omegaconf import DictConfig
 
-from mixlab.errors import UserError
+from mixlab.checks import whole
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # from malloc.h
 
@@ -17,8 +17,7 @@ def set_threads(threads: int | str) -> int:
     """Give this process `threads` CPU threads, every core for `auto`. Returns their number."""
     import torch
 
-    if threads != "auto" and not (isinstance(threads, int) and threads > 0):
-        raise UserError(f"threads must be auto or a whole number above 0, got {threads!r}")
+    whole(1).or_("auto").check("threads", threads)
     count = available_cores() if threads == "auto" else int(threads)
     os.environ["OMP_NUM_THREADS"] = str(count)  # for processes that this one starts
     torch.set_num_threads(count)

@@ -83,7 +83,7 @@ def test_evaluation_sees_every_row_once_over_all_ranks(rows, batch_size, world_s
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, True, "64", None])
 def test_a_batch_size_is_a_whole_number_above_0(size):
-    with pytest.raises(ValueError, match="batch_size must be a whole number > 0"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number from 1"):
         TrainBatchSampler(np.arange(10), size)
 
 

@@ -80,16 +80,16 @@ def test_no_two_crops_are_the_same(count: int) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Crops(0), "tta.views must be a whole number >= 1, got 0"),
-        (lambda: Crops(2.0), "tta.views must be a whole number >= 1, got 2.0"),  # pyright: ignore
+        (lambda: Crops(0), "tta.views must be a whole number from 1, got 0"),
+        (lambda: Crops(2.0), "tta.views must be a whole number from 1, got 2.0"),  # pyright: ignore
         (lambda: Flip(True), "got True"),
         (lambda: Flip(3), "tta.views must be 2 with tta=flip, .* got 3"),
-        (lambda: Crops(5, "median"), "tta.vote must be mean or majority, got 'median'"),
+        (lambda: Crops(5, "median"), "tta.vote must be one of mean, majority, got 'median'"),
         (lambda: Crops(5, force="yes"), "tta.force must be true or false"),  # pyright: ignore
-        (lambda: Crops(5, padding=0), "tta.padding must be a number of pixels > 0, got 0"),
+        (lambda: Crops(5, padding=0), "tta.padding must be a whole number from 1, got 0"),
         (lambda: Crops(50), "tta.views=50 is more than there are shifts by 4 pixels"),
-        (lambda: RandAugment(5, magnitude=31), r"tta.magnitude must be .* in \[0, 30\], got 31"),
-        (lambda: RandAugment(5, num_ops=0), "tta.num_ops must be a whole number >= 1, got 0"),
+        (lambda: RandAugment(5, magnitude=31), "tta.magnitude must be a whole number from 0 to 30"),
+        (lambda: RandAugment(5, num_ops=0), "tta.num_ops must be a whole number from 1, got 0"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(make: Callable[[], Any], sentence: str) -> None:

@@ -192,7 +192,7 @@ def test_checkpoints_hold_only_what_a_safe_loader_reads(tmp_path):
     ("options", "words"),
     [
         ({"loss": "mse"}, "model.loss must be one of cross_entropy, binary_cross_entropy"),
-        ({"label_smoothing": 1.0}, r"model.label_smoothing must be in \[0, 1\), got 1.0"),
+        ({"label_smoothing": 1.0}, r"model.label_smoothing must be a number in \[0, 1\), got 1.0"),
         ({"label_smoothing": "0.1"}, "model.label_smoothing"),
         ({"weight_decay_on": "bias"}, "model.weight_decay_on"),
     ],

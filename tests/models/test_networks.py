@@ -78,7 +78,7 @@ def test_dropout_acts_in_training_only():
 
 @pytest.mark.parametrize("dropout", [-0.1, 1, 1.5, "0.2", None, True])
 def test_dropout_that_makes_no_sense(dropout):
-    with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"dropout must be a number in \[0, 1\)"):
         CNN(spec(), dropout=dropout)
 
 
@@ -146,7 +146,7 @@ def test_large_images_keep_the_stem_of_their_model():
 def test_a_stem_we_do_not_know():
     with pytest.raises(ValueError, match="small_stem=true knows ResNets.*not test_vit"):
         Timm(spec(), name="test_vit", small_stem=True, patch_size=4)
-    with pytest.raises(ValueError, match="small_stem must be true, false or auto, got 'yes'"):
+    with pytest.raises(ValueError, match="small_stem must be true or false, or auto, got 'yes'"):
         Timm(spec(), name="resnet18", small_stem="yes")
 
 

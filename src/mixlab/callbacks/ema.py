@@ -3,7 +3,7 @@
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
-from mixlab.errors import UserError
+from mixlab.checks import BELOW_1
 
 
 class EMA(WeightAveraging):
@@ -17,8 +17,7 @@ class EMA(WeightAveraging):
     """
 
     def __init__(self, decay: float = 0.999) -> None:
-        if not (isinstance(decay, int | float) and 0 <= decay < 1):
-            raise UserError(f"callbacks.ema.decay must be a number in [0, 1), got {decay!r}")
+        BELOW_1.check("callbacks.ema.decay", decay)
 
         def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
             updates = updates if isinstance(updates, Tensor) else averaged.new_tensor(updates)

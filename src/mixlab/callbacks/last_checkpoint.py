@@ -5,7 +5,7 @@ import time
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from mixlab.errors import UserError
+from mixlab.checks import number
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -20,10 +20,7 @@ class LastCheckpoint(ModelCheckpoint):
     """
 
     def __init__(self, dirpath: str, every_seconds: float = 0.5) -> None:
-        if not (isinstance(every_seconds, int | float) and every_seconds >= 0):
-            raise UserError(
-                f"callbacks.last.every_seconds must be a number from 0, got {every_seconds!r}"
-            )
+        number(0).check("callbacks.last.every_seconds", every_seconds)
         super().__init__(
             dirpath=dirpath,
             filename="last",

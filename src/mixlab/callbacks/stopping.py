@@ -13,7 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from mixlab.errors import UserError
+from mixlab.checks import number
 from mixlab.signals import stop_signals
 
 
@@ -39,10 +39,7 @@ class GracefulStop(pl.Callback):
     """
 
     def __init__(self, checkpoint: Path, minutes: float | None = None) -> None:
-        if minutes is not None and not (isinstance(minutes, int | float) and minutes >= 0):
-            raise UserError(
-                f"checkpoint_minutes must be a number from 0 or null for never, got {minutes!r}"
-            )
+        number(0).or_(None).check("checkpoint_minutes", minutes)
         self.checkpoint = checkpoint
         self.minutes = minutes
         self.asked: int | None = None

@@ -3,71 +3,39 @@
 What only a class can judge (a mixing method's knobs, an augmentation's) is judged by that class.
 """
 
-import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from mixlab.config.keys import leaves, nearest_name
+from mixlab.checks import (
+    BELOW_1,
+    CHANNELS,
+    FLAG,
+    FRACTION,
+    LOSS,
+    ON_ERROR,
+    POSITIVE,
+    SMALL_STEM,
+    VAL_SPLIT,
+    VOTE,
+    WANDB_MODE,
+    WEIGHT_DECAY_ON,
+    Allowed,
+    is_number,
+    number,
+    one_of,
+    several,
+    whole,
+)
+from mixlab.config.keys import leaves
 from mixlab.errors import UserError
 
-
-@dataclass(frozen=True)
-class Values:
-    """In words what a key takes, and whether a value is one of them."""
-
-    words: str
-    contains: Callable[[Any], bool]
-    choices: tuple[str, ...] = ()
-
-    def or_(self, *others: Any) -> "Values":
-        """These and a few more, such as None and `auto`."""
-        also = " or ".join("null" if other is None else str(other) for other in others)
-
-        def contains(value: Any) -> bool:
-            same = any(type(value) is type(other) and value == other for other in others)
-            return same or self.contains(value)  # 1 is not True
-
-        return Values(f"{self.words}, or {also}", contains, self.choices)
-
-
-def is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def whole(lowest: int) -> Values:
-    return Values(f"a whole number from {lowest}", lambda n: type(n) is int and n >= lowest)
-
-
-def number(lowest: float, below: float = math.inf) -> Values:
-    """From `lowest`, which is in, to `below`, which is not."""
-    words = f"from {lowest:g}" if below == math.inf else f"in [{lowest:g}, {below:g})"
-    return Values(f"a number {words}", lambda x: is_number(x) and lowest <= x < below)
-
-
-def several(one: Values, count: int | None = None) -> Values:
-    def contains(value: Any) -> bool:
-        if not isinstance(value, ListConfig) or count not in (None, len(value)):
-            return False
-        return all(map(one.contains, value))
-
-    return Values(f"a list{f' of {count}' if count else ''}, each {one.words}", contains)
-
-
-def one_of(*choices: str) -> Values:
-    return Values(f"one of {', '.join(choices)}", lambda value: value in choices, choices)
-
-
-ABOVE_0 = Values("a number above 0", lambda x: is_number(x) and x > 0)
-FLAG = Values("true or false", lambda value: type(value) is bool)
-WORD = Values(  # it becomes part of a folder's name
+WORD = Allowed(  # it becomes part of a folder's name
     "a word of at most 80 characters",
     lambda value: isinstance(value, str) and value.strip() != "" and len(value) <= 80,
 )
-DEVICES = Values(
+DEVICES = Allowed(
     "a number of devices from 1, -1 for all, auto, or their numbers as '0,1'",
     lambda n: (
         (type(n) is int and (n >= 1 or n == -1))
@@ -75,19 +43,19 @@ DEVICES = Values(
         or (isinstance(n, ListConfig) and len(n) > 0 and all(type(i) is int and i >= 0 for i in n))
     ),
 )
-BATCH_LIMIT = Values(
+BATCH_LIMIT = Allowed(
     "a fraction in [0, 1] or a whole number of batches",
     lambda x: is_number(x) and x >= 0 and (type(x) is int or x <= 1),
 )
-SOME = Values(
+SOME = Allowed(
     "a fraction in (0, 1] or a whole number of batches above 0",
     lambda x: BATCH_LIMIT.contains(x) and x > 0,
 )
-SIZE = Values(
+SIZE = Allowed(
     "a fraction in (0, 1), a whole number of rows, or 0",
     lambda x: is_number(x) and (0 <= x < 1 or (x >= 1 and x % 1 == 0)),
 )
-AGAIN = Values(
+AGAIN = Allowed(
     "failed, diverged, a list of them, or all",
     lambda value: (
         isinstance(value, str | ListConfig)
@@ -101,7 +69,7 @@ PRECISION = one_of(
 
 VALUES = {
     "task_name": WORD,
-    "seed": Values("an integer from 0 to 2**32 - 1", lambda n: type(n) is int and 0 <= n < 2**32),
+    "seed": Allowed("an integer from 0 to 2**32 - 1", lambda n: type(n) is int and 0 <= n < 2**32),
     "threads": whole(1).or_("auto"),
     "test": FLAG,
     "code": one_of("check", "reuse", "rerun"),
@@ -109,38 +77,38 @@ VALUES = {
     "ckpt_force": FLAG,
     "sweep.retry": AGAIN.or_(None),
     "checkpoint_minutes": number(0).or_(None),
-    "tags": several(Values("a word or a number", lambda x: isinstance(x, str | int | float))),
+    "tags": several(Allowed("a word or a number", lambda x: isinstance(x, str | int | float))),
     "callbacks.last.every_seconds": number(0),
     "data.name": WORD,
     "data.batch_size": whole(1),
     "data.eval_batch_size": whole(1),
     "data.val_size": SIZE,
     "data.test_size": SIZE,
-    "data.val_split": one_of("stratified", "first", "last"),
+    "data.val_split": VAL_SPLIT,
     "data.shuffle": FLAG,
     "data.image_size": whole(1).or_(None),
     "data.num_workers": whole(0),
-    "data.channels": Values("1 (grey) or 3 (colour)", lambda n: type(n) is int and n in (1, 3)),
-    "data.on_error": one_of("raise", "skip"),
-    "mixing.probability": Values("a number in [0, 1]", lambda x: is_number(x) and 0 <= x <= 1),
+    "data.channels": CHANNELS,
+    "data.on_error": ON_ERROR,
+    "mixing.probability": FRACTION,
     "model.name": WORD,
-    "model.loss": one_of("cross_entropy", "binary_cross_entropy"),
-    "model.label_smoothing": number(0, 1),
-    "model.weight_decay_on": one_of("all", "weights", "convolutions"),
+    "model.loss": LOSS,
+    "model.label_smoothing": BELOW_1,
+    "model.weight_decay_on": WEIGHT_DECAY_ON,
     "model.channels_last": FLAG,
     "model.compile": FLAG,
-    "model.network.dropout": number(0, 1),
+    "model.network.dropout": BELOW_1,
     "model.network.depth": whole(1),
-    "model.network.small_stem": FLAG.or_("auto"),
-    "optimizer.lr": ABOVE_0,
+    "model.network.small_stem": SMALL_STEM,
+    "optimizer.lr": POSITIVE,
     "optimizer.weight_decay": number(0),
     "optimizer.momentum": number(0),
     "optimizer.nesterov": FLAG,
-    "optimizer.betas": several(number(0, 1), 2),
+    "optimizer.betas": several(BELOW_1, 2),
     "optimizer.eps": number(0),
     "scheduler.T_max": whole(1),
     "scheduler.eta_min": number(0),
-    "scheduler.gamma": ABOVE_0,
+    "scheduler.gamma": POSITIVE,
     "scheduler.milestones": several(whole(1)),
     "scheduler.epochs": whole(1),
     "scheduler.warmup_epochs": whole(0),
@@ -161,7 +129,7 @@ VALUES = {
     "trainer.check_val_every_n_epoch": whole(1).or_(None),
     "trainer.num_sanity_val_steps": whole(-1),
     "trainer.deterministic": FLAG.or_("warn"),
-    "trainer.fast_dev_run": Values(
+    "trainer.fast_dev_run": Allowed(
         "true, false or a whole number from 0",
         lambda n: type(n) is bool or (type(n) is int and n >= 0),
     ),
@@ -171,10 +139,10 @@ VALUES = {
     "trainer.enable_model_summary": FLAG,
     "trainer.log_every_n_steps": whole(0),
     "logger.wandb.project": WORD,
-    "logger.wandb.mode": one_of("auto", "online", "offline", "disabled"),
+    "logger.wandb.mode": WANDB_MODE,
     "per_class": FLAG,
     "tta.views": whole(1),
-    "tta.vote": one_of("mean", "majority"),
+    "tta.vote": VOTE,
 }
 
 
@@ -191,18 +159,10 @@ def check_values(cfg: DictConfig, reference: DictConfig) -> None:
             continue
         value = OmegaConf.select(cfg, key)
         if key in VALUES:
-            check(key, value, VALUES[key])
+            VALUES[key].check(key, value)
         elif key in written and not key.startswith("mixing."):  # which are built before all else
             check_kind(key, value, written[key])
     check_monitors(cfg)
-
-
-def check(key: str, value: Any, values: Values) -> None:
-    """Raise ValueError unless the key takes the value."""
-    if not values.contains(value):
-        near = nearest_name(value, values.choices) if isinstance(value, str) else None
-        hint = f"; did you mean {near}?" if near else ""
-        raise UserError(f"{key} must be {values.words}, got {value!r}{hint}")
 
 
 def check_kind(key: str, value: Any, default: Any) -> None:
@@ -228,6 +188,6 @@ def check_monitors(cfg: DictConfig) -> None:
     for name, node in cfg.callbacks.items():
         monitor = node.get("monitor") if OmegaConf.is_dict(node) else None
         if monitor is not None and not str(monitor).startswith("mixing"):
-            check(f"callbacks.{name}.monitor", monitor, logged)
+            logged.check(f"callbacks.{name}.monitor", monitor)
         if monitor is not None and node.get("mode") is not None:
-            check(f"callbacks.{name}.mode", node.mode, one_of("min", "max"))
+            one_of("min", "max").check(f"callbacks.{name}.mode", node.mode)

@@ -9,13 +9,14 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import Dataset
 
+from mixlab.checks import whole
 from mixlab.data.augmentation import Augmentation
 from mixlab.data.augmentation.augmentation import check_kinds, check_serves_masks
 from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.preprocess import Normalize, Preprocess
-from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler, check_positive
+from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler
 from mixlab.data.spec import ImageSpec
 from mixlab.data.splits import Split, Splits
 from mixlab.data.workers import Workers
@@ -92,7 +93,7 @@ class ImageDataModule(pl.LightningDataModule):
         super().__init__()
         check_source_keys(of_sources)
         for key, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            check_positive(f"data.{key}", value)
+            whole(1).check(f"data.{key}", value)
         self.name, self.path, self.seed, self.shuffle = name, path, seed, shuffle
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.guests = num_workers, guests

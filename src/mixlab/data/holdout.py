@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mixlab.checks import VAL_SPLIT
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Purpose, stream
 
@@ -46,8 +47,7 @@ def hold_out(
     Returns:
         Two sorted int64 arrays of row numbers, which together hold every row once.
     """
-    if rule not in RULES:
-        raise UserError(f"data.val_split must be one of {', '.join(RULES)}, got {rule!r}")
+    VAL_SPLIT.check("data.val_split", rule)
     count = num_held_out(num_rows, size, key)
     rows = np.arange(num_rows)
     if rule == "stratified":

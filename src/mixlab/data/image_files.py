@@ -9,12 +9,12 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mixlab.data.decode import BadItem, check_channels, decode, read_header
+from mixlab.checks import CHANNELS, ON_ERROR
+from mixlab.data.decode import BadItem, decode, read_header
 from mixlab.data.holdout import hold_out
 from mixlab.data.mask_files import check_mask_size, class_of, decode_mask
 from mixlab.errors import UserError
 
-ON_ERROR = ("raise", "skip")
 OWN = "a set of its own"
 HELD_OUT = "stratified rows of the data, the same for every seed"
 
@@ -66,10 +66,9 @@ class ImageFiles(Dataset):
         test_split: str | None = None,
         mask_values: Sequence[int] | None = None,
     ) -> None:
-        check_channels(channels)
+        CHANNELS.check("data.channels", channels)
         self.class_of = class_of(len(classes), mask_values)
-        if on_error not in ON_ERROR:
-            raise UserError(f"data.on_error must be raise or skip, got {on_error!r}")
+        ON_ERROR.check("data.on_error", on_error)
         self.root, self.channels, self.image_size = root, channels, image_size
         self.classes, self.test_split = tuple(classes), test_split
         check_inside(root, [(entry.name, entry.place) for entry in entries])

@@ -11,17 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixlab.checks import whole
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Purpose, stream
 
 Key = tuple[Address | None, np.ndarray]  # where a batch stands, and its int64 (B,) rows
 GUESTS = ("second_pass", "dataset")  # where rows beyond the batch may come from
-
-
-def check_positive(name: str, value: int) -> None:
-    """Raise ValueError unless `value` is a whole number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"{name} must be a whole number > 0, got {value!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +40,7 @@ class TrainBatchSampler:
     guests: str | None = None
 
     def __post_init__(self) -> None:
-        check_positive("data.batch_size", self.batch_size)
+        whole(1).check("data.batch_size", self.batch_size)
         if self.guests not in (None, *GUESTS):
             raise UserError(f"guests must be one of {', '.join(GUESTS)}, got {self.guests!r}")
         if self.batch_size < self.world_size:
@@ -98,7 +93,7 @@ class EvalBatchSampler:
     world_size: int = 1
 
     def __post_init__(self) -> None:
-        check_positive("data.eval_batch_size", self.batch_size)
+        whole(1).check("data.eval_batch_size", self.batch_size)
         if 0 < len(self.rows) < self.world_size:
             raise UserError(
                 f"{len(self.rows)} rows cannot be dealt out to {self.world_size} processes; "

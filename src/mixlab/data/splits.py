@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from mixlab.checks import whole
 from mixlab.data.holdout import hold_out
 from mixlab.data.image_files import ImageFiles
 from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.map_style import ItemDataset
-from mixlab.data.sampler import check_positive
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
 
@@ -111,7 +111,7 @@ def as_images(dataset: Any, image_size: int | None) -> Images | None:
     if dataset is None or (isinstance(dataset, ImageFiles) and len(dataset) == 0):
         return None
     if image_size is not None:
-        check_positive("data.image_size", image_size)
+        whole(1).check("data.image_size", image_size)
     if isinstance(dataset, ArrayDataset):
         return (dataset.resized(image_size) if image_size else dataset) if len(dataset) else None
     return ItemDataset(dataset, image_size)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixlab.checks import FLAG, VOTE, check_fields, whole
 from mixlab.data.augmentation.flip_crop import AUTO_PADDING
 from mixlab.data.global_rng import private_generators, set_generators
 from mixlab.errors import UserError
@@ -35,14 +36,8 @@ class Views(ABC):
     changes: ClassVar[str | None] = None  # which of `flip` and `crop` it is
 
     def __post_init__(self) -> None:
-        if type(self.views) is not int or self.views < 1:
-            raise UserError(
-                f"tta.views must be a whole number >= 1, got {self.views!r}; 1 is the image alone"
-            )
-        if self.vote not in VOTES:
-            raise UserError(f"tta.vote must be {' or '.join(VOTES)}, got {self.vote!r}")
-        if not isinstance(self.force, bool):
-            raise UserError(f"tta.force must be true or false, got {self.force!r}")
+        views = whole(1).but("1 is the image alone")
+        check_fields(self, "tta.", views=views, vote=VOTE, force=FLAG)
 
     def check(self, label_preserving: Collection[str], name: str) -> None:
         """Raise ValueError if a view may change a label of the data set called `name`."""
@@ -98,8 +93,7 @@ class Crops(Views):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if type(self.padding) is not int or self.padding < 1:
-            raise UserError(f"tta.padding must be a number of pixels > 0, got {self.padding!r}")
+        check_fields(self, "tta.", padding=whole(1))
         if len({self.shift(number) for number in range(1, self.views)}) < self.views - 1:
             raise UserError(
                 f"tta.views={self.views} is more than there are shifts by {self.padding} pixels; "
@@ -133,10 +127,7 @@ class RandAugment(Views):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if type(self.num_ops) is not int or self.num_ops < 1:
-            raise UserError(f"tta.num_ops must be a whole number >= 1, got {self.num_ops!r}")
-        if type(self.magnitude) is not int or not 0 <= self.magnitude <= 30:
-            raise UserError(f"tta.magnitude must be a number in [0, 30], got {self.magnitude!r}")
+        check_fields(self, "tta.", num_ops=whole(1), magnitude=whole(0, 30))
 
     def view(self, images: Tensor, index: Tensor, number: int) -> Tensor:
         from torchvision.transforms import v2

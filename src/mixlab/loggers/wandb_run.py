@@ -17,7 +17,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from mixlab.errors import UserError
+from mixlab.checks import WANDB_MODE
 from mixlab.runs.atomic import write_text
 
 ANSWER_SECONDS = 10.0  # seconds that W&B may take for one answer: no training waits longer
@@ -55,10 +55,7 @@ class WandbRun(WandbLogger):
     ) -> None:
         import wandb
 
-        if mode not in WANDB_MODES:
-            raise UserError(
-                f"logger.wandb.mode must be one of {', '.join(WANDB_MODES)}, got {mode!r}"
-            )
+        WANDB_MODE.check("logger.wandb.mode", mode)
         mode = os.environ.get("WANDB_MODE") or (mode if mode != "auto" else default_mode())
         if mode == "online" and default_mode() == "offline":  # W&B would ask, and wait
             log.warning("no W&B key is set (WANDB_API_KEY or `wandb login`): logging offline")

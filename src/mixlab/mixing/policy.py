@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from mixlab.checks import FRACTION, check_fields
 from mixlab.errors import UserError
-from mixlab.mixing import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import Method
 from mixlab.mixing.partners import PartnerRule, drawn_columns, rule_from
@@ -36,7 +36,8 @@ class Policy:
     partners: str | PartnerRule = "permutation"
 
     def __post_init__(self) -> None:
-        checks.fraction("probability", self.probability, "0 mixes nothing, 1 everything")
+        probability = FRACTION.but("0 mixes nothing, 1 everything")
+        check_fields(self, probability=probability)
         _check_gate(self.gate)
         schedule_from(self.schedule)
         rule_from(self.partners)

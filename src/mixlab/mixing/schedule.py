@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from math import cos, pi
 from typing import Any
 
+from mixlab.checks import ABOVE_0
 from mixlab.errors import UserError
-from mixlab.mixing import checks
 
 Schedule = Callable[[float], float]
 
@@ -27,7 +27,7 @@ def cosine(progress: float) -> float:
 
 def off_after(fraction: float) -> Schedule:
     """1 while progress is below `fraction` of the training, in (0, 1], then 0."""
-    checks.fraction("off_after", fraction, "0.9 mixes for the first 90 % of training", zero=False)
+    ABOVE_0.but("0.9 mixes for the first 90 % of training").check("off_after", fraction)
     return lambda progress: 1.0 if progress < fraction else 0.0
 
 

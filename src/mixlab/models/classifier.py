@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mixlab.checks import BELOW_1, LOSS, WEIGHT_DECAY_ON
 from mixlab.errors import UserError
 from mixlab.models.losses import LOSSES, widened
 from mixlab.models.metrics import ClassMetrics, RunningMetrics
-from mixlab.models.optimizers import check_decay, parameter_groups
+from mixlab.models.optimizers import parameter_groups
 
 STAGES = ("train", "val", "test")
 
@@ -50,11 +51,9 @@ class ImageClassifier(pl.LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__()
-        if loss not in LOSSES:
-            raise UserError(f"model.loss must be one of {', '.join(LOSSES)}, got {loss!r}")
-        if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
-            raise UserError(f"model.label_smoothing must be in [0, 1), got {label_smoothing!r}")
-        check_decay(weight_decay_on)
+        LOSS.check("model.loss", loss)
+        BELOW_1.check("model.label_smoothing", label_smoothing)
+        WEIGHT_DECAY_ON.check("model.weight_decay_on", weight_decay_on)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self.layout)
         if compile:

@@ -10,18 +10,10 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from mixlab.checks import WEIGHT_DECAY_ON
 from mixlab.errors import UserError
 
 SMALLEST_DECAYED_NDIM = {"all": 0, "weights": 2, "convolutions": 3}
-
-
-def check_decay(weight_decay_on: str) -> None:
-    """Raise ValueError unless it is a known choice."""
-    if weight_decay_on not in SMALLEST_DECAYED_NDIM:
-        raise UserError(
-            f"model.weight_decay_on must be one of {', '.join(SMALLEST_DECAYED_NDIM)}, "
-            f"got {weight_decay_on!r}"
-        )
 
 
 def parameter_groups(network: nn.Module, weight_decay_on: str = "all") -> list[dict[str, Any]]:
@@ -30,7 +22,7 @@ def parameter_groups(network: nn.Module, weight_decay_on: str = "all") -> list[d
     Convolution kernels have three dimensions or more, weights of dense layers two, biases and
     normalisation one.
     """
-    check_decay(weight_decay_on)
+    WEIGHT_DECAY_ON.check("model.weight_decay_on", weight_decay_on)
     smallest = SMALLEST_DECAYED_NDIM[weight_decay_on]
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     decayed = [parameter for parameter in trainable if parameter.ndim >= smallest]

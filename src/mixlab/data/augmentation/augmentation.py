@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.data.augmentation import checks
+from mixlab import checks
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
 
@@ -32,7 +32,7 @@ class Augmentation(ABC):
     channels: ClassVar[tuple[int, ...] | None] = None  # that images may have; any where it is None
 
     def __post_init__(self) -> None:
-        checks.flag("force", self.force)
+        checks.FLAG.check("augmentation.force", self.force)
 
     @property
     @abstractmethod
@@ -113,7 +113,7 @@ class Occasional(Augmentation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.number("probability", self.probability, 0, 1)
+        checks.number(0, 1).check("augmentation.probability", self.probability)
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """See `Augmentation`."""

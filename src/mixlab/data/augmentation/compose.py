@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.data.augmentation import checks
+from mixlab import checks
 from mixlab.data.augmentation.augmentation import Augmentation
 from mixlab.data.spec import ImageSpec
 
@@ -27,7 +27,8 @@ class Several(Augmentation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.augmentations(self.augmentations)
+        kind = checks.instances("kinds", "augmentations")
+        kind.check("augmentation.augmentations", self.augmentations)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -64,7 +65,8 @@ class OneOf(Several):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.weights(self.weights, len(self.augmentations))
+        weights = checks.weights(len(self.augmentations)).but("null weighs all the same")
+        weights.check("augmentation.weights", self.weights)
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """See `Augmentation`."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.data.augmentation import checks
+from mixlab import checks
 from mixlab.data.augmentation.augmentation import Occasional, grey, white
 from mixlab.data.augmentation.transforms import as_pixels, normal_like
 from mixlab.mixing.masks import Boxes, clipped_boxes
@@ -30,7 +30,7 @@ class Erasing(Occasional):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.word("fill", self.fill, ERASE_FILLS)
+        checks.one_of(*ERASE_FILLS).check("augmentation.fill", self.fill)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class Cutout(Erasing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.number("side_fraction", self.side_fraction, 0, 1)
+        checks.number(0, 1).check("augmentation.side_fraction", self.side_fraction)
 
     def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         height, width = images.shape[-2:]
@@ -82,8 +82,8 @@ class RandomErasing(Erasing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.span("area", self.area, 0, 1)
-        checks.span("aspect", self.aspect, 0.01, 100)
+        checks.span(0, 1).check("augmentation.area", self.area)
+        checks.span(0.01, 100).check("augmentation.aspect", self.aspect)
 
     def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         edges = self.edges(len(images), np.array(images.shape[-2:]), rng)
@@ -122,9 +122,9 @@ class GridMask(Erasing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.span("cell", self.cell, 0.01, 2)
-        checks.span("ratio", self.ratio, 0, 1)
-        checks.number("turn", self.turn, 0, 0.5)
+        checks.span(0.01, 2).check("augmentation.cell", self.cell)
+        checks.span(0, 1).check("augmentation.ratio", self.ratio)
+        checks.number(0, 0.5).check("augmentation.turn", self.turn)
 
     def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         count, (height, width) = len(images), images.shape[-2:]

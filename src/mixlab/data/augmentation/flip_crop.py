@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlab.data.augmentation import checks
+from mixlab import checks
 from mixlab.data.augmentation.augmentation import Augmentation
 from mixlab.errors import UserError
 
@@ -36,7 +36,7 @@ class FlipCrop(Augmentation):
         if self.flip not in (True, False, AUTO):
             raise UserError(f"augmentation.flip must be true, false or auto, got {self.flip!r}")
         if self.crop_padding != AUTO:
-            checks.whole("crop_padding", self.crop_padding, 0, MAX_PADDING)
+            checks.whole(0, MAX_PADDING).check("augmentation.crop_padding", self.crop_padding)
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mixlab.data.augmentation import checks
+from mixlab import checks
 from mixlab.data.augmentation.library import BORDER_FILLS, Library, PilLibrary
 from mixlab.errors import UserError
 
@@ -51,15 +51,15 @@ class RandAugment(PilLibrary):
     fill: str = "black"
 
     def check(self) -> None:
-        checks.whole("operations", self.operations, 1, 20)
-        checks.number("magnitude", self.magnitude, 0, 10)
-        checks.number("magnitude_std", self.magnitude_std, 0, 10)
-        checks.number("rate", self.rate, 0, 1)
-        checks.word("fill", self.fill, tuple(BORDER_FILLS))
+        checks.whole(1, 20).check("augmentation.operations", self.operations)
+        checks.number(0, 10).check("augmentation.magnitude", self.magnitude)
+        checks.number(0, 10).check("augmentation.magnitude_std", self.magnitude_std)
+        checks.number(0, 1).check("augmentation.rate", self.rate)
+        checks.one_of(*BORDER_FILLS).check("augmentation.fill", self.fill)
         if not checks.is_list(self.pool) or not self.pool:
             raise UserError(f"augmentation.pool must be a list of names, got {self.pool!r}")
         for name in self.pool:
-            checks.word("pool", name, tuple(OPERATIONS))
+            checks.one_of(*OPERATIONS).check("augmentation.pool", name)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class LibraryPolicy(Library):
     fill: str = "black"
 
     def check(self) -> None:
-        checks.word("fill", self.fill, tuple(BORDER_FILLS))
+        checks.one_of(*BORDER_FILLS).check("augmentation.fill", self.fill)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class AutoAugment(LibraryPolicy, PilLibrary):
 
     def check(self) -> None:
         super().check()
-        checks.word("policy", self.policy, POLICIES)
+        checks.one_of(*POLICIES).check("augmentation.policy", self.policy)
 
     @cached_property
     def transform(self) -> Callable[[Any], Any]:
@@ -156,7 +156,7 @@ class TrivialAugment(LibraryPolicy, PilLibrary):
 
     def check(self) -> None:
         super().check()
-        checks.whole("levels", self.levels, 2, 100)
+        checks.whole(2, 100).check("augmentation.levels", self.levels)
 
     @cached_property
     def transform(self) -> Callable[[Any], Any]:
@@ -194,12 +194,12 @@ class AugMix(LibraryPolicy):
 
     def check(self) -> None:
         super().check()
-        checks.whole("severity", self.severity, 1, 10)
-        checks.whole("width", self.width, 1, 10)
-        checks.number("alpha", self.alpha, 0.01, 100)
-        checks.flag("all_operations", self.all_operations)
+        checks.whole(1, 10).check("augmentation.severity", self.severity)
+        checks.whole(1, 10).check("augmentation.width", self.width)
+        checks.number(0.01, 100).check("augmentation.alpha", self.alpha)
+        checks.FLAG.check("augmentation.all_operations", self.all_operations)
         if self.depth is not None:
-            checks.whole("depth", self.depth, 1, 10)
+            checks.whole(1, 10).check("augmentation.depth", self.depth)
 
     @cached_property
     def transform(self) -> Callable[[Any], Any]:

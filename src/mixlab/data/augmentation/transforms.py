@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.data.augmentation import checks
+from mixlab import checks
 from mixlab.data.augmentation.augmentation import Occasional, white
 from mixlab.data.augmentation.library import BORDER_FILLS, Library, PilLibrary
 from mixlab.data.spec import ImageSpec
@@ -29,8 +29,8 @@ class Rotation(PilLibrary):
     fill: str = "black"
 
     def check(self) -> None:
-        checks.number("degrees", self.degrees, 0, 180)
-        checks.word("fill", self.fill, tuple(BORDER_FILLS))
+        checks.number(0, 180).check("augmentation.degrees", self.degrees)
+        checks.one_of(*BORDER_FILLS).check("augmentation.fill", self.fill)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -70,8 +70,8 @@ class ColorJitter(Library):
 
     def check(self) -> None:
         for name in ("brightness", "contrast", "saturation"):
-            checks.number(name, getattr(self, name), 0, 1)
-        checks.number("hue", self.hue, 0, 0.5)
+            checks.number(0, 1).check(f"augmentation.{name}", getattr(self, name))
+        checks.number(0, 0.5).check("augmentation.hue", self.hue)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -97,8 +97,8 @@ class Blur(Library):
     kernel_size: int = 5
 
     def check(self) -> None:
-        checks.span("sigma", self.sigma, 0.01, 100)
-        checks.whole("kernel_size", self.kernel_size, 3, 99)
+        checks.span(0.01, 100).check("augmentation.sigma", self.sigma)
+        checks.whole(3, 99).check("augmentation.kernel_size", self.kernel_size)
         if self.kernel_size % 2 == 0:
             raise UserError(f"augmentation.kernel_size must be odd, got {self.kernel_size}")
 
@@ -151,7 +151,7 @@ class Noise(Occasional):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.span("std", self.std, 0, 1)
+        checks.span(0, 1).check("augmentation.std", self.std)
 
     @property
     def kinds(self) -> tuple[str, ...]:

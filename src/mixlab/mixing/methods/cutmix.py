@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.mixing import checks
+from mixlab import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.masks import OWN_OF_TWO, Boxes, clipped_boxes
 from mixlab.mixing.methods.method import own_shares, picture_size
@@ -40,10 +40,9 @@ class CutMix:
     num_partners = 1
 
     def __post_init__(self) -> None:
-        checks.positive("alpha", self.alpha, "1.0 is usual; probability=0 mixes nothing")
-        checks.flag("per_row", self.per_row)
-        checks.choice("min_side", self.min_side, (0, 1))
-        checks.flag("clipped_label", self.clipped_label)
+        alpha = checks.POSITIVE.but("1.0 is usual; probability=0 mixes nothing")
+        checks.check_fields(self, alpha=alpha, per_row=checks.FLAG, clipped_label=checks.FLAG)
+        checks.check_fields(self, min_side=checks.whole(0, 1))
 
     @property
     def label_differs(self) -> str | None:

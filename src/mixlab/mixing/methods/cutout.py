@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.mixing import checks
+from mixlab import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.masks import Boxes, clipped_boxes
 from mixlab.mixing.methods.method import picture_size
@@ -34,8 +34,8 @@ class Cutout:
 
     def __post_init__(self) -> None:
         remedy = "0.5 is the paper's for CIFAR-10; probability=0 erases nothing"
-        checks.fraction("side_fraction", self.side_fraction, remedy, zero=False)
-        checks.flag("per_row", self.per_row)
+        fraction = checks.ABOVE_0.but(remedy)
+        checks.check_fields(self, side_fraction=fraction, per_row=checks.FLAG)
 
     def __call__(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.mixing import checks
+from mixlab import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import own_shares
 from mixlab.mixing.partners import partner_columns
@@ -32,8 +32,8 @@ class Mixup:
     label_differs = None
 
     def __post_init__(self) -> None:
-        checks.positive("alpha", self.alpha, "0.2 is usual; probability=0 mixes nothing")
-        checks.flag("per_row", self.per_row)
+        alpha = checks.POSITIVE.but("0.2 is usual; probability=0 mixes nothing")
+        checks.check_fields(self, alpha=alpha, per_row=checks.FLAG)
 
     def __call__(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.mixing import checks
+from mixlab import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.partners import partner_columns
 
@@ -37,9 +37,9 @@ class MixupMany:
     label_differs = None
 
     def __post_init__(self) -> None:
-        checks.positive("alpha", self.alpha, "0.2 is usual; probability=0 mixes nothing")
-        checks.whole("sources", self.sources, 2, "2 is mixup")
-        checks.flag("per_row", self.per_row)
+        alpha = checks.POSITIVE.but("0.2 is usual; probability=0 mixes nothing")
+        sources = checks.whole(2).but("2 is mixup")
+        checks.check_fields(self, alpha=alpha, sources=sources, per_row=checks.FLAG)
 
     @property
     def num_partners(self) -> int:

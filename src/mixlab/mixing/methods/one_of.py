@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from mixlab.mixing import checks
+from mixlab import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.combine import select
 from mixlab.mixing.methods.method import Method, differing_labels
@@ -29,9 +29,9 @@ class OneOf:
     per_row: bool = True
 
     def __post_init__(self) -> None:
-        checks.methods("methods", self.methods)
-        checks.weights("weights", self.weights, len(self.methods))
-        checks.flag("per_row", self.per_row)
+        checks.check_fields(self, methods=checks.METHODS)
+        weights = checks.weights(len(self.methods)).but("null weighs all the same")
+        checks.check_fields(self, weights=weights, per_row=checks.FLAG)
 
     @property
     def num_partners(self) -> int:

@@ -7,7 +7,7 @@ from functools import partial, reduce
 import numpy as np
 from torch import Tensor
 
-from mixlab.mixing import checks
+from mixlab import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.combine import compose
 from mixlab.mixing.methods.method import Method, differing_labels
@@ -27,7 +27,7 @@ class Sequence:
     methods: abc.Sequence[Method]
 
     def __post_init__(self) -> None:
-        checks.methods("methods", self.methods)
+        checks.check_fields(self, methods=checks.METHODS)
 
     @property
     def num_partners(self) -> int:

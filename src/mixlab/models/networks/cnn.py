@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from mixlab.checks import BELOW_1
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
 
@@ -15,11 +16,6 @@ def check_smallest(spec: ImageSpec, pixels: int, network: str) -> None:
         )
 
 
-def check_dropout(dropout: float) -> None:
-    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-        raise UserError(f"dropout must be in [0, 1), got {dropout!r}")
-
-
 class CNN(nn.Sequential):
     """Two convolutions and two dense layers: 18,762 parameters for grey images and 10 classes.
 
@@ -29,7 +25,7 @@ class CNN(nn.Sequential):
 
     def __init__(self, spec: ImageSpec, *, dropout: float = 0.2) -> None:
         check_smallest(spec, 16, "CNN")
-        check_dropout(dropout)
+        BELOW_1.check("model.network.dropout", dropout)
         super().__init__(
             nn.Conv2d(spec.channels, 16, 5),
             nn.ReLU(),

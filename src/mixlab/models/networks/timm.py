@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mixlab.checks import SMALL_STEM
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
 
@@ -30,8 +31,7 @@ def Timm(
     """
     import timm
 
-    if small_stem not in (True, False, "auto"):
-        raise UserError(f"model.network.small_stem must be true, false or auto, got {small_stem!r}")
+    SMALL_STEM.check("model.network.small_stem", small_stem)
     check_name(name)
     small = max(spec.height, spec.width) <= SMALL_PIXELS if small_stem == "auto" else small_stem
     config = timm.get_pretrained_cfg(name)

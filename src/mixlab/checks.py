@@ -1,0 +1,154 @@
+"""What knobs may be: one description of each, for configuration files and for the classes.
+
+YAML gives strings, None and bools as readily as numbers. This needs the standard library alone, so
+that a bad value is refused before torch is loaded.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mixlab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The values that a knob may have.
+
+    Attributes:
+        words: what they are, to follow "must be".
+        contains: whether a value is one of them.
+        choices: the words among them, to find the nearest of.
+        remedy: what else to say of a wrong value.
+    """
+
+    words: str
+    contains: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
+    remedy: str = ""
+
+    def or_(self, *others: Any) -> "Allowed":
+        """These and a few more, such as None and `auto`."""
+        also = " or ".join("null" if other is None else str(other) for other in others)
+
+        def contains(value: Any) -> bool:
+            same = any(type(value) is type(other) and value == other for other in others)
+            return same or self.contains(value)  # 1 is not True
+
+        return replace(self, words=f"{self.words}, or {also}", contains=contains)
+
+    def but(self, remedy: str) -> "Allowed":
+        """The same with a remedy."""
+        return replace(self, remedy=remedy)
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise UserError unless the knob `name` may have the value."""
+        if self.contains(value):
+            return
+        near = difflib.get_close_matches(str(value), self.choices, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; {self.remedy}" if self.remedy else ""
+        raise UserError(f"{name} must be {self.words}, got {value!r}{hint}")
+
+
+def check_fields(owner: object, place: str = "", /, **fields: Allowed) -> None:
+    """Raise UserError for the first field of `owner` that has no allowed value.
+
+    Args:
+        place: of the fields in a configuration, to begin the sentence with: `augmentation.`.
+    """
+    for name, allowed in fields.items():
+        allowed.check(f"{place}{name}", getattr(owner, name))
+
+
+def is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def number(low: float, high: float = math.inf, *, ends: str = "[]") -> Allowed:
+    """From `low` to `high`; an end is out where `ends` has a round bracket for it."""
+    low_is_in, high_is_in = ends[0] == "[", ends[1] == "]"
+    if high == math.inf:
+        words = f"a number {'from' if low_is_in else 'above'} {low:g}"
+    else:
+        words = f"a number in {ends[0]}{low:g}, {high:g}{ends[1]}"
+
+    def contains(value: Any) -> bool:
+        if not is_number(value):
+            return False
+        return (
+            (low < value < high) or (value == low and low_is_in) or (value == high and high_is_in)
+        )
+
+    return Allowed(words, contains)
+
+
+def whole(low: int, high: float = math.inf) -> Allowed:
+    end = "" if high == math.inf else f" to {high:g}"
+    return Allowed(f"a whole number from {low}{end}", lambda n: type(n) is int and low <= n <= high)
+
+
+def several(one: Allowed, count: int | None = None) -> Allowed:
+    def contains(values: Any) -> bool:
+        return is_list(values) and count in (None, len(values)) and all(map(one.contains, values))
+
+    return Allowed(f"a list{f' of {count}' if count else ''}, each {one.words}", contains)
+
+
+def one_of(*choices: str) -> Allowed:
+    def contains(value: Any) -> bool:
+        return isinstance(value, str) and value in choices
+
+    return Allowed(f"one of {', '.join(choices)}", contains, choices)
+
+
+def span(low: float, high: float) -> Allowed:
+    """Two numbers, the smaller first."""
+
+    def contains(pair: Any) -> bool:
+        if not is_list(pair) or len(pair) != 2 or not all(map(is_number, pair)):
+            return False
+        return low <= pair[0] <= pair[1] <= high
+
+    return Allowed(f"[lowest, highest], both in [{low:g}, {high:g}]", contains)
+
+
+def instances(attribute: str, what: str) -> Allowed:
+    """One or more objects that have an attribute."""
+
+    def contains(values: Any) -> bool:
+        return is_list(values) and len(values) > 0 and all(hasattr(x, attribute) for x in values)
+
+    return Allowed(f"a list of {what}", contains, remedy="give each as a node with a _target_")
+
+
+def weights(count: int) -> Allowed:
+    """None, or a weight for each of `count` alternatives."""
+
+    def contains(values: Any) -> bool:
+        return is_list(values) and len(values) == count and all(map(from_0, values)) and any(values)
+
+    from_0 = number(0).contains
+    return Allowed(f"{count} numbers from 0, not all of them 0", contains).or_(None)
+
+
+METHODS = instances("num_partners", "mixing methods")
+FLAG = Allowed("true or false", lambda value: type(value) is bool)
+POSITIVE = number(0, ends="(]")
+FRACTION = number(0, 1)
+BELOW_1 = number(0, 1, ends="[)")
+ABOVE_0 = number(0, 1, ends="(]")
+# What files are checked for before the classes that take it are loaded.
+CHANNELS = Allowed("3 (colour) or 1 (grey)", lambda n: type(n) is int and n in (1, 3))
+LOSS = one_of("cross_entropy", "binary_cross_entropy")
+ON_ERROR = one_of("raise", "skip")
+SMALL_STEM = FLAG.or_("auto")
+VAL_SPLIT = one_of("stratified", "first", "last")
+VOTE = one_of("mean", "majority")
+WANDB_MODE = one_of("auto", "online", "offline", "disabled")
+WEIGHT_DECAY_ON = one_of("all", "weights", "convolutions")
