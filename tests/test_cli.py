@@ -212,7 +212,7 @@ def test_hydras_own_help(here: Path, command: Callable, program: str) -> None:
 def test_our_own_defects_keep_their_traceback(
     here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mixlab.training.fit.build_model", lambda *_: {}["nothing"])
+    monkeypatch.setattr("mixlab.training.build.build_model", lambda *_: {}["nothing"])
     said = command("train", *QUICK)
     assert said.status == 1 and "KeyError: 'nothing'" in said.err
     assert "KeyError" in next(here.rglob("error.txt")).read_text()

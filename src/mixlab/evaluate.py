@@ -12,7 +12,11 @@ from mixlab.runs.atomic import write_json
 from mixlab.runs.records import read_config
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from mixlab.data import ImageDataModule
     from mixlab.evaluation import Views
+    from mixlab.training.build import Experiment
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
@@ -97,20 +101,34 @@ def test_checkpoints(
     cfg: DictConfig, paths: dict[str, Path], views: "Views | None" = None
 ) -> dict[str, dict[str, Any]]:
     """Test each checkpoint on the run's own test set, in one process."""
-    import pytorch_lightning as pl
-
-    from mixlab.runtime import keep_memory, quiet, set_threads
-    from mixlab.training.build import build_data, build_model
+    from mixlab.training.build import Experiment
     from mixlab.training.fit import tested
 
-    quiet()
-    keep_memory()
-    set_threads(cfg.threads)
-    data = build_data(cfg)
+    cfg = cfg.copy()
+    cfg.trainer.devices = 1
+    experiment = Experiment.build(cfg, check=check_has_test, trainer=testing_trainer)
+    found: dict[str, dict[str, Any]] = {}
+    for when, path in paths.items():
+        found[when] = {**tested(experiment, path)}
+        found[when]["test/class_accuracy"] = by_class_name(
+            getattr(experiment.model, "class_accuracy", []), experiment.data
+        )
+        if views is not None:
+            found[when] |= voted(experiment, views)
+    return found
+
+
+def check_has_test(data: "ImageDataModule") -> None:
+    """Raise UserError if the data have no test set."""
     if not data.has_test:
-        raise UserError(f"the data of {cfg.data.name} have no test set; give a file that has one")
-    model = build_model(cfg, data)
-    trainer = pl.Trainer(
+        raise UserError(f"the data of {data.name} have no test set; give a file that has one")
+
+
+def testing_trainer(cfg: DictConfig, *_: Any) -> "pl.Trainer":
+    """A trainer that tests in this one process, and writes nothing."""
+    import pytorch_lightning as pl
+
+    return pl.Trainer(
         devices=1,
         precision=cfg.trainer.precision,
         logger=False,
@@ -119,23 +137,15 @@ def test_checkpoints(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    found: dict[str, dict[str, Any]] = {}
-    for when, path in paths.items():
-        found[when] = {**tested(trainer, model, data, path)}
-        found[when]["test/class_accuracy"] = by_class_name(
-            getattr(model, "class_accuracy", []), data
-        )
-        if views is not None:
-            found[when] |= voted(trainer, model, data, views)
-    return found
 
 
-def voted(trainer: Any, model: Any, data: Any, views: "Views") -> dict[str, Any]:
+def voted(experiment: "Experiment", views: "Views") -> dict[str, Any]:
     """Figures of the test set by the vote of the views, with the weights that the model has."""
     from mixlab.evaluation import Voting
 
-    voting = Voting(model, data, views)
-    trainer.test(voting, data.test_dataloader(), verbose=False)
+    data = experiment.data
+    voting = Voting(experiment.model, data, views)
+    experiment.trainer.test(voting, data.test_dataloader(), verbose=False)
     data.teardown("test")
     ballot = voting.ballot
     return {

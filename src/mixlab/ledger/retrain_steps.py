@@ -2,21 +2,21 @@
 
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from mixlab.callbacks import RunRecord
 from mixlab.config.keys import leaves
 from mixlab.errors import UserError
 from mixlab.runs.checkpoints import Broken, load_checkpoint
 from mixlab.runs.records import read_config
 from mixlab.runs.status import check_same_data
-from mixlab.runtime import keep_memory, quiet, set_threads
-from mixlab.training.build import build_data, build_model, build_trainer
+from mixlab.training.build import Experiment
 
 
 @dataclass(frozen=True)
@@ -70,21 +70,16 @@ def losses_again(
     Raises:
         ValueError: the data are not those of the run.
     """
-    quiet()
-    keep_memory()
     until = Until(steps)
     with tempfile.TemporaryDirectory() as elsewhere:
         cfg = config_elsewhere(folder, Path(elsewhere), allow, record.get("threads"))
-        set_threads(cfg.threads)
-        data = build_data(cfg)
-        check_same_data(record, data)
-        model = build_model(cfg, data)
-        trainer = build_trainer(cfg, data, RunRecord())
+        experiment = Experiment.build(cfg, check=partial(check_same_data, record))
+        trainer = experiment.trainer
         trainer.callbacks.append(until)  # pyright: ignore[reportAttributeAccessIssue]
-        try:
-            trainer.fit(model, data, ckpt_path=start.checkpoint, weights_only=True)
-        except Enough:
-            pass
+        with suppress(Enough):
+            trainer.fit(
+                experiment.model, experiment.data, ckpt_path=start.checkpoint, weights_only=True
+            )
     return until.losses
 
 

@@ -18,8 +18,7 @@ from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import BATCHES, check_code, versions
 from mixlab.runs.records import read_config
 from mixlab.runs.status import check_same_data
-from mixlab.runtime import quiet
-from mixlab.training.build import build_callbacks, build_data, plain
+from mixlab.training.build import build_callbacks, build_data, plain, set_up_process
 
 ONE_PROCESS = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "profiler": None,
@@ -52,6 +51,7 @@ def replay(cfg: DictConfig) -> Replay:
     record = read_json(folder / "run.json")
     check_code(record, cfg.allow, BATCHES)
     run_cfg.data.num_workers = 0  # their number changes nothing but the time
+    set_up_process(run_cfg)
     data = build_data(run_cfg)
     check_same_data(record, data)
     trainer = stand_in(run_cfg, data)
@@ -77,7 +77,6 @@ def notes(record: dict[str, Any]) -> list[str]:
 
 def stand_in(cfg: DictConfig, data: ImageDataModule) -> pl.Trainer:
     """A trainer of the run's length, precision and mixing, in one process, that trains nothing."""
-    quiet()
     allow = cfg.get("allow", ())
     mixing = [build(cfg.mixing, allow=allow)] if cfg.get("mixing") else []
     callbacks = [*build_callbacks(cfg, data), *mixing]

@@ -1,7 +1,9 @@
-"""From a configuration to data, model, callbacks and Lightning's Trainer."""
+"""From a configuration to an `Experiment`: data, model, callbacks and Lightning's Trainer."""
 
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from mixlab.errors import UserError
 from mixlab.models import ImageClassifier, ImageSegmenter
 from mixlab.runs import arm_hash, arm_slug
 from mixlab.runs.checkpoints import LAST, SealedFiles
+from mixlab.runtime import keep_memory, quiet, set_threads, threads_for
 
 NO_CONTEXT = nullcontext()
 
@@ -34,6 +37,53 @@ class NoProfiler(PassThroughProfiler):
 
     def profile(self, action_name: str) -> nullcontext[None]:
         return NO_CONTEXT
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a run is made of.
+
+    Attributes:
+        threads: CPU threads that this process was given.
+    """
+
+    data: ImageDataModule
+    model: Any
+    trainer: pl.Trainer
+    record: RunRecord
+    threads: int
+
+    @staticmethod
+    def build(
+        cfg: DictConfig,
+        *,
+        threads: int | None = None,
+        goes_on: bool = True,
+        check: Callable[[ImageDataModule], None] | None = None,
+        trainer: Callable[[DictConfig, ImageDataModule, RunRecord], pl.Trainer] | None = None,
+    ) -> "Experiment":
+        """Set up this process, then build everything that `cfg` describes, once.
+
+        Args:
+            threads: in place of `cfg.threads`.
+            goes_on: see `RunRecord`.
+            check: raises if the data will not do, before a model is built for them.
+            trainer: in place of `build_trainer`.
+        """
+        count = set_up_process(cfg, threads)
+        data = build_data(cfg)
+        if check is not None:
+            check(data)
+        model, record = build_model(cfg, data), RunRecord(goes_on)
+        return Experiment(data, model, (trainer or build_trainer)(cfg, data, record), record, count)
+
+
+def set_up_process(cfg: DictConfig, threads: int | None = None) -> int:
+    """Silence advice, keep memory, and set the number of CPU threads, which is returned."""
+    quiet()
+    keep_memory()
+    wanted = threads or cfg.threads
+    return set_threads(threads_for(cfg, jobs=1) if wanted == "auto" else wanted)
 
 
 def build_data(cfg: DictConfig) -> ImageDataModule:
@@ -121,11 +171,6 @@ def build_loggers(cfg: DictConfig) -> list[Any]:
     for logger in loggers:
         logger.log_hyperparams(facts)
     return loggers
-
-
-def model_device(trainer: pl.Trainer) -> str:
-    """cpu, cuda, mps."""
-    return trainer.strategy.root_device.type
 
 
 def plain(node: Any) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Whether a run may start from a checkpoint that the user names, and whether a finished one stands.
+"""Where a training starts, whether it may start there, and whether a finished run stands.
 
 Neither another configuration nor other data are taken over silently.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,47 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.keys import leaves
 from mixlab.errors import UserError
+from mixlab.runs import Run
 from mixlab.runs.atomic import read_json
-from mixlab.runs.checkpoints import Broken, load_checkpoint
+from mixlab.runs.checkpoints import Broken, load_checkpoint, newest
 from mixlab.runs.identity import identity, same_numbers
 from mixlab.runs.status import other_data
 
 LENGTH = ("trainer.max_epochs", "trainer.max_steps")  # may differ: to go on for longer
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """Where a training starts.
+
+    Attributes:
+        checkpoint: None for the initial weights.
+        is_own: whether the checkpoint is the run's own, and not one that `ckpt_path` names.
+        trouble: what is wrong with the run's newest checkpoint, if another one is used instead.
+    """
+
+    checkpoint: Path | None
+    is_own: bool = False
+    trouble: str = ""
+
+    @property
+    def words(self) -> str | None:
+        """For the record."""
+        if self.checkpoint is None:
+            return None
+        return self.checkpoint.name + (f"; {self.trouble}" if self.trouble else "")
+
+
+def resume_point(run: Run) -> ResumePoint:
+    """The run's own newest whole checkpoint, else the one that `ckpt_path` names.
+
+    Raises:
+        UserError: all of its own checkpoints are broken, or `ckpt_path` is, or is not there.
+    """
+    own, trouble = newest(run.checkpoints)
+    if own is not None:
+        return ResumePoint(own, True, trouble)
+    return ResumePoint(named_start(run.cfg))
 
 
 def check_start(cfg: DictConfig) -> None:
