@@ -2,7 +2,7 @@
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -27,12 +27,13 @@ def merge_kwargs(node: Any, found: Mapping[str, Any]) -> Any:
     if "_target_" not in node:
         return {key: merge_kwargs(value, found) for key, value in node.items()}
     extra = node.get(OPEN_NODE) or {}
-    check_arguments(node["_target_"], found[node["_target_"]], extra)
     own = {key: value for key, value in node.items() if key != OPEN_NODE}
+    named = [key for key in (*own, *extra) if key[:1] != "_"]  # the others are Hydra's
+    check_arguments(node["_target_"], found[node["_target_"]], named)
     return {key: merge_kwargs(value, found) for key, value in {**own, **extra}.items()}
 
 
-def check_arguments(target: str, made: Any, arguments: Mapping[str, Any]) -> None:
+def check_arguments(target: str, made: Any, arguments: Sequence[str]) -> None:
     """Raise ValueError if `target`, which is `made`, takes no argument of one of these names."""
     parameters = inspect.signature(made).parameters if arguments else {}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.allowlist import check_targets, first_file
 from mixlab.config.keys import (
+    OPEN_GROUPS,
     absolute_paths,
     canonical,
     check_keys,
@@ -97,7 +98,7 @@ def lists(overrides: Sequence[str]) -> Iterator[str]:
     for override in overrides:
         group, _, value = override.partition("=")
         if value.startswith("[") and (config_dir() / group).is_dir():
-            if group not in ("callbacks", "logger"):
+            if group not in OPEN_GROUPS:
                 raise UserError(
                     f"{group} takes one choice, got {value}; for a run of each: "
                     f"-m {group}={value[1:-1]}"

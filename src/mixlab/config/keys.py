@@ -11,7 +11,8 @@ from mixlab.config.secrets import is_secret, secret_key
 from mixlab.errors import UserError
 
 OPEN_NODE = "kwargs"  # below a node of this name any key is legal; the constructor checks it
-OPTIONAL = ("augmentation", "callbacks", "logger", "mixing", "scheduler", "tta")  # may be missing
+OPEN_GROUPS = ("callbacks", "logger", "metrics")  # may have nodes of the user's, with a `_target_`
+OPTIONAL = (*OPEN_GROUPS, "augmentation", "mixing", "scheduler", "tta")  # may be missing
 WHOLE = ("trainer", "paths")  # of these every key is needed
 ABSENT = object()
 
@@ -39,11 +40,14 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
     """Raise ValueError if `cfg` has a key that `reference` has not, naming the nearest one.
 
-    Below an open node, and below what is a plain value in the reference, any key goes.
+    Below an open node, and below what is a plain value in the reference, any key goes. A node of an
+    open group may have any key beside its `_target_`: the constructor checks them.
     """
     legal = dict(leaves(reference))
     for key, _ in leaves(cfg):
         parts = key.split(".")
+        if parts[0] in OPEN_GROUPS and OmegaConf.select(cfg, ".".join((*parts[:2], "_target_"))):
+            continue
         above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
         if OPEN_NODE not in parts and key not in legal and not any(name in legal for name in above):
             if any(name.startswith(f"{key}.") for name in legal):
@@ -69,6 +73,8 @@ def unknown_key(key: str, legal: Iterable[str]) -> str:
     if f".{OPEN_NODE}." in key:
         node, argument = key.split(f".{OPEN_NODE}.", 1)
         return f"{key} is not there yet; write {node}.{OPEN_NODE}={{{argument}: value}}"
+    if key.endswith("._target_") and key.split(".")[0] in OPEN_GROUPS:
+        return f"{key} is not there yet; write +{key}=... to add it"
     legal = list(legal)
     above = {
         name.rsplit(".", depth)[0] for name in legal for depth in range(1, name.count(".") + 1)

@@ -183,8 +183,9 @@ def check_monitors(cfg: DictConfig) -> None:
     target = str(OmegaConf.select(cfg, "model._target_"))
     if not target.startswith("mixlab.models.") or not OmegaConf.is_dict(cfg.get("callbacks")):
         return
-    figures = ("accuracy", "loss", *(["iou"] if target.endswith("Segmenter") else []))
-    logged = one_of(*(f"{part}/{figure}" for part in ("val", "train") for figure in figures))
+    metrics = [name for name, node in (cfg.get("metrics") or {}).items() if node]
+    figures = [f"{part}/{name}" for part in ("val", "train") for name in ("accuracy", "loss")]
+    logged = one_of(*figures, *(f"val/{name}" for name in metrics))
     for name, node in cfg.callbacks.items():
         monitor = node.get("monitor") if OmegaConf.is_dict(node) else None
         if monitor is not None and not str(monitor).startswith("mixing"):

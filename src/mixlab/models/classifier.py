@@ -1,17 +1,19 @@
 """The LightningModule: a network, a loss, an optimizer. It knows nothing of mixing."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics import MetricCollection
 
 from mixlab.checks import BELOW_1, LOSS, WEIGHT_DECAY_ON
 from mixlab.errors import UserError
-from mixlab.models.losses import LOSSES, widened
-from mixlab.models.metrics import ClassMetrics, RunningMetrics
+from mixlab.models.losses import LOSSES, probabilities, widened
+from mixlab.models.metrics import ALWAYS, ClassMetrics, Metric, RunningMetrics, single_numbers
 from mixlab.models.optimizers import parameter_groups
 
 STAGES = ("train", "val", "test")
@@ -22,13 +24,15 @@ class ImageClassifier(pl.LightningModule):
 
     Each stage logs `<stage>/loss` and `<stage>/accuracy` once an epoch. In training the loss is
     that of the mixed and smoothed labels, and a row counts as right if the largest logit is at the
-    largest share; in validation and test it is that of the plain labels.
+    largest share; in validation and test it is that of the plain labels. `metrics` are logged as
+    `val/<name>` and `test/<name>`.
 
     Args:
         network: (B, C, H, W) float images to (B, num_classes) logits.
         optimizer: takes parameter groups, as `torch.optim.Adam` with its other arguments bound.
         scheduler: takes the optimizer; it is stepped once an epoch.
         num_classes: of the data, if known.
+        metrics: beside loss and accuracy, of validation and test.
         loss: `cross_entropy` or `binary_cross_entropy`.
         label_smoothing: in [0, 1); of the training labels, after mixing.
         weight_decay_on: what the optimizer's weight decay acts on: `all` parameters, `weights`
@@ -44,6 +48,7 @@ class ImageClassifier(pl.LightningModule):
         scheduler: Callable[[Optimizer], Any] | None = None,
         *,
         num_classes: int | None = None,
+        metrics: Sequence[Metric] = (),
         loss: str = "cross_entropy",
         label_smoothing: float = 0.0,
         weight_decay_on: str = "all",
@@ -65,6 +70,11 @@ class ImageClassifier(pl.LightningModule):
         self.label_smoothing = float(label_smoothing)
         self.weight_decay_on = weight_decay_on
         self.tallies = {stage: RunningMetrics() for stage in STAGES}
+        self.metrics = (*ALWAYS, *metrics)
+        classes = {metric.name: metric.torchmetric for metric in metrics}
+        self.more = nn.ModuleDict(
+            {stage: MetricCollection(deepcopy(classes)) for stage in STAGES[1:] if classes}
+        )
         self.by_class = ClassMetrics()
         self.class_accuracy: list[float | None] = []  # of the last test
 
@@ -89,6 +99,8 @@ class ImageClassifier(pl.LightningModule):
         """The mean loss of a batch, which is counted in the stage's tally."""
         if batch_idx == 0:
             self.tallies[stage], self.by_class = RunningMetrics(), ClassMetrics()
+            if stage in self.more:
+                self.more[stage].reset()  # pyright: ignore
         images, targets = batch
         logits, targets = widened(self(images), targets)
         loss = self.loss(logits, targets, smoothing)
@@ -98,6 +110,10 @@ class ImageClassifier(pl.LightningModule):
     def count(self, stage: str, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Keep what the stage's figures are made of."""
         self.tallies[stage].add(loss, logits, targets)
+        if stage in self.more:
+            # Of pixels the logits: softmax can tie two of them, and an overlap asks for the largest.
+            scores = logits if logits.ndim > 2 else probabilities(logits, self.loss)
+            self.more[stage].update(scores.detach(), targets)  # pyright: ignore
         if stage == "test":
             self.by_class.add(logits.argmax(1), targets, logits.shape[1])
 
@@ -120,6 +136,8 @@ class ImageClassifier(pl.LightningModule):
         tally = self.tallies[stage]
         if tally.rows or tally.waiting:
             means = tally.means(self.total_over_ranks, self.device)
+            if stage in self.more:
+                means |= single_numbers(self.more[stage].compute())  # pyright: ignore
             values = {f"{stage}/{name}": value for name, value in means.items()}
             self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True)
 

@@ -42,3 +42,8 @@ def widened(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Both in one floating dtype of at least 32 bits; class numbers stay as they are."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits, targets.to(logits.dtype) if targets.is_floating_point() else targets
+
+
+def probabilities(logits: Tensor, loss: Loss) -> Tensor:
+    """What logits (B, C) mean to a loss: shares that sum to one, or each class by itself."""
+    return logits.sigmoid() if loss is binary_cross_entropy else logits.softmax(1)

@@ -1,12 +1,95 @@
-"""Loss and accuracy of a stage, and accuracy by class, exact over unequal batches and ranks."""
+"""What is measured: loss and accuracy of each stage, and what the group `metrics` adds to them.
 
-from collections.abc import Callable
+Loss, accuracy and accuracy by class are exact over unequal batches and ranks. They are summed here
+because that takes a seventh of the time of torchmetrics in each step of a training.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+import torchmetrics
 from torch import Tensor
 
+from mixlab.config.allowlist import locate
+from mixlab.config.build import build
+from mixlab.errors import UserError
+
 BATCHES_TOGETHER = 16  # batches counted at once: alone, each would find its code out of the caches
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that is logged as `<stage>/<name>`.
+
+    Attributes:
+        torchmetric: takes probabilities (B, C) and int64 classes (B,) of validation and test; of a
+            segmentation, logits (B, C, H, W) and classes (B, H, W). None for what `RunningMetrics`
+            has.
+        unit: `%` for a share in [0, 1] that is printed in percent, else what follows the number.
+        higher_is_better: None where nobody says.
+    """
+
+    name: str
+    torchmetric: torchmetrics.Metric | None = None
+    unit: str = ""
+    higher_is_better: bool | None = None
+
+
+ALWAYS = (
+    Metric("accuracy", unit="%", higher_is_better=True),
+    Metric("loss", higher_is_better=False),
+)
+
+
+def build_metrics(
+    nodes: Mapping[str, Any] | None, num_classes: int, allow: Iterable[str] = ()
+) -> tuple[Metric, ...]:
+    """The metrics of a configuration; one that takes `num_classes` is told it.
+
+    Args:
+        nodes: by name, each a `_target_` with its arguments, and `unit` and `higher_is_better`
+            where its class does not say it.
+    """
+    made = []
+    for name, given in (nodes or {}).items():
+        node = dict(given or {"_target_": None})
+        unit, higher = node.pop("unit", ""), node.pop("higher_is_better", None)
+        if node["_target_"] is None:
+            continue
+        if name in described(ALWAYS):
+            raise UserError(f"metrics.{name}: every model has {name} already; use another name")
+        takes = inspect.signature(locate(node["_target_"], allow)).parameters
+        if "num_classes" in takes:
+            node.setdefault("num_classes", num_classes)
+        metric = build(node, allow=allow)
+        if not isinstance(metric, torchmetrics.Metric):
+            raise UserError(f"metrics.{name}: {node['_target_']} is not a torchmetrics.Metric")
+        higher = metric.higher_is_better if higher is None else higher
+        made.append(Metric(name, metric, str(unit), higher))
+    return tuple(made)
+
+
+def single_numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """What metrics have computed, as it is.
+
+    Raises:
+        UserError: one of them is not a single number.
+    """
+    for name, value in values.items():
+        if not isinstance(value, int | float | Tensor) or torch.as_tensor(value).numel() != 1:
+            raise UserError(f"metrics.{name} is not one number; let it average over the classes")
+    return values
+
+
+def described(metrics: Sequence[Metric]) -> dict[str, dict[str, Any]]:
+    """What `run.json` says of them, so that a comparison needs neither classes nor torch."""
+    return {
+        metric.name: {"unit": metric.unit, "higher_is_better": metric.higher_is_better}
+        for metric in metrics
+    }
 
 
 @dataclass

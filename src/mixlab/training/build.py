@@ -25,6 +25,7 @@ from mixlab.data import ImageDataModule
 from mixlab.data.sampler import GUESTS
 from mixlab.errors import UserError
 from mixlab.models import ImageClassifier, ImageSegmenter
+from mixlab.models.metrics import build_metrics
 from mixlab.runs import arm_hash, arm_slug
 from mixlab.runs.checkpoints import LAST, SealedFiles
 from mixlab.runtime import keep_memory, quiet, set_threads, threads_for
@@ -105,6 +106,7 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> ImageClassifier:
     pl.seed_everything(cfg.seed, workers=False, verbose=False)
     allow = cfg.get("allow", ())
     network = build(cfg.model.network, data.spec, allow=allow)
+    metrics = build_metrics(plain(cfg.get("metrics") or {}), data.spec.num_classes, allow)
     model = build(
         {key: value for key, value in plain(cfg.model).items() if key not in ("network", "name")},
         network=network,
@@ -112,6 +114,7 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> ImageClassifier:
         optimizer=build(cfg.optimizer, allow=allow),
         scheduler=build(cfg.scheduler, allow=allow) if cfg.get("scheduler") else None,
         allow=allow,
+        **({"metrics": metrics} if metrics else {}),  # a user's own module may not take any
     )
     check_learns(model, data)
     return model
@@ -175,6 +178,6 @@ def build_loggers(cfg: DictConfig) -> list[Any]:
 
 def plain(node: Any) -> dict[str, Any]:
     """A configuration node as dicts, lists and numbers."""
-    found = OmegaConf.to_container(node, resolve=True)
+    found = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items()}
