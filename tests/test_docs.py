@@ -12,6 +12,8 @@ import torch
 import yaml
 from PIL import Image
 
+from helpers.mixing_cases import check_mixing_config
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHORT = [
@@ -82,11 +84,11 @@ def shortened(line: str) -> list[str]:
 
 
 def resolved(word: str) -> str:
-    """`<arm>` stands for any arm there is."""
-    if "<arm>" not in word:
+    """`ARM` stands for any arm there is."""
+    if "ARM" not in word:
         return word
     key, _, pattern = word.rpartition("=")
-    return f"{key}={next(Path().glob(pattern.replace('<arm>', '*')))}"
+    return f"{key}={next(Path().glob(pattern.replace('ARM', '*')))}"
 
 
 @pytest.mark.slow
@@ -116,6 +118,13 @@ def test_the_method_of_the_readme_tells_the_truth() -> None:
     mixed, labels = blend.mix(images, targets)
     torch.testing.assert_close(mixed.mean((2, 3)), labels)
     assert labels.max() <= 1 and (labels == 0.5).any()
+
+
+def test_the_configuration_of_the_readme_is_one_of_ours(tmp_path: Path) -> None:
+    """As printed, it passes what every file of configs/mixing has to."""
+    file = tmp_path / "half.yaml"
+    file.write_text(blocks(PAGES[0], "yaml")[0])
+    check_mixing_config(file)
 
 
 def test_the_bare_loop_of_the_readme_runs() -> None:

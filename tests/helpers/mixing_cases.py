@@ -30,6 +30,15 @@ def method_node(name: str) -> DictConfig:
     return node.method
 
 
+def check_mixing_config(file: Path) -> None:
+    """What every file of configs/mixing has: the shared knobs, and a first line that explains it."""
+    assert [*OmegaConf.load(file)] == [
+        "_target_", "probability", "gate", "schedule", "partners", "method"
+    ]  # fmt: skip
+    first = file.read_text().splitlines()[0]
+    assert first.startswith("# ") and len(first) > 20
+
+
 def built(node: DictConfig) -> Method:
     """The method that Hydra builds of its node."""
     return hydra.utils.instantiate(node, _convert_="object")
