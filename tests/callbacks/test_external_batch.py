@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from helpers.small_runs import Plain, trainer
 from mixlab.callbacks import MixingCallback
 from mixlab.callbacks.external_batch import read_pair
-from mixlab.mixing import Address, Batch
+from mixlab.mixing import Address, Batch, MixedBatch
 from mixlab.mixing.methods import CutMix, Mixup
 
 ROWS = 24
@@ -146,19 +146,50 @@ def test_a_method_that_needs_height_and_width_refuses_a_table() -> None:
     batch = [torch.rand(8, 5), torch.eye(8)]
     callback = MixingCallback(CutMix(alpha=1.0))
     with pytest.raises(ValueError, match=r"CutMix needs .* got \(8, 5\); use Mixup"):
-        callback.mix_in_place(batch, 0, 0, 0)
-    MixingCallback(Mixup(alpha=1.0)).mix_in_place(batch, 0, 0, 0)
+        callback.mix_in_place(batch, Address(0, 0, 0, 0))
+    MixingCallback(Mixup(alpha=1.0)).mix_in_place(batch, Address(0, 0, 0, 0))
 
 
 def test_bytes_are_refused() -> None:
     batch = [(IMAGES * 255).to(torch.uint8), torch.eye(ROWS)]
     with pytest.raises(ValueError, match=r"images must be float, got uint8"):
-        MixingCallback(Mixup(alpha=1.0)).mix_in_place(batch, 0, 0, 0)
+        MixingCallback(Mixup(alpha=1.0)).mix_in_place(batch, Address(0, 0, 0, 0))
 
 
 def test_a_batch_of_ours_that_no_data_module_has_seen_is_mixed_too() -> None:
     callback = MixingCallback(Mixup(alpha=1.0), num_classes=10)
     batch = Batch(IMAGES.clone(), LABELS, Address(3, 0, 1, 2), torch.arange(ROWS))
-    callback.mix_in_place(batch, 0, 0, 0)
+    callback.mix_in_place(batch, Address(0, 0, 0, 0))
     assert callback.seen is not None and callback.seen.after.address == (3, 0, 1, 2)
     assert batch.targets.shape == (ROWS, 10) and not torch.equal(batch.images, IMAGES)
+
+
+class Noting(MixingCallback):
+    """Keeps each batch that it mixes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kept: list[MixedBatch] = []
+
+    def mix(self, batch: Batch) -> MixedBatch:
+        self.kept.append(super().mix(batch))
+        return self.kept[-1]
+
+
+@pytest.mark.parametrize("address", [None, Address(3, 0, 1, 2)])
+def test_each_callback_mixes_each_batch_of_another_loader_once(
+    tmp_path: Path, address: Address | None
+) -> None:
+    """Also where all batches say that they stand at one address, and in the second epoch."""
+    batches = [Batch(IMAGES[start:][:8], LABELS[start:][:8], address) for start in (0, 8, 16)]
+    callbacks = [Noting(Mixup(alpha=1.0), num_classes=10) for _ in range(2)]
+    module = Plain()
+    trainer(tmp_path, *callbacks).fit(module, DataLoader(batches, batch_size=None))  # pyright: ignore
+    assert torch.equal(torch.cat([batch.images for batch in batches]), IMAGES), "left as they were"
+    first, second = (callback.kept for callback in callbacks)
+    for number, (x, y) in enumerate(module.given):
+        assert torch.equal(first[number].before.images, batches[number % 3].images)
+        assert torch.equal(second[number].before.images, first[number].after.images)
+        assert torch.equal(x, second[number].after.images)
+        assert torch.equal(y, second[number].after.targets)
+    assert len(first) == len(second) == len(module.given) == 6

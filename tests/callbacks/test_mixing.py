@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 from helpers.small_runs import Plain, small, trainer
 from mixlab.callbacks import MixingCallback
 from mixlab.callbacks.mixing import length_in_epochs
-from mixlab.mixing import Address, Batch, Guests
+from mixlab.mixing import Address, Batch, Guests, MixedBatch
 from mixlab.mixing.methods import CutMix, Mixup
 from mixlab.training.build import build_data
 
@@ -33,7 +34,7 @@ def batch_at(epoch: int = 0, number: int = 0, rank: int = 0, rows: int = 8) -> B
 def test_a_new_batch_comes_out_and_nothing_else_changes() -> None:
     batch = batch_at()
     images, targets = batch.images.clone(), batch.targets.clone()
-    mixed = MixingCallback(Mixup(alpha=1.0)).mix(batch)
+    mixed = MixingCallback(Mixup(alpha=1.0)).mix(batch).after
     assert torch.equal(batch.images, images) and torch.equal(batch.targets, targets)
     assert mixed.images.shape == images.shape and not torch.equal(mixed.images, images)
     assert mixed.address == batch.address and mixed.index is batch.index
@@ -42,8 +43,8 @@ def test_a_new_batch_comes_out_and_nothing_else_changes() -> None:
 def test_draws_are_a_function_of_the_address() -> None:
     addresses: list[dict[str, int]] = [{}, {"number": 1}, {"epoch": 1}, {"rank": 1}]
     one, other = (MixingCallback(CutMix(alpha=1.0)) for _ in range(2))
-    forwards = [one.mix(batch_at(**address)).targets for address in addresses]
-    backwards = [other.mix(batch_at(**address)).targets for address in reversed(addresses)]
+    forwards = [one.mix(batch_at(**address)).after.targets for address in addresses]
+    backwards = [other.mix(batch_at(**address)).after.targets for address in reversed(addresses)]
     assert all(torch.equal(a, b) for a, b in zip(forwards, reversed(backwards), strict=True))
     assert len({tuple(targets.flatten().tolist()) for targets in forwards}) == len(addresses)
 
@@ -58,9 +59,37 @@ def test_a_batch_without_address_is_refused() -> None:
 def test_guests_feed_the_batch_and_leave() -> None:
     batch = batch_at()
     batch.guests = Guests(torch.full((4, 1, 6, 6), 9.0), torch.eye(10)[[9] * 4])
-    mixed = MixingCallback(Mixup(alpha=1.0), partners="guests").mix(batch)
+    mixed = MixingCallback(Mixup(alpha=1.0), partners="guests").mix(batch).after
     assert mixed.images.shape == batch.images.shape and mixed.guests is None
     assert (mixed.targets[:, 9] > 0).all() and (mixed.images.amax((1, 2, 3)) > 1).any()
+
+
+def test_a_guest_brings_its_own_label() -> None:
+    """Guest g is all g + 2 and of class g + 2; the batch is all 1 and of class 1."""
+    values = torch.arange(2.0, 6.0)
+    guests = Guests(values.view(4, 1, 1, 1).expand(4, 1, 6, 6), torch.eye(10)[values.long()])
+    batch = Batch(torch.ones(4, 1, 6, 6), torch.eye(10)[[1] * 4], Address(0, 0, 0, 0))
+    batch.guests = guests
+    after = MixingCallback(Mixup(alpha=1.0), partners="guests").mix(batch).after
+    torch.testing.assert_close(after.images.mean((1, 2, 3)), after.targets @ torch.arange(10.0))
+    assert (after.targets[:, 2:6].diagonal() > 0).all(), "guest g feeds row g"
+
+
+def test_the_gate_looks_at_the_rows_numbers_in_the_data_set() -> None:
+    batch = batch_at()
+    batch.index = torch.tensor([0, 3, 5, 6, 7, 9, 10, 12])
+    blend = MixingCallback(Mixup(alpha=1.0), gate={"every": 3}, partners="derangement").mix(batch)
+    mixed = blend.blend.mixed_rows
+    assert mixed.tolist() == [False, True, False, True, False, True, False, True]
+
+
+def test_rows_before_a_cut_are_counted_by_one_rank() -> None:
+    counted = torch.tensor([8.0, 6.0, 4.0], dtype=torch.float64)
+    for rank, rows in ((0, 8), (1, 0)):
+        one_of_two: Any = SimpleNamespace(is_global_zero=rank == 0, world_size=1)
+        callback = MixingCallback(Mixup(alpha=1.0))
+        callback.on_load_checkpoint(one_of_two, Any, {"mixing": counted})
+        assert callback.totals(one_of_two, Any)[0] == rows
 
 
 def test_anybodys_module_gets_images_and_dense_targets(
@@ -133,11 +162,10 @@ def test_what_was_drawn_is_logged(tmp_path: Path, data: pl.LightningDataModule) 
     shares: list[Tensor] = []
 
     class Noting(MixingCallback):
-        def mix(self, batch: Batch) -> Batch:
-            after = super().mix(batch)
-            assert self.seen is not None
-            shares.append(self.seen.blend.own_share)
-            return after
+        def mix(self, batch: Batch) -> MixedBatch:
+            mixed = super().mix(batch)
+            shares.append(mixed.blend.own_share)
+            return mixed
 
     callback = Noting(Mixup(alpha=1.0), probability=0.5, schedule="linear")
     run = trainer(tmp_path, callback, **SHORT)

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torchmetrics.classification import MulticlassJaccardIndex
 
 from mixlab.callbacks import MixingCallback
 from mixlab.data import ImageDataModule, Shapes
@@ -15,6 +16,7 @@ from mixlab.data.map_style import ItemDataset
 from mixlab.data.shapes import CLASSES
 from mixlab.mixing import CutMix, Mixup
 from mixlab.models import ImageSegmenter
+from mixlab.models.metrics import Metric
 
 KINDS = ["flip", "crop", "rotate", "colour", "blur", "noise", "erase"]
 
@@ -109,8 +111,9 @@ def test_a_small_network_learns_the_pixels(method, tmp_path):
     pl.seed_everything(0, verbose=False)
     layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1)]
     model = ImageSegmenter(
-        nn.Sequential(*layers), lambda groups: torch.optim.Adam(groups, lr=0.01), num_classes=4
-    )
+        nn.Sequential(*layers), lambda groups: torch.optim.Adam(groups, lr=0.01), num_classes=4,
+        metrics=[Metric("iou", MulticlassJaccardIndex(num_classes=4))],
+    )  # fmt: skip
     watch = Watch()
     mixing = [MixingCallback(method)] if method else []
     trainer = pl.Trainer(

@@ -31,7 +31,7 @@ def method_node(name: str) -> DictConfig:
 
 
 def check_mixing_config(file: Path) -> None:
-    """What every file of configs/mixing has: the shared knobs, and a first line that explains it."""
+    """What every file of configs/mixing has: the shared knobs and a first line about it."""
     assert [*OmegaConf.load(file)] == [
         "_target_", "probability", "gate", "schedule", "partners", "method"
     ]  # fmt: skip

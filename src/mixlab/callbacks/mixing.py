@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -10,18 +10,10 @@ from torch import Tensor
 
 from mixlab.callbacks.external_batch import read_pair, write_pair
 from mixlab.errors import UserError
-from mixlab.mixing import Address, Batch, Blend, Method, Policy
+from mixlab.mixing import Address, Batch, Blend, Method, MixedBatch, Policy
 
 NO_COUNTS = torch.zeros(3, dtype=torch.float64)
 COUNTED_TOGETHER = 32  # batches counted at once
-
-
-class MixedBatch(NamedTuple):
-    """The batch mixed last: as it came, as it left, and what was drawn between."""
-
-    before: Batch
-    after: Batch
-    blend: Blend
 
 
 class MixingCallback(pl.Callback):
@@ -59,7 +51,7 @@ class MixingCallback(pl.Callback):
         self.position = 0  # among several mixing callbacks: each draws its own numbers
         self.epochs = math.inf  # length of the training; there is no progress without an end
         self.batches = 1.0
-        self.seen: MixedBatch | None = None
+        self.seen: MixedBatch | None = None  # the last
         self._drawn: list[Blend] = []  # waiting to be counted, many at once: that is cheaper
         self._counted = NO_COUNTS  # rows, sum of their own shares, mixed rows
 
@@ -94,11 +86,11 @@ class MixingCallback(pl.Callback):
         """Share of the training that lies before this batch, in [0, 1]."""
         return min(1.0, (address.epoch + address.batch / self.batches) / self.epochs)
 
-    def mix(self, batch: Batch) -> Batch:
+    def mix(self, batch: Batch) -> MixedBatch:
         """Mix one batch of float images (B, ...) and float targets (B, C).
 
         Returns:
-            A new batch of the same shapes; the one given is not written to.
+            With a new batch of the same shapes; the one given is not written to.
 
         Raises:
             ValueError: the batch has no address, so it is not one for training.
@@ -106,9 +98,9 @@ class MixingCallback(pl.Callback):
         images, targets = rows_with_guests(batch)
         blend = self.draw(batch, images, targets)
         images, targets = blend.mix(images, targets)
-        after = Batch(images, targets, batch.address, batch.index)
+        after = Batch(images, targets, batch.address, batch.index, mixed=True)
         self.seen = MixedBatch(batch, after, blend)
-        return after
+        return self.seen
 
     def draw(self, batch: Batch, images: Tensor, targets: Tensor) -> Blend:
         """What happens to this batch: a function of its address and of nothing before it."""
@@ -128,20 +120,22 @@ class MixingCallback(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if not (
-            isinstance(batch, Batch) and self.seen and self.seen.after.address == batch.address
-        ):
-            self.mix_in_place(batch, trainer.global_rank, trainer.current_epoch, batch_idx)
+        if isinstance(batch, Batch) and batch.mixed:
+            return  # `ImageDataModule` has called `mix`
+        address = Address(self.seed, trainer.global_rank, trainer.current_epoch, batch_idx)
+        self.mix_in_place(batch, address)
 
-    def mix_in_place(self, batch: Any, rank: int, epoch: int, batch_idx: int) -> None:
-        """Mix a batch that no data module of ours has seen, where `training_step` will find it."""
+    def mix_in_place(self, batch: Any, address: Address) -> None:
+        """Mix another loader's batch where `training_step` will find it.
+
+        It stays unmarked, so that each of several mixing callbacks mixes it once.
+        """
         images, targets = read_pair(batch, self.num_classes)
-        address = Address(self.seed, rank, epoch, batch_idx)
         index = None
         if isinstance(batch, Batch):
             address, index = batch.address or address, batch.index
-        mixed = self.mix(Batch(images, targets, address, index))
-        write_pair(batch, mixed.images, mixed.targets)
+        after = self.mix(Batch(images, targets, address, index)).after
+        write_pair(batch, after.images, after.targets)
 
     def on_train_batch_end(
         self,

@@ -6,8 +6,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
-from mixlab.callbacks.mixing import MixedBatch, mixing_callbacks
+from mixlab.callbacks.mixing import mixing_callbacks
 from mixlab.loggers.pictures import log_picture
+from mixlab.mixing import MixedBatch
 
 
 class Previews(pl.Callback):

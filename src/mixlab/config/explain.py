@@ -33,6 +33,11 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return unknown_choice(group, name, error.options)
+    if missing := re.search(r"Could not load '(\w+)/([^']+)'", text):  # one of a list
+        group, name = missing.groups()
+        return unknown_choice(
+            group, name, sorted(x.stem for x in (config_dir() / group).glob("*.yaml"))
+        )
     if key := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
         name, known = key[1].split("@")[0], known_keys(config_name)
         there = f"{name} is not there any more: ~ has taken it out"

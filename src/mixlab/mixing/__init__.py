@@ -5,7 +5,7 @@ blend = policy.draw(method, images, targets, Address(seed, rank, epoch, batch))
 images, targets = blend.mix(images, targets)
 """
 
-from mixlab.mixing.batch import Batch, Guests
+from mixlab.mixing.batch import Batch, BatchMixer, Guests, MixedBatch
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.combine import compose, select
 from mixlab.mixing.masks import Boxes
@@ -16,12 +16,14 @@ from mixlab.mixing.stream import Address, Purpose, stream, torch_seed
 __all__ = [
     "Address",
     "Batch",
+    "BatchMixer",
     "Blend",
     "Boxes",
     "CutMix",
     "Cutout",
     "Guests",
     "Method",
+    "MixedBatch",
     "Mixup",
     "MixupMany",
     "OneOf",

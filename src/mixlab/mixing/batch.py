@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Protocol, Self
 
 from torch import Tensor
 
+from mixlab.mixing.blend import Blend
 from mixlab.mixing.stream import Address
 
 
@@ -38,6 +39,7 @@ class Batch(_Pinnable):
         address: where the batch stands; None in validation, test and prediction: never mixed.
         index: (B,) int64, the rows of the data set.
         guests: rows beyond the batch that may be partners.
+        mixed: whether a `BatchMixer` made it.
 
     Not frozen, because Lightning's transfer to the device rebuilds a dataclass field by field.
     """
@@ -47,7 +49,22 @@ class Batch(_Pinnable):
     address: Address | None = None
     index: Tensor | None = None
     guests: Guests | None = None
+    mixed: bool = False
 
     def __iter__(self) -> Iterator[Tensor]:
         yield self.images
         yield self.targets
+
+
+class MixedBatch(NamedTuple):
+    """A batch before and after mixing, and what was drawn between."""
+
+    before: Batch
+    after: Batch
+    blend: Blend
+
+
+class BatchMixer(Protocol):
+    """What `ImageDataModule` calls among the trainer's callbacks, to mix a training batch."""
+
+    def mix(self, batch: Batch) -> MixedBatch: ...

@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 from mixlab.checks import BELOW_1, LOSS, WEIGHT_DECAY_ON
 from mixlab.errors import UserError
 from mixlab.models.losses import LOSSES, probabilities, widened
-from mixlab.models.metrics import ALWAYS, ClassMetrics, Metric, RunningMetrics, single_numbers
+from mixlab.models.metrics import BUILT_IN, ClassMetrics, Metric, RunningMetrics, single_numbers
 from mixlab.models.optimizers import parameter_groups
 
 STAGES = ("train", "val", "test")
@@ -70,8 +70,8 @@ class ImageClassifier(pl.LightningModule):
         self.label_smoothing = float(label_smoothing)
         self.weight_decay_on = weight_decay_on
         self.tallies = {stage: RunningMetrics() for stage in STAGES}
-        self.metrics = (*ALWAYS, *metrics)
-        classes = {metric.name: metric.torchmetric for metric in metrics}
+        self.metrics = (*BUILT_IN, *metrics)
+        classes: Any = {metric.name: metric.torchmetric for metric in metrics}
         self.more = nn.ModuleDict(
             {stage: MetricCollection(deepcopy(classes)) for stage in STAGES[1:] if classes}
         )
@@ -111,7 +111,7 @@ class ImageClassifier(pl.LightningModule):
         """Keep what the stage's figures are made of."""
         self.tallies[stage].add(loss, logits, targets)
         if stage in self.more:
-            # Of pixels the logits: softmax can tie two of them, and an overlap asks for the largest.
+            # Logits for pixels: softmax can tie two of them, and an overlap needs the largest.
             scores = logits if logits.ndim > 2 else probabilities(logits, self.loss)
             self.more[stage].update(scores.detach(), targets)  # pyright: ignore
         if stage == "test":

@@ -5,7 +5,7 @@ because that takes a seventh of the time of torchmetrics in each step of a train
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ class Metric:
     higher_is_better: bool | None = None
 
 
-ALWAYS = (
+BUILT_IN = (
     Metric("accuracy", unit="%", higher_is_better=True),
     Metric("loss", higher_is_better=False),
 )
@@ -55,11 +55,11 @@ def build_metrics(
     """
     made = []
     for name, given in (nodes or {}).items():
-        node = dict(given or {"_target_": None})
+        node: dict[str, Any] = dict(given or {"_target_": None})
         unit, higher = node.pop("unit", ""), node.pop("higher_is_better", None)
         if node["_target_"] is None:
             continue
-        if name in described(ALWAYS):
+        if name in [metric.name for metric in BUILT_IN]:
             raise UserError(f"metrics.{name}: every model has {name} already; use another name")
         takes = inspect.signature(locate(node["_target_"], allow)).parameters
         if "num_classes" in takes:
@@ -84,11 +84,16 @@ def single_numbers(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def described(metrics: Sequence[Metric]) -> dict[str, dict[str, Any]]:
-    """What `run.json` says of them, so that a comparison needs neither classes nor torch."""
+def recorded_metrics(model: Any) -> dict[str, dict[str, Any]]:
+    """What `run.json` says of a model's metrics: a comparison then needs neither class nor torch.
+
+    A user's own module may have no such list, or another.
+    """
+    metrics = getattr(model, "metrics", ())
     return {
         metric.name: {"unit": metric.unit, "higher_is_better": metric.higher_is_better}
-        for metric in metrics
+        for metric in (metrics if isinstance(metrics, tuple) else ())
+        if isinstance(metric, Metric)
     }
 
 

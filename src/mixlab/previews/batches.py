@@ -10,14 +10,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from torch import Tensor
 
-from mixlab.callbacks.mixing import MixedBatch
 from mixlab.config.build import build
 from mixlab.config.checks import compose_plain
 from mixlab.config.keys import config_dir
 from mixlab.data import ImageDataModule
 from mixlab.data.preprocess import one_hot
 from mixlab.errors import UserError
-from mixlab.mixing import Address, Batch
+from mixlab.mixing import Address, Batch, MixedBatch
 from mixlab.previews.files import names_of, read_pictures
 from mixlab.previews.replay import Replay, batch_from, replay
 from mixlab.training.build import build_data
@@ -95,8 +94,7 @@ def mixed(cfg: DictConfig, batch: Batch) -> MixedBatch:
     if not cfg.get("mixing"):
         raise UserError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
     callback = build(cfg.mixing, allow=cfg.get("allow", ()))
-    callback.mix(batch)
-    return callback.seen
+    return callback.mix(batch)
 
 
 def words_of(cfg: DictConfig, found: Replay) -> str:

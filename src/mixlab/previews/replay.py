@@ -9,11 +9,11 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from mixlab.callbacks import MixingCallback
-from mixlab.callbacks.mixing import MixedBatch, length_in_epochs, mixing_callbacks
+from mixlab.callbacks.mixing import length_in_epochs, mixing_callbacks
 from mixlab.config.build import build
 from mixlab.data import ImageDataModule
 from mixlab.errors import UserError
-from mixlab.mixing import Address, Batch, Blend
+from mixlab.mixing import Address, Batch, Blend, MixedBatch
 from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import BATCHES, check_code, versions
 from mixlab.runs.records import read_config

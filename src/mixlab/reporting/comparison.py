@@ -14,7 +14,7 @@ from pathlib import Path
 from mixlab.errors import UserError
 from mixlab.reporting import caveats
 from mixlab.reporting import labels as words
-from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, finished, results
+from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, as_recorded, finished, results
 from mixlab.runs.records import STATUSES, Found, StoredRun, finite_number, one_line
 
 
@@ -90,6 +90,7 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     question = question or Question()
     runs = _mark_duplicates(found.runs)
     _check_metric(runs, question.metric)
+    question = as_recorded(question, runs)
     grouped = _group(runs)
     known = {arm: members for arm, members in grouped.items() if any(r.config for r in members)}
     settings = _arm_settings(known)

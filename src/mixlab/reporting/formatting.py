@@ -38,10 +38,14 @@ class Unit:
         return f"{self.change(mean)}{interval}"
 
 
-def unit(metric: str) -> Unit:
-    """The unit of a metric, told from its name."""
-    is_share = metric.rsplit("/", 1)[-1].lower().endswith("accuracy")
-    return Unit(100.0, "%", "pp", 2) if is_share else Unit()
+def unit(metric: Question | str) -> Unit:
+    """The unit of a metric: as the runs recorded it, else told from its name."""
+    name, recorded = (
+        (metric.metric, metric.unit) if isinstance(metric, Question) else (metric, None)
+    )
+    if recorded is None:
+        recorded = "%" if name.lower().endswith(("accuracy", "iou")) else ""
+    return Unit(100.0, "%", "pp", 2) if recorded == "%" else Unit(1.0, recorded, recorded)
 
 
 def p_value(p: float) -> str:
@@ -70,7 +74,7 @@ def correlation(value: float) -> str:
 def metric_words(question: Question) -> str:
     """ "test accuracy, %" """
     words = one_line(question.metric.replace("/", " ").replace("_", " "), 60)
-    return joined(words, unit(question.metric).name)
+    return joined(words, unit(question).name)
 
 
 def joined(words: str, unit_name: str) -> str:
@@ -85,7 +89,7 @@ def arm_headline(arm: Arm, block: Block, question: Question) -> str:
     n, base = result.difference.n, block.baseline.label
     if n == 0:
         return f"no seed is finished both here and in {base}"
-    in_unit, difference = unit(question.metric), result.difference
+    in_unit, difference = unit(question), result.difference
     change = in_unit.difference(difference.mean, difference.low, difference.high)
     change = f"{change} {in_unit.of_difference}".rstrip()
     if n == 1:
@@ -173,7 +177,7 @@ def _about_few(numbers: Iterable[int]) -> list[str]:
 def _about_margin(question: Question) -> list[str]:
     if question.margin is None:
         return []
-    in_unit = unit(question.metric)
+    in_unit = unit(question)
     margin = f"{in_unit.level(question.margin)} {in_unit.of_difference}".strip()
     return [f"equivalent: two one-sided t-tests at 5 % put the difference within ±{margin}."]
 

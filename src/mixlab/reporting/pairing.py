@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mixlab.reporting.statistics import (
     ArmSummary,
@@ -12,7 +12,7 @@ from mixlab.reporting.statistics import (
     summarise,
     verdict,
 )
-from mixlab.runs.records import StoredRun, finite_number, mapping
+from mixlab.runs.records import StoredRun, finite_number, mapping, one_line
 
 CHECKPOINTS = ("best", "last")  # chosen on validation, and the end of training
 LOWER_IS_BETTER = ("loss", "error", "ece", "nll", "brier")
@@ -39,8 +39,13 @@ class Question:
     baseline: str | None = None  # label of the arm to compare with
     margin: float | None = None  # within +-margin is equivalent; in the metric's own unit
 
+    unit: str | None = None  # of the metric, as the runs recorded it; None where they did not
+    higher: bool | None = None  # whether higher is better, likewise
+
     @property
     def higher_is_better(self) -> bool:
+        if self.higher is not None:
+            return self.higher
         return self.metric.replace("/", "_").rsplit("_", 1)[-1].lower() not in LOWER_IS_BETTER
 
 
@@ -54,6 +59,17 @@ def results(
         if any(values.values()):
             found[checkpoint] = _results_at(values, arms, baseline, question)
     return found
+
+
+def as_recorded(question: Question, runs: Sequence[StoredRun]) -> Question:
+    """The question with the unit and direction of its metric, where a run has recorded them."""
+    for run in runs:
+        facts = mapping(mapping(run.record.get("metrics")).get(question.metric.partition("/")[2]))
+        unit, higher = facts.get("unit"), facts.get("higher_is_better")
+        if isinstance(unit, str):
+            higher = higher if isinstance(higher, bool) else None
+            return replace(question, unit=one_line(unit, 20), higher=higher)
+    return question
 
 
 def metric_by_seed(
