@@ -137,9 +137,9 @@ def first_names(names: list[str], most: int = 5) -> str:
 
 def other_code(folders: list[Path], changed: list[str]) -> str:
     """The sentence for runs that other code made."""
-    runs = first_names([str(folder) for folder in folders], 3)
+    runs, files = first_names([str(folder) for folder in folders], 3), first_names(changed)
     return (
-        f"{counted(len(folders), 'run')} made by other code ({first_names(changed)} changed): {runs}; "
+        f"{counted(len(folders), 'run')} made by other code ({files} changed): {runs}; "
         "add existing=reuse to keep what is there, existing=replace to train it again in its "
         "place, or existing=new to archive it and train again"
     )
