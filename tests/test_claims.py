@@ -1,4 +1,4 @@
-"""The sweeps of configs/sweep: each composes, says what it is for, and does not name its runs."""
+"""The sweeps of configs/claim: each composes, says what it is for, and does not name its runs."""
 
 import re
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def arms_of(file: Path) -> list[list[str]]:
 @every_sweep
 def test_an_arm_composes_and_is_the_same_run_under_any_sweep(file: Path) -> None:
     *_, last = arms_of(file)
-    cfg = composed(f"sweep={file.stem}", *last)
+    cfg = composed(f"claim={file.stem}", *last)
     assert arm_hash(cfg) == arm_hash(composed(*last)) and cfg.task_name == "train"
 
 
@@ -56,33 +56,33 @@ def test_the_header_gives_the_claim_the_command_and_the_finding(file: Path) -> N
 
 def test_a_claim_is_tested_and_the_command_line_goes_first(here: Path, command: Callable) -> None:
     quick = [*SMALL, "logger=none", "trainer.max_epochs=1", "trainer.limit_train_batches=1"]
-    words = ["-m", "sweep=probability", "hydra/launcher=basic", *quick]
+    words = ["-m", "claim=probability", "hydra/launcher=basic", *quick]
     said = command("train", *words, "mixing.probability=0.5", "seed=3")
     assert said.status == 0, said.err
     assert said.out.startswith("3 runs, listed in logs/sweeps/train_probability/sweep.json")
     runs = read_json(here / "logs/sweeps/train_probability/sweep.json")["runs"]
     assert {run.rsplit("/", 1)[-1] for run in runs} == {"seed-3"}
-    words[1] = "sweep=cost"
+    words[1] = "claim=cost"
     said = command("train", *words, "seed=3", "mixing=none")
     assert said.out.startswith("1 run, 1 of them finished"), "sweeps share their runs"
 
 
 def test_a_sweep_is_no_single_run(here: Path, command: Callable) -> None:
-    said = command("train", "sweep=probability")
+    said = command("train", "claim=probability")
     assert said.status == 2
-    assert "sweep=probability makes several runs: give it with -m" in said.sentence
-    assert "there are cost, cutmix_or_cutout" in command("train", "-m", "sweep=x").sentence
+    assert "claim=probability makes several runs: give it with -m" in said.sentence
+    assert "there are cost, cutmix_or_cutout" in command("train", "-m", "claim=x").sentence
 
 
 def test_a_sweep_of_ones_own_is_checked_as_the_command_line_is(
     here: Path, command: Callable
 ) -> None:
-    (here / "conf/sweep").mkdir(parents=True)
-    file = here / "conf/sweep/mine.yaml"
+    (here / "conf/claim").mkdir(parents=True)
+    file = here / "conf/claim/mine.yaml"
     params = "hydra: {sweeper: {params: {mixing.probabilty: '0.5,1'}}}\n"
     file.write_text("# @package _global_\n" + params)
-    said = command("train", "--config-dir=conf", "-m", "sweep=mine")
+    said = command("train", "--config-dir=conf", "-m", "claim=mine")
     assert said.status == 2 and "did you mean mixing.probability?" in said.sentence
     file.write_text("# @package _global_\ntrainer: {max_epoch: 3}\n")
-    said = command("train", "--config-dir=conf", "-m", "sweep=mine")
+    said = command("train", "--config-dir=conf", "-m", "claim=mine")
     assert said.status == 2 and "did you mean trainer.max_epochs?" in said.sentence

@@ -47,7 +47,7 @@ VALUES = {
     "-m arms=mixup": "arms={none:{},mixup:{}}",
     "-m mixing.probability=0.5,2": "probability must be a number in [0, 1], got 2",
     "-m seeds=2 hydra.launcher.jobs=0": "hydra.launcher.jobs must be above 0, got 0",
-    "code=keep": "code must be one of check, reuse, rerun, got 'keep'",
+    "existing=keep": "existing must be one of check, reuse, replace, new, got 'keep'",
     "model=resnet18": "a model of timm's is model=timm model.name=resnet18",
     "data=flowers5": "images of your own are data=folder data.path=...",
     "allow=[nosuch]": "there is no package of that name",
@@ -67,7 +67,7 @@ VALUES = {
     "logger=wandb logger.wandb.mode=never": "auto, online, offline, disabled, got 'never'",
     "mixing=[none,mixup]": "mixing takes one choice, got [none,mixup]; for a run of each: -m ",
     "data": "'data' is not key=value",
-    "-m sweep=probability --cfg job": "leave -m out",
+    "-m claim=probability --cfg job": "leave -m out",
     "ckpt_path=broken": "broken is broken: ",
     "callbacks=[default,ema] callbacks.ema.decay=2": "callbacks.ema.decay must be a number in",
 }
@@ -158,7 +158,7 @@ NO_PLACE = ("file/x", pytest.param("/proc/x", marks=pytest.mark.skipif(
     not Path("/proc/self").exists(), reason="Linux has a folder that takes no files")))  # fmt: skip
 
 
-@pytest.mark.parametrize("flags", [(), ("rerun=true",), ("-m", "seeds=2")])
+@pytest.mark.parametrize("flags", [(), ("existing=new",), ("-m", "seeds=2")])
 @pytest.mark.parametrize("place", NO_PLACE)
 def test_logs_where_no_folder_can_be_made(
     here: Path, command: Callable, place: str, flags: tuple[str, ...]

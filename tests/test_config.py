@@ -53,7 +53,7 @@ def test_every_experiment_composes_and_debug_too(folder: str) -> None:
         cfg = composed(f"{folder}={file.stem}")
         debug = folder == "debug"
         assert cfg.task_name == ("debug" if debug else file.stem)
-        assert cfg.code == ("rerun" if debug else "check")
+        assert cfg.existing == ("replace" if debug else "check")
 
 
 @pytest.mark.parametrize("file", MIXING, ids=lambda path: path.stem)

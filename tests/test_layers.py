@@ -11,6 +11,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import mixlab
+from mixlab.runs.records import DUPLICATE, UNREADABLE
+from mixlab.runs.status import Status
 
 PACKAGE = Path(mixlab.__file__).parent
 STOREYS = {
@@ -92,6 +94,19 @@ def test_a_name_has_one_meaning() -> None:
                 homes[defined].append(name)
     double = {name: where for name, where in homes.items() if len(where) > 1}
     assert set(double) <= MAY_BE_DOUBLE, {k: double[k] for k in set(double) - MAY_BE_DOUBLE}
+
+
+def test_a_state_is_no_bare_string() -> None:
+    words = {*Status, UNREADABLE, DUPLICATE}
+    may = ("runs.status", "runs.records", "config.schema")  # `config` is below `runs`
+    bare = [
+        f"{name}: {node.value}"
+        for name, tree in files().items()
+        if name not in may
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in words
+    ]
+    assert not bare, "use runs.status.Status"
 
 
 def names_of(node: ast.stmt) -> list[str]:

@@ -68,10 +68,10 @@ def test_a_sweep_finishes_and_the_same_command_does_what_is_missing(
 
     kept = {path: path.stat().st_mtime_ns for path in lab.rglob("seed-0/run.json")}
     (lab / "well").touch()
-    assert "sweep.retry=failed added to the same command trains the failed again" in lines
+    assert "retry=failed added to the same command trains the failed again" in lines
     said = command("train", "hydra/launcher=basic", *words)  # in this process
     assert said.status == 1 and "3 of them finished, 3 left as they failed" in said.out
-    said = command("train", "hydra/launcher=basic", *words, "sweep.retry=failed")
+    said = command("train", "hydra/launcher=basic", *words, "retry=failed")
     assert said.status == 0, said.err
     assert said.out.startswith("6 runs, 3 of them finished, listed in")
     assert said.out.count(": test accuracy") == 3 and "seed-0: test" not in said.out

@@ -102,6 +102,6 @@ def is_override(word: str) -> bool:
 
 def check_sweep(hydra_cfg: Any) -> None:
     """Raise ValueError if a sweep is chosen for a single run, which would ignore it."""
-    name = hydra_cfg.runtime.choices.get("sweep")
+    name = hydra_cfg.runtime.choices.get("claim")
     if name is not None and hydra_cfg.mode == RunMode.RUN:
-        raise UserError(f"sweep={name} makes several runs: give it with -m, mixlab-train -m ...")
+        raise UserError(f"claim={name} makes several runs: give it with -m, mixlab-train -m ...")

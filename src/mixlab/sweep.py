@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixlab.errors import one_sentence
+from mixlab.runs.status import RETRIED, Status
 
 SWEEP_EXAMPLES = """\
 examples:
@@ -18,7 +19,7 @@ examples:
   mixlab-sweep sync logs/runs/train             offline W&B runs go online, each once
   mixlab-sweep audit logs/runs/train/*/seed-0   make ten of its steps again, compare the losses
 """
-STATES = ("failed", "diverged", "interrupted")
+STATES = [*RETRIED, Status.INTERRUPTED]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,13 +48,13 @@ def sweep_parser() -> argparse.ArgumentParser:
     add("status", "show the state of each run").add_argument("--index", type=Path, metavar="DIR",
         help="list the runs in DIR/sweep.json, which makes DIR a sweep folder")  # fmt: skip
     add("retry", "mark runs to be trained again by the command that began them").add_argument(
-        "--states", nargs="+", choices=STATES, default=["failed", "diverged"],
+        "--states", nargs="+", choices=STATES, default=[*RETRIED],
         help="which (default: failed diverged)")  # fmt: skip
     clean = add("clean", "remove failed, interrupted and planned runs that hold nothing")
     clean.add_argument(
         "--checkpoints", action="store_true", help="and checkpoints of finished runs"
     )
-    clean.add_argument("--replaced", action="store_true", help="and what rerun=true has set aside")
+    clean.add_argument("--replaced", action="store_true", help="and what existing=new has archived")
     clean.add_argument("--yes", action="store_true", help="remove; without it they are only shown")
     add("sync", "send offline W&B runs, each run folder as one W&B run, once")
     audit = add("audit", "make random training steps again and compare their losses")

@@ -60,7 +60,7 @@ def test_all_of_them(stopped: DictConfig, how: str, injected: Injected) -> None:
         DAMAGES[how](checkpoints(stopped) / name)
     rows = (run_folder(stopped) / "metrics.csv").read_text()
     watch = Watch()
-    with pytest.raises(ValueError, match="no checkpoint to go on from: .*rerun=true") as error:
+    with pytest.raises(ValueError, match="no checkpoint to go on from: .*existing=new") as error:
         train_with(stopped, watch)
     assert exit_status(error.value) == 2
     assert read_json(run_folder(stopped) / "run.json")["status"] == "failed"
@@ -75,6 +75,6 @@ def test_the_best(stopped: DictConfig, how: str, injected: Injected) -> None:
     train_with(stopped)
     best = checkpoints(stopped) / "best.ckpt"
     DAMAGES[how](best)
-    with pytest.raises(Broken, match="best.ckpt is broken: .*rerun=true"):
+    with pytest.raises(Broken, match="best.ckpt is broken: .*existing=new"):
         figures_of(stopped, {"best": best})
     injected(f"best checkpoint {how}", 1, "the test stops with a sentence that names the file")

@@ -41,7 +41,7 @@ class Fault(pl.Callback):
 '''
 CALLBACKS = "defaults: [default]\nfault:\n  _target_: mylab.Fault\n"
 # A sweep leaves alone what failed, where it can be asked to train that again.
-RETRY = ("sweep.retry=failed",)
+RETRY = ("retry=failed",)
 WORDS = ("--config-dir=conf", "callbacks=fault", "allow=[mylab]", *SMALL, "logger=csv")
 
 

@@ -86,7 +86,7 @@ def test_other_formats_are_refused_in_a_sentence(tmp_path, capsys, form):
 def test_runs_that_recorded_no_classes_are_named(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         main([str(quickstart(tmp_path)), "--per-class"])
-    assert end.value.code == 2 and "code=rerun" in capsys.readouterr().err
+    assert end.value.code == 2 and "existing=replace" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_a_flipped_bit_is_seen_or_harmless(
 @pytest.mark.parametrize("size", [0, 1, len(SEALED) // 2, len(SEALED) - 90])
 def test_a_file_that_was_cut_is_broken(tmp_path: Path, size: int) -> None:
     (tmp_path / "cut.ckpt").write_bytes(SEALED[:size])
-    with pytest.raises(Broken, match="cut.ckpt is broken: .*; rerun=true trains the run again"):
+    with pytest.raises(Broken, match="cut.ckpt is broken: .*; existing=new archives the run"):
         load_checkpoint(tmp_path / "cut.ckpt")
 
 
@@ -96,5 +96,5 @@ def test_the_one_before_stands_in_for_a_broken_one(tmp_path: Path, damage: Any) 
     path, wrong = newest(tmp_path)
     assert path == tmp_path / "previous.ckpt" and "last.ckpt is broken: " in wrong
     damage(tmp_path / "previous.ckpt")
-    with pytest.raises(ValueError, match="no checkpoint to go on from: .*last.*previous.*rerun="):
+    with pytest.raises(ValueError, match="no checkpoint to go on from: .*last.*previous.*=new"):
         newest(tmp_path)

@@ -12,7 +12,8 @@ from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.folder import Refused
 from mixlab.runs.locks import is_running
 from mixlab.runs.provenance import code_hashes
-from mixlab.runs.status import next_action
+from mixlab.runs.status import ACTIONS, TRANSITIONS, Action, Status, next_action, transition
+from mixlab.training.supervise import train
 
 
 @pytest.fixture
@@ -34,11 +35,11 @@ def test_a_record_from_begin_to_end(cfg: DictConfig) -> None:
     with Run.open(cfg) as run:
         run.begin(threads=1)
         began = read_json(run.folder / "run.json")
-        run.end("failed", error="a defect")
+        run.end(Status.FAILED, error="a defect")
     with Run.open(cfg) as run:
         assert run.record["error"] == "a defect"
         run.begin(threads=1)
-        run.end("finished", results={"last": {}})
+        run.end(Status.FINISHED, results={"last": {}})
     record = read_json(run.folder / "run.json")
     assert (began["status"], began["seed"], began["error"]) == ("running", 0, None)
     assert (record["status"], record["error"], record["threads"]) == ("finished", None, 1)
@@ -52,7 +53,7 @@ def test_seconds_add_up_over_processes(cfg: DictConfig, monkeypatch: pytest.Monk
         monkeypatch.setattr("mixlab.runs.folder.time.monotonic", lambda ticks=ticks: next(ticks))
         with Run.open(cfg) as run:
             run.begin()
-            run.end("interrupted")
+            run.end(Status.INTERRUPTED)
         assert run.record["seconds"] == total
 
 
@@ -64,7 +65,7 @@ def test_seconds_of_a_process_that_died_are_told_by_its_heartbeat(cfg: DictConfi
     with Run.open(cfg) as run:
         run.begin(goes_on=True)
         assert run.record["seconds"] == pytest.approx(30, abs=0.01)
-        run.end("finished")
+        run.end(Status.FINISHED)
     assert 30 <= run.record["seconds"] < 35
 
 
@@ -75,66 +76,110 @@ def test_another_rank_reads_and_never_writes(cfg: DictConfig) -> None:
         joined = Run.join(run.folder, cfg)
         assert joined.record["threads"] == 3
         joined.begin(threads=7)
-        joined.end("failed")
+        joined.end(Status.FAILED)
         assert {path: path.stat().st_mtime_ns for path in run.folder.iterdir()} == before
 
 
 @pytest.mark.parametrize(
-    ("record", "changed", "code", "expected"),
+    ("record", "changed", "existing", "expected"),
     [
-        ({}, [], "check", "go on"),
-        ({}, ["a.py"], "check", "go on"),
-        ({"status": "finished"}, [], "check", "done"),
-        ({"status": "finished"}, [], "rerun", "done"),
-        ({"status": "finished"}, ["a.py"], "check", "ask"),
-        ({"status": "finished"}, ["a.py"], "reuse", "done"),
-        ({"status": "finished"}, ["a.py"], "rerun", "afresh"),
-        ({"status": "diverged"}, ["a.py"], "check", "afresh"),
-        ({"status": "interrupted"}, [], "check", "go on"),
-        ({"status": "running"}, [], "check", "go on"),
-        ({"status": "failed"}, ["a.py"], "check", "afresh"),
-        ({"status": "diverged"}, [], "check", "go on"),
-        ({"status": "planned"}, ["a.py"], "check", "go on"),
-        ({"status": "planned", "code": {"a.py": "old"}}, ["a.py"], "check", "afresh"),
-        ({"status": "interrupted"}, ["a.py"], "reuse", "go on"),
-        ({"status": "interrupted"}, ["a.py"], "check", "afresh"),
+        ({}, [], "check", Action.RESUME),
+        ({}, ["a.py"], "check", Action.RESUME),
+        ({"status": "finished"}, [], "check", Action.SKIP),
+        ({"status": "finished"}, [], "replace", Action.SKIP),
+        ({"status": "finished"}, ["a.py"], "check", Action.ASK),
+        ({"status": "finished"}, ["a.py"], "reuse", Action.SKIP),
+        ({"status": "finished"}, ["a.py"], "replace", Action.RESTART),
+        ({"status": "diverged"}, ["a.py"], "check", Action.RESTART),
+        ({"status": "interrupted"}, [], "check", Action.RESUME),
+        ({"status": "running"}, [], "check", Action.RESUME),
+        ({"status": "failed"}, ["a.py"], "check", Action.RESTART),
+        ({"status": "diverged"}, [], "check", Action.RESUME),
+        ({"status": "planned"}, ["a.py"], "check", Action.RESUME),
+        ({"status": "planned", "code": {"a.py": "old"}}, ["a.py"], "check", Action.RESTART),
+        ({"status": "interrupted"}, ["a.py"], "reuse", Action.RESUME),
+        ({"status": "interrupted"}, ["a.py"], "check", Action.RESTART),
     ],
 )
-def test_standing(record: dict, changed: list[str], code: str, expected: str) -> None:
-    assert next_action(record, changed, code) == expected
+def test_next_action(record: dict, changed: list[str], existing: str, expected: Action) -> None:
+    assert next_action(record, changed, existing) == expected
 
 
 @pytest.mark.parametrize("status", ["interrupted", "running", "failed"])
 @pytest.mark.parametrize(
-    ("code", "expected"), [("check", "ask"), ("reuse", "go on"), ("rerun", "afresh")]
+    ("existing", "expected"),
+    [("check", Action.ASK), ("reuse", Action.RESUME), ("replace", Action.RESTART)],
 )
-def test_no_checkpoint_is_thrown_away_unasked(status: str, code: str, expected: str) -> None:
-    assert next_action({"status": status}, ["a.py"], code, begun=True) == expected
+def test_no_checkpoint_is_thrown_away_unasked(status: str, existing: str, expected: Action) -> None:
+    assert next_action({"status": status}, ["a.py"], existing, begun=True) == expected
 
 
-def test_a_finished_run_is_settled(cfg: DictConfig) -> None:
+def test_a_finished_run_is_skipped(cfg: DictConfig) -> None:
     finished(cfg)
     with Run.open(cfg) as run:
-        assert run.settled() and list(run.checkpoints.iterdir())
+        assert run.next_action() == Action.SKIP and list(run.checkpoints.iterdir())
 
 
-def test_other_code_is_named(cfg: DictConfig) -> None:
-    finished(cfg, {**code_hashes(), "mixlab/training.py": "another"})
-    sentence = r"1 run made by other code \(mixlab/training.py changed\).*code=reuse.*code=rerun"
-    with Run.open(cfg) as run, pytest.raises(ValueError, match=sentence):
-        run.settled()
+def test_a_changed_file_is_asked_about(cfg: DictConfig) -> None:
+    finished(cfg, {**code_hashes(), "mixlab/training/gone.py": "another"})
+    with Run.open(cfg) as run:
+        assert run.next_action() == Action.ASK and run.changed() == ["mixlab/training/gone.py"]
+    sentence = (
+        r"1 run made by other code \(mixlab/training/gone.py changed\): .*"
+        "existing=reuse .*existing=replace .*existing=new "
+    )
+    with pytest.raises(ValueError, match=sentence):
+        train(cfg)
     assert list(run.checkpoints.iterdir()), "nothing is touched"
 
 
-@pytest.mark.parametrize(("code", "settled"), [("reuse", True), ("rerun", False)])
-def test_the_user_says_what_becomes_of_it(cfg: DictConfig, code: str, settled: bool) -> None:
-    folder = finished(cfg, code={})
-    cfg.code = code
+def test_a_stale_run_is_never_kept_silently(
+    cfg: DictConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = finished(cfg, {**code_hashes(), "mixlab/training/gone.py": "another"})
+    cfg.existing = "reuse"
+    train(cfg)
+    assert "kept, made by other code (mixlab/training/gone.py changed)" in capsys.readouterr().out
+    assert read_json(folder / "run.json")["stale_code"] == ["mixlab/training/gone.py"]
+
+
+def test_a_stale_run_that_is_resumed_says_so(cfg: DictConfig) -> None:
+    finished(cfg, {**code_hashes(), "mixlab/training/gone.py": "another"})
+    for _ in range(2):
+        with Run.open(cfg) as run:
+            run.begin(goes_on=True)
+        assert run.record["stale_code"] == ["mixlab/training/gone.py"]
+        assert run.changed() == [], "its code is that of today"
     with Run.open(cfg) as run:
-        assert run.settled() == settled
+        run.begin()
+    assert "stale_code" not in run.record
+
+
+def test_every_state_has_an_action_and_a_way_in() -> None:
+    assert set(ACTIONS) == {None, *Status} and set(TRANSITIONS) == {*Status}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, "finished"), ("failed", "finished"), ("finished", "diverged")]
+)
+def test_no_run_goes_there(before: str | None, after: str) -> None:
+    with pytest.raises(RuntimeError, match=f"a run that is {before} does not become {after}"):
+        transition({"status": before}, Status(after))
+
+
+@pytest.mark.parametrize(
+    ("existing", "action"), [("reuse", Action.SKIP), ("replace", Action.RESTART)]
+)
+def test_the_user_says_what_becomes_of_it(cfg: DictConfig, existing: str, action: Action) -> None:
+    folder = finished(cfg, code={})
+    cfg.existing = existing
+    with Run.open(cfg) as run:
+        assert run.next_action() == action
+        if action == Action.RESTART:
+            run.clear()
         left = {path.name for path in folder.iterdir()}
-    assert left == ({".lock", "run.json", "checkpoints"} if settled else {".lock"})
-    assert bool(run.record) == settled
+    assert left == ({".lock", "run.json", "checkpoints"} if action == Action.SKIP else {".lock"})
+    assert bool(run.record) == (action == Action.SKIP)
 
 
 def test_clearing_does_not_follow_links(cfg: DictConfig, tmp_path: Path) -> None:
@@ -147,23 +192,23 @@ def test_clearing_does_not_follow_links(cfg: DictConfig, tmp_path: Path) -> None
     assert (precious / "file").exists() and not (run.folder / "link").exists()
 
 
-def test_rerun_keeps_the_old_beside(cfg: DictConfig) -> None:
+def test_new_keeps_the_old_beside(cfg: DictConfig) -> None:
     folder = finished(cfg)
     for number in (1, 2):
-        cfg.rerun = True
+        cfg.existing = "new"
         with Run.open(cfg) as run:
-            assert not run.settled() and not run.checkpoints.exists()
+            assert run.next_action() == Action.RESUME and not run.checkpoints.exists()
             assert is_running(folder) and not is_running(folder.with_name(f"seed-0.{number}"))
             run.begin()
-            run.end("finished", results={})
+            run.end(Status.FINISHED, results={})
         assert (folder.with_name("seed-0.1") / "checkpoints" / "last.ckpt").exists()
-        assert OmegaConf.load(folder / "config.yaml").rerun is False
+        assert OmegaConf.load(folder / "config.yaml").existing == "check"
     assert {path.name for path in folder.parent.iterdir()} == {"seed-0", "seed-0.1", "seed-0.2"}
 
 
 def test_a_slip_puts_the_old_back(cfg: DictConfig) -> None:
     folder = finished(cfg)
-    cfg.rerun = True
+    cfg.existing = "new"
     with Run.open(cfg) as run:
         assert run.is_untouched()
         run.discard()
@@ -174,9 +219,9 @@ def test_a_slip_puts_the_old_back(cfg: DictConfig) -> None:
 def test_other_data_are_refused_where_a_run_goes_on(cfg: DictConfig) -> None:
     with Run.open(cfg) as run:
         run.begin(data={"sha256": "a" * 64, "train_rows": 10})
-        run.end("interrupted")
+        run.end(Status.INTERRUPTED)
     before = (run.folder / "run.json").read_bytes()
-    sentence = r"sha256 aaaaaaaa... then, bbbbbbbb... now, train_rows 10 then, 11 now.*rerun=true"
+    sentence = r"sha256 aaaaaaaa... then, bbbbbbbb... now, train_rows 10 then, 11 now.*existing=new"
     with Run.open(cfg) as run, pytest.raises(Refused, match=sentence):
         run.begin(goes_on=True, data={"sha256": "b" * 64, "train_rows": 11})
     assert (run.folder / "run.json").read_bytes() == before
@@ -185,7 +230,11 @@ def test_other_data_are_refused_where_a_run_goes_on(cfg: DictConfig) -> None:
 
 
 def test_history_remembers_ends_that_were_not_good(cfg: DictConfig) -> None:
-    for status, error in (("failed", "one"), ("interrupted", "two"), ("finished", None)):
+    for status, error in (
+        (Status.FAILED, "one"),
+        (Status.INTERRUPTED, "two"),
+        (Status.FINISHED, None),
+    ):
         with Run.open(cfg) as run:
             run.begin()
             run.end(status, error=error)

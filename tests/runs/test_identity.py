@@ -21,8 +21,8 @@ ACTS = [
     "trainer.kwargs={max_time:'00:00:01:00'}", "ckpt_path=somewhere.ckpt",
 ]  # fmt: skip
 WATCHES = [
-    "seed=7", "task_name=another", "tags=[x]", "threads=3", "test=false", "code=reuse",
-    "logger=none", "trainer.enable_progress_bar=true", "trainer.profiler=simple",
+    "seed=7", "task_name=another", "tags=[x]", "threads=3", "test=false", "existing=reuse",
+    "retry=all",    "logger=none", "trainer.enable_progress_bar=true", "trainer.profiler=simple",
     "trainer.log_every_n_steps=1", "data.num_workers=4", "paths.root_dir=/elsewhere",
     "trainer.accelerator=cpu", "allow=[helpers]", "callbacks.last.every_seconds=0",
 ]  # fmt: skip

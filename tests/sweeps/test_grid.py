@@ -99,14 +99,14 @@ def test_the_command_line_replaces_what_a_sweeps_configuration_says() -> None:
     ],
 )
 def test_what_is_to_be_tried_again(word: str, expected: tuple[str, ...]) -> None:
-    overrides = parsed(f"sweep.retry={word}", "mixing=none")
+    overrides = parsed(f"retry={word}", "mixing=none")
     assert grid.retried(overrides) == expected
     assert grid.arms(overrides, BasicSweeper.split_arguments) == [["mixing=none"]]
 
 
 def test_what_cannot_be_tried_again() -> None:
     with pytest.raises(ValueError, match="must be failed, diverged or all, got finished"):
-        grid.retried(parsed("sweep.retry=finished"))
+        grid.retried(parsed("retry=finished"))
 
 
 @pytest.mark.parametrize(("value", "word"), [(None, "null"), (True, "true"), (0.5, "0.5")])
@@ -133,7 +133,7 @@ def test_equal_arms_are_one(tmp_path: Path) -> None:
     assert [(job.seed, job.arm.mixing is None) for job in jobs] == [
         (0, True), (0, False), (1, True), (1, False),
     ]  # fmt: skip
-    assert jobs[-1].overrides == ["mixing=cutmix", "mixing.method.alpha=1", "seed=1"]
+    assert list(jobs[-1]) == ["mixing=cutmix", "mixing.method.alpha=1", "seed=1"]
 
 
 def test_without_seeds_the_configurations_own(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from helpers.small_runs import small
+from helpers.planned_jobs import planned
 from mixlab import runtime
 from mixlab.runs import run_folder
 from mixlab.runtime import processes_of, threads_for
 from mixlab.sweeps import launch
-from mixlab.sweeps.launch import slots, ticket
+from mixlab.sweeps.launch import job_specs, slots
 from mixlab.sweeps.pool import libraries
 
 
@@ -86,14 +86,14 @@ def test_processes_of_a_job(devices: Any, expected: int) -> None:
     assert processes_of(trained_on(devices=devices)) == expected
 
 
-def test_a_ticket_has_the_job_in_it(tmp_path: Path) -> None:
-    cfg = small(tmp_path, "threads=auto")
-    found = ticket(cfg, threads=3)
-    inside = OmegaConf.create(found.config)
-    assert (inside.threads, inside.trainer.enable_progress_bar) == (3, False)
-    assert found.folder == run_folder(cfg) == run_folder(inside)
-    assert cfg.threads == "auto", "the one given is left alone"
-    assert OmegaConf.create(ticket(small(tmp_path), threads=3).config).threads == 1
+def test_a_spec_has_the_job_in_it(tmp_path: Path) -> None:
+    jobs = planned(tmp_path, [0, 4], ["threads=auto"], ["threads=1", "mixing=none"])
+    specs = job_specs(jobs, threads=3)
+    inside = [spec.run_config() for spec in specs]
+    assert [(cfg.seed, cfg.threads) for cfg in inside] == [(0, 3), (0, 1), (4, 3), (4, 1)]
+    assert not any(cfg.trainer.enable_progress_bar for cfg in inside)
+    assert [spec.folder for spec in specs] == [run_folder(cfg) for cfg in inside]
+    assert jobs[0].arm.threads == "auto", "the one given is left alone"
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ def test_a_ticket_has_the_job_in_it(tmp_path: Path) -> None:
 def test_large_libraries_are_loaded_once_for_all_jobs(
     tmp_path: Path, words: list[str], expected: list[str]
 ) -> None:
-    tickets = [ticket(small(tmp_path, *words, seed=seed), threads=1) for seed in (0, 1)]
-    assert libraries(tickets) == expected
-    named = ticket(small(tmp_path, *words, logger="wandb"), threads=1)
-    assert libraries([*tickets, named]) == [*expected, "wandb"]
+    specs = job_specs(planned(tmp_path, [0, 1], ["logger=csv", *words]), threads=1)
+    assert libraries(specs) == expected
+    named = job_specs(planned(tmp_path, [0], [*words, "logger=wandb"]), threads=1)
+    assert libraries([*specs, *named]) == [*expected, "wandb"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("jobs", 0), ("jobs_per_device", -1)])

@@ -11,6 +11,7 @@ from mixlab.runs import Run, run_folder
 from mixlab.runs.atomic import write_json
 from mixlab.runs.provenance import code_hashes
 from mixlab.sweeps import grid, sweep
+from mixlab.sweeps.launch import job_specs
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def finish(job: grid.Job, code: dict[str, str] | None = None) -> None:
 
 def test_the_list_leads_to_the_runs(tmp_path: Path, config: DictConfig) -> None:
     jobs = planned(tmp_path, [0, 1], ["mixing=none"])
-    assert sweep.begin(jobs, config) == jobs
+    assert sweep.begin(jobs, config).start == jobs
     folder = tmp_path / "logs" / "sweeps" / "s"
     record = json.loads((folder / "sweep.json").read_text())
     assert record["name"] == "s"
@@ -40,19 +41,27 @@ def test_only_what_is_missing_is_done(
 ) -> None:
     jobs = planned(tmp_path, [0, 1, 2], ["mixing=none"])
     finish(jobs[1])
-    assert sweep.begin(jobs, config) == [jobs[0], jobs[2]]
+    plan = sweep.begin(jobs, config)
+    assert (plan.skip, plan.to_train) == ([jobs[1]], [jobs[0], jobs[2]])
     assert (
         "3 runs, 1 of them finished, listed in logs/sweeps/s/sweep.json" in capsys.readouterr().out
     )
 
 
-def test_runs_of_other_code_are_asked_about(tmp_path: Path, config: DictConfig) -> None:
+def test_runs_of_other_code_are_asked_about(
+    tmp_path: Path, config: DictConfig, capsys: pytest.CaptureFixture
+) -> None:
     jobs = planned(tmp_path, [0, 1], ["mixing=none"])
-    finish(jobs[0], code={**code_hashes(), "mixlab/training.py": "another"})
-    with pytest.raises(ValueError, match="1 run made by other code .*mixlab/training.py"):
+    finish(jobs[0], code={**code_hashes(), "mixlab/training/gone.py": "another"})
+    with pytest.raises(ValueError, match="1 run made by other code .*mixlab/training/gone.py"):
         sweep.begin(jobs, config)
-    jobs[0].arm.code = "reuse"
-    assert sweep.begin(jobs, config) == [jobs[1]]
+    jobs[0].arm.existing = "reuse"
+    plan = sweep.begin(jobs, config)
+    assert (plan.skip, plan.start) == ([jobs[0]], [jobs[1]])
+    line = "kept, made by other code (mixlab/training/gone.py changed)"
+    assert line in capsys.readouterr().out
+    record = json.loads((jobs[0].folder / "run.json").read_text())
+    assert record["stale_code"] == ["mixlab/training/gone.py"]
 
 
 def statuses(jobs: list[grid.Job]) -> list[str]:
@@ -79,27 +88,32 @@ def test_failed_and_diverged_runs_are_left_until_somebody_asks(
     for job, status in zip(jobs, ("failed", "diverged", "interrupted"), strict=False):
         job.folder.mkdir(parents=True)
         write_json(job.folder / "run.json", {"status": status, "code": code_hashes()})
-    assert sweep.begin(jobs, config, retry) == [jobs[number] for number in begun]
+    plan = sweep.begin(jobs, config, retry)
+    assert [job.seed for job in plan.to_train] == begun
+    assert all(job.config.get("retry") == (list(retry) or None) for job in plan.to_train)
+    assert {job.seed for job in plan.leave} == {0, 1} - {*begun}
     assert statuses(jobs) == ["failed", "diverged", "interrupted", "planned"]
 
 
-def test_rerun_sets_every_run_aside(tmp_path: Path, config: DictConfig) -> None:
+def test_new_archives_every_run(tmp_path: Path, config: DictConfig) -> None:
     jobs = planned(tmp_path, [0, 1], ["mixing=none"])
     finish(jobs[0])
-    jobs[0].arm.rerun = True
-    assert sweep.begin(jobs, config) == jobs and not jobs[0].arm.rerun
+    jobs[0].arm.existing = "new"
+    plan = sweep.begin(jobs, config)
+    assert [job.seed for job in plan.start] == [0, 1]
+    assert {job.config.existing for job in plan.start} == {"check"}, "they archive no more"
+    assert jobs[0].arm.existing == "new", "seeds share it"
     assert statuses(jobs) == ["planned", "planned"]
     assert (jobs[0].folder.with_name("seed-0.1") / "run.json").exists()
-    jobs[0].arm.rerun = True
-    with Run.open(jobs[1].config), pytest.raises(RuntimeError, match="before rerun=true"):
+    with Run.open(jobs[1].config), pytest.raises(RuntimeError, match="before existing=new"):
         sweep.begin(jobs, config)
     assert statuses(jobs) == ["planned", "planned"]
 
 
 def test_a_ticket_is_what_its_configuration_says(tmp_path: Path) -> None:
     jobs = planned(tmp_path, [3, 11], ["mixing=cutmix"], ["mixing=none"])
-    for job, ticket in zip(jobs, sweep.tickets(jobs, threads=2), strict=True):
-        cfg = OmegaConf.create(ticket.config)
+    for job, ticket in zip(jobs, job_specs(jobs, threads=2), strict=True):
+        cfg = ticket.run_config()
         assert (cfg.seed, cfg.threads) == (job.seed, 2)
         assert run_folder(cfg) == ticket.folder == job.folder
 
@@ -121,7 +135,7 @@ def test_the_end_says_what_is_missing_and_what_is_next(
     assert "failed: logs/runs/train/" in said and "/seed-1: no memory" in said
     assert "/seed-2: its process is gone" in said
     assert "planned: logs/runs/train/" in said and "/seed-3: it was not begun" in said
-    assert "sweep.retry=failed added to the same command trains the failed again" in said
+    assert "retry=failed added to the same command trains the failed again" in said
     assert "1 of 4 runs finished" in said and "the same command again trains what is" in said
     assert said.splitlines()[-1] == "next: mixlab-compare logs/sweeps/s"
 
@@ -152,6 +166,6 @@ def test_a_whole_sweep_ends_well(
 def test_other_sweepers_get_a_result(tmp_path: Path) -> None:
     (job,) = planned(tmp_path, [0], ["mixing=none"])
     with pytest.raises(RuntimeError, match="the run was not begun"):
-        _ = sweep.job_return(job.config).return_value
+        _ = sweep.job_return(job.folder).return_value
     finish(job)
-    assert sweep.job_return(job.config).return_value == {"last": {}}
+    assert sweep.job_return(job.folder).return_value == {"last": {}}

@@ -24,9 +24,9 @@ def begun(folder: Path, *words: str) -> str:
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
     path = begun(tmp_path)
     other = small(tmp_path, f"ckpt_path={path}", "optimizer.lr=0.5", "model=cnn6")
-    with pytest.raises(ValueError, match=r"optimizer.lr was 0.001, is 0.5.*ckpt_force=true"):
+    with pytest.raises(ValueError, match=r"optimizer.lr was 0.001, is 0.5.*existing=reuse"):
         check_start(other)
-    other.ckpt_force = True
+    other.existing = "reuse"
     check_start(other)
 
 
@@ -44,9 +44,9 @@ def test_a_checkpoint_of_nobody_knows_what_is_taken(tmp_path: Path) -> None:
 def test_the_data_of_the_named_run_are_looked_at(tmp_path: Path) -> None:
     longer = small(tmp_path, f"ckpt_path={begun(tmp_path)}", "trainer.max_epochs=3")
     with Run.open(longer) as run:
-        with pytest.raises(ValueError, match="sha256 then then, now now.*ckpt_force=true"):
+        with pytest.raises(ValueError, match="sha256 then then, now now.*existing=reuse"):
             run.begin(data={"sha256": "now"})
-        run.cfg.ckpt_force = True
+        run.cfg.existing = "reuse"
         run.begin(data={"sha256": "now"})
 
 
@@ -60,9 +60,9 @@ def test_a_finished_run_of_other_data_is_not_taken_for_this(tmp_path: Path) -> N
     os.utime(run_folder(cfg) / "run.json", (1, 1))
     assert train(cfg) == first, "the same data, written again"
     write_npz(file, rows=48)
-    with pytest.raises(ValueError, match="train_rows 40 then, 48 now.*rerun=true"):
+    with pytest.raises(ValueError, match="train_rows 40 then, 48 now.*existing=new"):
         train(cfg)
-    cfg.rerun = True
+    cfg.existing = "new"
     train(cfg)
     records = [run_folder(cfg), run_folder(cfg).with_name("seed-0.1")]
     rows = [read_json(folder / "run.json")["data"]["train_rows"] for folder in records]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -22,7 +21,7 @@ ConfigStore.instance().store(
 
 
 class ProcessesLauncher(Launcher):
-    """Takes jobs that our sweeper has composed; with another sweeper it composes them."""
+    """Takes jobs that our sweeper has composed, and composes those of another sweeper."""
 
     def __init__(self, jobs: int | None = None, jobs_per_device: int = 1) -> None:
         self.jobs = jobs
@@ -37,18 +36,14 @@ class ProcessesLauncher(Launcher):
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
-        from mixlab.sweeps import sweep
-        from mixlab.sweeps.compose import compose_job
-        from mixlab.sweeps.launch import launch
+        from mixlab.sweeps import launch, sweep
+        from mixlab.sweeps.compose import Composer
+        from mixlab.sweeps.grid import Job, single_job
 
-        configs = [compose_job(self.context, self.config, list(job)) for job in job_overrides]
-        launch(configs, self.jobs, self.jobs_per_device)
-        return [sweep.job_return(config) for config in configs]
-
-    def launch_jobs(self, jobs: Sequence[Any]) -> None:
-        """Train the jobs of our sweeper, some at a time."""
-        from mixlab.sweeps import sweep
-        from mixlab.sweeps.launch import launch
-
-        written = partial(sweep.tickets, jobs)
-        launch([job.arm for job in jobs], self.jobs, self.jobs_per_device, written)
+        compose = Composer(self.context, self.config)
+        jobs = [
+            words if isinstance(words, Job) else single_job(list(words), compose)
+            for words in job_overrides
+        ]
+        launch.launch(jobs, self.jobs, self.jobs_per_device)
+        return [sweep.job_return(job.folder) for job in jobs]

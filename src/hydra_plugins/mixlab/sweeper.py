@@ -7,8 +7,6 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from hydra_plugins.mixlab.launcher import ProcessesLauncher
-
 
 @dataclass
 class MixlabSweeperConf:
@@ -37,11 +35,6 @@ class MixlabSweeper(BasicSweeper):
         arms = grid.arms(overrides, self.split_arguments)
         compose = Composer(self.hydra_context, self.config)
         jobs = grid.plan(arms, grid.requested_seeds(overrides), compose)
-        retried = grid.retried(overrides)
-        missing = sweep.begin(jobs, self.config, retried)
-        if isinstance(self.launcher, ProcessesLauncher):
-            self.launcher.launch_jobs(missing)
-        elif missing:
-            again = [f"{grid.RETRY}=[{','.join(retried)}]"] if retried else []
-            self.launcher.launch([[*job.overrides, *again] for job in missing], initial_job_idx=0)
+        plan = sweep.begin(jobs, self.config, grid.retried(overrides))
+        self.launcher.launch(plan.to_train, initial_job_idx=0)
         sweep.end(jobs, self.config)

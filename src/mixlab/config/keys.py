@@ -15,6 +15,13 @@ OPEN_GROUPS = ("callbacks", "logger", "metrics")  # may have nodes of the user's
 OPTIONAL = (*OPEN_GROUPS, "augmentation", "mixing", "scheduler", "tta")  # may be missing
 WHOLE = ("trainer", "paths")  # of these every key is needed
 ABSENT = object()
+RENAMED = {
+    "code": "existing=reuse, or existing=replace for code=rerun",
+    "rerun": "existing=new",
+    "ckpt_force": "existing=reuse",
+    "sweep": "claim=",
+    "sweep.retry": "retry=",
+}
 
 
 def config_dir() -> Path:
@@ -68,6 +75,8 @@ def check_present(cfg: DictConfig, reference: DictConfig) -> None:
 
 def unknown_key(key: str, legal: Iterable[str]) -> str:
     """The sentence for a misspelt key."""
+    if key in RENAMED:
+        return f"{key} is not a key any more; use {RENAMED[key]}"
     if is_secret(key):
         return secret_key(key)
     if f".{OPEN_NODE}." in key:

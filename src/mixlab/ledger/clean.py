@@ -10,8 +10,10 @@ from pathlib import Path
 from mixlab.errors import counted
 from mixlab.runs.locks import lock
 from mixlab.runs.records import StoredRun, find, is_aside, shown_path
+from mixlab.runs.status import Status
 
-UNFINISHED = ("planned", "failed", "interrupted")  # states of runs that may have come to nothing
+# States of runs that may have come to nothing.
+UNFINISHED = (Status.PLANNED, Status.FAILED, Status.INTERRUPTED)
 RUN_FILES = {"run.json", "config.yaml", "log.txt", "error.txt", ".lock"}  # worth nothing alone
 MADE = {"checkpoints": "*.ckpt", "figures": "", "wandb": "offline-run-*"}  # and what would be
 
@@ -55,10 +57,10 @@ def waste(runs: Sequence[StoredRun], checkpoints: bool, replaced: bool) -> Itera
     for run in runs:
         if replaced:
             for old in aside(run.folder):
-                yield Removable(old, old, "set aside by rerun=true")
+                yield Removable(old, old, "archived by existing=new")
         if run.status in UNFINISHED and holds_nothing(run.folder):
             yield Removable(run.folder, run.folder, f"{run.status}, holds nothing")
-        elif run.status == "finished" and checkpoints:
+        elif run.status == Status.FINISHED and checkpoints:
             folder = run.folder / "checkpoints"
             for file in [] if folder.is_symlink() else sorted(folder.glob("*.ckpt")):
                 yield Removable(file, run.folder, "checkpoint of a finished run")
@@ -85,7 +87,7 @@ def is_worthless(entry: Path) -> bool:
 
 
 def aside(folder: Path) -> list[Path]:
-    """The folders that `rerun=true` has set aside for this one."""
+    """The folders that `existing=new` has archived for this one."""
     return sorted(path for path in folder.parent.glob(f"{folder.name}.*") if is_aside(path.name))
 
 

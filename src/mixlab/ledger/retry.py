@@ -7,7 +7,7 @@ from mixlab.errors import counted
 from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.locks import lock
 from mixlab.runs.records import StoredRun, find, shown_path
-from mixlab.runs.status import RETRIED, with_history
+from mixlab.runs.status import RETRIED, Status, transition
 
 
 def retry(paths: Sequence[str], states: Sequence[str] = RETRIED) -> int:
@@ -30,8 +30,8 @@ def mark(run: StoredRun) -> bool:
     if descriptor is None:
         return False
     try:
-        record = with_history(read_json(run.folder / "run.json"))
-        write_json(run.folder / "run.json", {**record, "status": "planned", "error": None})
+        record = transition(read_json(run.folder / "run.json"), Status.PLANNED, error=None)
+        write_json(run.folder / "run.json", record)
     finally:
         os.close(descriptor)
     return True

@@ -11,6 +11,7 @@ from mixlab.errors import counted
 from mixlab.runs.atomic import write_json
 from mixlab.runs.locks import last_heartbeat
 from mixlab.runs.records import STATUSES, StoredRun, find, finite_number, one_line, shown_path
+from mixlab.runs.status import Status
 
 STATUS_COLUMNS = ("arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "error")
 TAIL = 65536  # bytes of metrics.csv in which its last row is looked for
@@ -46,7 +47,7 @@ def row(run: StoredRun) -> tuple[str, ...]:
 def epochs(run: StoredRun) -> str:
     """Epochs that were finished: as recorded, or as many as metrics.csv tells of."""
     recorded = finite_number(run.record.get("epochs"))
-    if run.status == "finished" and recorded is not None:
+    if run.status == Status.FINISHED and recorded is not None:
         return f"{recorded:g}"
     reached = last_epoch(run.folder / "metrics.csv")
     return "-" if reached is None else f"{reached + 1}"

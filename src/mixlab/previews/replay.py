@@ -17,7 +17,7 @@ from mixlab.mixing import Address, Batch, Blend, MixedBatch
 from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import BATCHES, check_code, versions
 from mixlab.runs.records import read_config
-from mixlab.runs.status import check_same_data
+from mixlab.runs.status import Status, check_same_data
 from mixlab.training.build import build_callbacks, build_data, plain, set_up_process
 
 ONE_PROCESS = {
@@ -107,7 +107,7 @@ def check_address(
 ) -> None:
     """Raise ValueError if the run has no such batch."""
     batches, length = int(trainer.num_training_batches), length_in_epochs(trainer)
-    epochs = record.get("epochs") if record.get("status") == "finished" else None
+    epochs = record.get("epochs") if record.get("status") == Status.FINISHED else None
     epochs = length if epochs is None else min(epochs, length)
     for name, number, end, what in (
         ("rank", address.rank, processes, "processes"),

@@ -50,7 +50,7 @@ def changes(block: Block) -> list[ClassChange]:
     if not found:
         raise UserError(
             f"{block.title}: no seed has its accuracy recorded class by class in two arms; train "
-            "them with this version, code=rerun"
+            "them with this version, existing=replace"
         )
     differences = [paired_difference(own, base) for _, _, own, base in found]
     adjusted = holm([difference.p for difference in differences])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from mixlab.reporting import environment
 from mixlab.reporting.pairing import Question, Result, finished, on_other_data
 from mixlab.runs.records import StoredRun, one_line
+from mixlab.runs.status import RETRIED, Status
 
 Arms = Mapping[str, Sequence[StoredRun]]  # runs by label
 
@@ -35,9 +36,9 @@ def unfinished(runs: Sequence[StoredRun]) -> list[str]:
         by_status[run.status].append(run)
     notes = []
     for status, members in by_status.items():
-        if status != "finished":
+        if status != Status.FINISHED:
             reason = next((f": {run.problem}" for run in members if run.problem), "")
-            ended = "; the mean leaves them out" if status in ("failed", "diverged") else ""
+            ended = "; the mean leaves them out" if status in RETRIED else ""
             notes.append(
                 f"{len(members)} of {len(runs)} runs {status} ({seed_list(members)}){ended}{reason}"
             )

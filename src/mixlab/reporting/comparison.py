@@ -15,7 +15,8 @@ from mixlab.errors import UserError
 from mixlab.reporting import caveats
 from mixlab.reporting import labels as words
 from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, as_recorded, finished, results
-from mixlab.runs.records import STATUSES, Found, StoredRun, finite_number, one_line
+from mixlab.runs.records import DUPLICATE, STATUSES, Found, StoredRun, finite_number, one_line
+from mixlab.runs.status import Status
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,13 @@ def headline_metric(runs: Sequence[StoredRun]) -> str:
 def _mark_duplicates(runs: Sequence[StoredRun]) -> list[StoredRun]:
     """Of one arm at one seed in several folders, the finished one that ended last counts."""
     kept: dict[tuple[str, int | None], StoredRun] = {}
-    for run in sorted(runs, key=lambda r: (r.status == "finished", str(r.record.get("ended")))):
+    for run in sorted(
+        runs, key=lambda r: (r.status == Status.FINISHED, str(r.record.get("ended")))
+    ):
         kept[run.arm, run.seed] = run
     return [
         run if run is kept[run.arm, run.seed] or run.seed is None
-        else replace(run, status="duplicate", problem="the same run counts from another folder")
+        else replace(run, status=DUPLICATE, problem="the same run counts from another folder")
         for run in runs
     ]  # fmt: skip
 
@@ -152,7 +155,7 @@ def _group(runs: Sequence[StoredRun]) -> dict[str, list[StoredRun]]:
     """Runs by arm, in the order of their seeds."""
     grouped: dict[str, list[StoredRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda r: (r.seed is None, r.seed or 0, r.folder)):
-        if run.status != "duplicate":
+        if run.status != DUPLICATE:
             grouped[run.arm].append(run)
     return dict(grouped)
 

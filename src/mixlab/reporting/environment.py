@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mixlab.errors import counted
-from mixlab.runs.records import StoredRun, mapping, one_line
+from mixlab.runs.records import StoredRun, mapping, one_line, shown_path
 
 WHY = {
     "threads": "on a CPU their number changes the last bits and the time",
@@ -51,13 +51,26 @@ def differing(runs: Sequence[StoredRun]) -> list[str]:
 
 
 def _code(runs: Sequence[StoredRun]) -> Iterator[str]:
-    """One warning that names the source files that changed between runs."""
+    """Warnings that name the source files that changed between runs, or since a run was kept."""
     every = [mapping(run.record.get("code")) for run in runs]
     names = sorted({str(name) for code in every for name in code})
-    changed = [name for name in names if len({str(code.get(name)) for code in every}) > 1]
+    changed = [
+        name  # a run records the files that its own arm reaches
+        for name in names
+        if len({str(code.get(name)) for code in every if name in code or not code}) > 1
+    ]
     if changed:
-        listed = one_line(", ".join(changed[:MAX_LISTED]) + ", ..." * (len(changed) > MAX_LISTED))
-        yield f"code differs: {listed}. Train the older runs again with code=rerun."
+        yield f"code differs: {_files(changed)}. Train the older runs again with existing=replace."
+    for run in runs:
+        if stale := [str(name) for name in run.record.get("stale_code") or ()]:
+            yield (
+                f"kept by existing=reuse though its code changed: {shown_path(run.folder)} "
+                f"({_files(stale)})."
+            )
+
+
+def _files(names: Sequence[str]) -> str:
+    return one_line(", ".join(names[:MAX_LISTED]) + ", ..." * (len(names) > MAX_LISTED))
 
 
 def environment(runs: Sequence[StoredRun]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.pairing import Question, Result
 from mixlab.reporting.statistics import CLAIM, LEVEL
 from mixlab.runs.records import mapping, one_line
+from mixlab.runs.status import RETRIED, Status
 
 NO_VALUE = "-"
 
@@ -99,7 +100,7 @@ def arm_headline(arm: Arm, block: Block, question: Question) -> str:
 
 def _lost(arm: Arm) -> str:
     """ "; 1 of 8 runs failed or diverged", which flatters an arm that does so where it is worst."""
-    lost = sum(run.status in ("failed", "diverged") for run in arm.runs)
+    lost = sum(run.status in RETRIED for run in arm.runs)
     return f"; {lost} of {len(arm.runs)} runs failed or diverged" if lost else ""
 
 
@@ -118,7 +119,7 @@ def run_counts(comparison: Comparison) -> str:
 
 def reading(comparison: Comparison) -> list[str]:
     """How to read the tables, one sentence or two each; nothing where they have no figures."""
-    if "finished" not in comparison.statuses:
+    if Status.FINISHED not in comparison.statuses:
         return []
     blocks, question = comparison.blocks, comparison.question
     checkpoints = {checkpoint for block in blocks for checkpoint in block.checkpoints}

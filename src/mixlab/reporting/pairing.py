@@ -13,6 +13,7 @@ from mixlab.reporting.statistics import (
     verdict,
 )
 from mixlab.runs.records import StoredRun, finite_number, mapping, one_line
+from mixlab.runs.status import Status
 
 CHECKPOINTS = ("best", "last")  # chosen on validation, and the end of training
 LOWER_IS_BETTER = ("loss", "error", "ece", "nll", "brier")
@@ -97,7 +98,7 @@ def is_guessing(runs: Sequence[StoredRun], values: Mapping[int, float], metric: 
 
 
 def finished(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    return [run for run in runs if run.status == "finished"]
+    return [run for run in runs if run.status == Status.FINISHED]
 
 
 def on_other_data(arm: Sequence[StoredRun], baseline: Sequence[StoredRun]) -> list[StoredRun]:

@@ -22,7 +22,7 @@ from mixlab.runs.atomic import write_bytes
 from mixlab.runs.folder import Run
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-RESTART_REMEDY = "rerun=true trains the run again from its start"
+RESTART_REMEDY = "existing=new archives the run and trains it again"
 SEAL_MARK = b"sha256:"
 SEAL = len(SEAL_MARK) + 2 * hashlib.sha256().digest_size
 

@@ -15,8 +15,20 @@ from mixlab.errors import UserError
 from mixlab.runs.atomic import read_json, write_json, write_text
 from mixlab.runs.identity import arm_hash, arm_slug, run_folder, watching
 from mixlab.runs.locks import seconds_with, taken
-from mixlab.runs.provenance import changed_files, code_hashes, git_commit, versions
-from mixlab.runs.status import asked_again, next_action, other_code, other_data, with_history
+from mixlab.runs.provenance import changed_files, code_hashes, git_commit, reached_hashes, versions
+from mixlab.runs.reach import reached_files
+from mixlab.runs.status import (
+    Action,
+    Existing,
+    Status,
+    asked_again,
+    first_names,
+    next_action,
+    other_data,
+    status_of,
+    transition,
+    with_history,
+)
 
 
 class Refused(ValueError):
@@ -36,7 +48,7 @@ class Run:
 
     @classmethod
     def open(cls, cfg: DictConfig) -> "Run":
-        """Make and lock the folder of this configuration; with `rerun`, an empty one.
+        """Make and lock the folder of this configuration; with `existing=new`, an empty one.
 
         Raises:
             RuntimeError: another process is training this very run.
@@ -44,8 +56,8 @@ class Run:
         folder = run_folder(cfg)
         run = cls(folder, cfg, taken(folder))
         os.register_at_fork(after_in_child=run.__exit__)  # or loader workers would hold the lock on
-        if cfg.get("rerun"):
-            run.set_aside()
+        if cfg.get("existing") == Existing.NEW:
+            run.archive()
         return run
 
     @classmethod
@@ -65,25 +77,26 @@ class Run:
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
-    def settled(self) -> bool:
-        """Whether there is nothing to do. What other code left behind is cleared.
+    def changed(self) -> list[str]:
+        """Source files of the run that are not what they were, now that somebody looks."""
+        before = self.record.get("code") or {}
+        now = code_hashes(self.cfg.get("allow") or ())
+        return changed_files(before, now, reached_files(self.cfg) if before else ())
 
-        A run that failed is trained again, for here it was asked for by name; one that diverged
-        would do so again, and is left until `sweep.retry` or `rerun` says otherwise.
+    def next_action(self) -> Action:
+        """What is to be done about it, now that somebody has asked for it by name.
+
+        A run that failed is trained again; one that diverged would diverge again, and is left until
+        `retry` or `existing=new` says otherwise.
         """
-        changed = changed_files(self.record.get("code", {}), code_hashes(self.cfg.get("allow", ())))
-        retry = ("failed", *asked_again(OmegaConf.select(self.cfg, "sweep.retry")))
-        fate = next_action(self.record, changed, self.cfg.code, retry, is_begun(self.folder))
-        if fate == "ask":
-            raise UserError(other_code([self.folder], changed))
-        if fate == "afresh":
-            self.clear()
-        return fate in ("done", "leave")
+        retry = (Status.FAILED, *asked_again(self.cfg.get("retry")))
+        begun = is_begun(self.folder)
+        return next_action(self.record, self.changed(), self.cfg.existing, retry, begun)
 
-    def set_aside(self) -> None:
+    def archive(self) -> None:
         """Keep what an earlier training left as `seed-<n>.<number>`, and begin with nothing."""
-        self.cfg.rerun = False  # it is done; `config.yaml` asks for no other
-        if self.record.get("status") in (None, "planned"):
+        self.cfg.existing = str(Existing.CHECK)  # it is done; `config.yaml` asks for no other
+        if status_of(self.record) in (None, Status.PLANNED):
             return
         names = (self.folder.with_name(f"{self.folder.name}.{n}") for n in itertools.count(1))
         self._aside = next(path for path in names if not path.exists())
@@ -124,14 +137,15 @@ class Run:
             Refused: the run goes on from a checkpoint, and its data are not what they were.
         """
         self._check_data(facts.get("data") or {}, goes_on)
-        if self.record.get("status") == "running":  # nobody was left to say how long
+        if status_of(self.record) is Status.RUNNING:  # nobody was left to say how long
             self.record["seconds"] = seconds_with(self.folder, self.record)
-        self.record = with_history(self.record)
+        stale = sorted({*self.record.get("stale_code", ()), *self.changed()}) if goes_on else []
+        self.record.pop("stale_code", None)
         self._began = time.monotonic()
         if self._lock is not None:
             write_text(self.folder / "config.yaml", OmegaConf.to_yaml(self.cfg, resolve=True))
-        self.write(
-            status="running",
+        self.move(
+            Status.RUNNING,
             task_name=self.cfg.task_name,
             arm=arm_slug(self.cfg),
             hash=arm_hash(self.cfg),
@@ -141,9 +155,10 @@ class Run:
             started=self.record.get("started") or now(),
             error=None,
             user_error=None,
-            code=code_hashes(self.cfg.get("allow", ())),
+            code=reached_hashes(self.cfg),
             versions=versions(),
             git=git_commit(),
+            **({"stale_code": stale} if stale else {}),
             **facts,
         )
 
@@ -152,23 +167,36 @@ class Run:
         start = self.cfg.get("ckpt_path")
         if goes_on:
             if why := other_data(self.folder, self.record.get("data") or {}, data):
-                raise Refused(f"{why}, or add rerun=true to train afresh beside it")
-        elif start is not None and not self.cfg.get("ckpt_force"):
+                raise Refused(f"{why}, or add existing=new to archive it and train again")
+        elif start is not None and self.cfg.get("existing") != Existing.REUSE:
             folder = Path(start).absolute().parents[1]
             before = read_json(folder / "run.json").get("data") or {}
             if why := other_data(folder, before, data):
-                raise UserError(f"{why}, or add ckpt_force=true to start from it all the same")
+                raise UserError(f"{why}, or add existing=reuse to start from it all the same")
 
-    def end(self, status: str, error: str | None = None, **facts: Any) -> None:
+    def end(self, status: Status, error: str | None = None, **facts: Any) -> None:
         """Write how it ended. `seconds` adds up over the processes that trained the run."""
         seconds = self.record.get("seconds", 0.0) + time.monotonic() - self._began
-        self.write(status=status, error=error, ended=now(), seconds=round(seconds, 3), **facts)
+        self.move(status, error=error, ended=now(), seconds=round(seconds, 3), **facts)
+
+    def move(self, status: Status, **facts: Any) -> None:
+        """Go to another state, and add to `run.json`."""
+        self.record = transition(self.record, status)
+        self.write(**facts)
 
     def write(self, **facts: Any) -> None:
         """Add to `run.json`, atomically."""
         self.record = {**self.record, **facts}
         if self._lock is not None:
             write_json(self.folder / "run.json", self.record)
+
+
+def keep_stale(folder: Path, changed: list[str]) -> None:
+    """Say that a finished run is kept though other code made it, and mark its record."""
+    print(f"kept, made by other code ({first_names(changed)} changed): {folder}", flush=True)
+    record = read_json(folder / "run.json")
+    if record.get("stale_code") != changed:
+        write_json(folder / "run.json", {**record, "stale_code": changed})
 
 
 def is_begun(folder: Path) -> bool:

@@ -11,14 +11,14 @@ from typing import Any
 
 from mixlab.config.allowlist import first_file
 from mixlab.errors import UserError
+from mixlab.runs.reach import TRAINS, reached_files
 from mixlab.runtime import available_cores
 
 PACKAGES = (
     "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "timm", "numpy",
     "wandb",
 )  # fmt: skip
-# The code that decides what a run is, and the part of it that decides what its batches are.
-TRAINS = ("mixing", "data", "models", "callbacks", "training")
+# The code that decides what the batches of a run are.
 BATCHES = ("mixing", "data", "callbacks/mixing.py")
 
 
@@ -36,12 +36,24 @@ def code_hashes(allow: Iterable[str] = ()) -> dict[str, str]:
     return hashes
 
 
-def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:
+def reached_hashes(cfg: Any) -> dict[str, str]:
+    """SHA-256 of each source file that a run of this configuration reaches."""
+    hashes = code_hashes(cfg.get("allow") or ())
+    return {name: hashes[name] for name in reached_files(cfg)}
+
+
+def changed_files(
+    before: dict[str, str], now: dict[str, str], reached: Iterable[str] = ()
+) -> list[str]:
     """Files that differ or went, all of them where none is on record.
 
-    One that came since was not there to be run: a new method changes no earlier result.
+    Args:
+        before: hashes of the files that the run reached.
+        now: hashes of all files. One that came since changes no earlier result,
+        reached: except for those that the run would reach now.
     """
-    return sorted(name for name in before or now if before.get(name) != now.get(name))
+    names = {*before, *reached} if before else now
+    return sorted(name for name in names if before.get(name) != now.get(name))
 
 
 def versions() -> dict[str, str]:

@@ -16,10 +16,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.errors import UserError
+from mixlab.runs.status import Status
 
+UNREADABLE, DUPLICATE = "unreadable", "duplicate"  # of folders, beside what a record can say
 STATUSES = (
-    "finished", "running", "planned", "interrupted", "failed", "diverged", "unreadable",
-    "duplicate",
+    Status.FINISHED, Status.RUNNING, Status.PLANNED, Status.INTERRUPTED, Status.FAILED,
+    Status.DIVERGED, UNREADABLE, DUPLICATE,
 )  # fmt: skip
 GIVE = "give a run folder, a sweep folder, any folder above them, or a glob"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -94,9 +96,9 @@ def read_run(folder: Path) -> StoredRun:
     try:
         record = mapping(json.loads((folder / "run.json").read_bytes()))
     except FileNotFoundError:
-        return StoredRun(folder, "planned", arm, slug, seed)
+        return StoredRun(folder, Status.PLANNED, arm, slug, seed)
     except (OSError, ValueError) as error:
-        return StoredRun(folder, "unreadable", arm, slug, seed, f"run.json: {one_line(error)}")
+        return StoredRun(folder, UNREADABLE, arm, slug, seed, f"run.json: {one_line(error)}")
     recorded_seed = record.get("seed")
     seed = recorded_seed if isinstance(recorded_seed, int) else seed
     status, problem = _state(folder, record)
@@ -107,7 +109,7 @@ def read_run(folder: Path) -> StoredRun:
 
 
 def is_aside(name: str) -> bool:
-    """Whether `rerun=true` has set a folder of this name aside."""
+    """Whether `existing=new` has archived a folder of this name."""
     return re.fullmatch(r"seed-\d+\.\d+", name) is not None
 
 
@@ -147,7 +149,7 @@ def _expand(path: str) -> list[Path]:
 def _walk(path: Path) -> Iterator[Path]:
     """Yield folders with a run.json or a sweep.json; a run folder has none below it.
 
-    What `rerun=true` has set aside (`seed-0.1`) is found only where it is named itself.
+    What `existing=new` has archived (`seed-0.1`) is found only where it is named itself.
     """
     path = path.resolve()
     if path.name in ("run.json", "sweep.json"):
@@ -184,9 +186,9 @@ def _state(folder: Path, record: Mapping[str, Any]) -> tuple[str, str]:
     """The status and what is wrong with it; a run without its lock is not running any more."""
     status, error = str(record.get("status")), one_line(record.get("error") or "")
     if status not in STATUSES:
-        return "unreadable", f"run.json has the status {one_line(status, 40)}"
-    if status == "running" and _is_abandoned(folder / ".lock"):
-        return "interrupted", error or "its process is gone"
+        return UNREADABLE, f"run.json has the status {one_line(status, 40)}"
+    if status == Status.RUNNING and _is_abandoned(folder / ".lock"):
+        return Status.INTERRUPTED, error or "its process is gone"
     return status, error
 
 

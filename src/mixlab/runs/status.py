@@ -1,72 +1,147 @@
-"""What is to be done about a run, from what its record says and what its code is now."""
+"""The states of a run, and what a command does about a run in each of them."""
 
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from mixlab.errors import UserError, counted
 
-CODE = ("check", "reuse", "rerun")
-RETRIED = ("failed", "diverged")  # trained again only when somebody asks
-RETRY = "sweep.retry"
+
+class Status(StrEnum):
+    """What `run.json` says of a run."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    FINISHED = "finished"
+    FAILED = "failed"
+    DIVERGED = "diverged"
 
 
-def asked_again(given: Any) -> tuple[str, ...]:
-    """Which states `sweep.retry=failed`, `[failed,diverged]` or `all` asks to train again."""
+class Action(StrEnum):
+    """What a command does about a run."""
+
+    SKIP = "skip"  # it is finished
+    RESUME = "resume"  # from its last checkpoint, or from the start where it has none
+    RESTART = "restart"  # from the start, without what is there
+    LEAVE = "leave"  # as it failed, until somebody asks
+    ASK = "ask"  # other code made it, and the user has not said what then
+
+
+class Existing(StrEnum):
+    """What the user says of a run that is there already."""
+
+    CHECK = "check"
+    REUSE = "reuse"
+    REPLACE = "replace"
+    NEW = "new"
+
+
+# What the same command does with the code that made the run.
+ACTIONS: dict[Status | None, Action] = {
+    None: Action.RESUME,
+    Status.PLANNED: Action.RESUME,
+    Status.RUNNING: Action.RESUME,  # its process is gone: this one holds the lock
+    Status.INTERRUPTED: Action.RESUME,
+    Status.FINISHED: Action.SKIP,
+    Status.FAILED: Action.LEAVE,
+    Status.DIVERGED: Action.LEAVE,
+}
+# From which state a run may go to which.
+TRANSITIONS: dict[Status, tuple[Status | None, ...]] = {
+    Status.PLANNED: (None, *Status),  # `mixlab-sweep retry` plans any run again
+    Status.RUNNING: (None, *Status),  # a finished one, too, where only its tests were missing
+    Status.INTERRUPTED: (None, Status.PLANNED, Status.RUNNING),
+    Status.FINISHED: (Status.RUNNING,),
+    Status.FAILED: (None, *(status for status in Status if status != Status.FINISHED)),
+    Status.DIVERGED: (Status.RUNNING,),
+}
+UNSETTLED = (None, Status.PLANNED, Status.RUNNING)  # left by a process that could say nothing more
+RETRIED = (Status.FAILED, Status.DIVERGED)  # trained again only when somebody asks
+
+
+def status_of(record: dict[str, Any]) -> Status | None:
+    """The status in a record; None where there is none, or none that we know."""
+    word = record.get("status")
+    return Status(word) if word in [*Status] else None
+
+
+def asked_again(given: Any) -> tuple[Status, ...]:
+    """Which states `retry=failed`, `[failed,diverged]` or `all` asks to train again."""
     words = [str(word) for word in ([given] if isinstance(given, str) else given or [])]
     for word in words:
         if word not in (*RETRIED, "all"):
-            raise UserError(f"{RETRY} must be {', '.join(RETRIED)} or all, got {word}")
-    return RETRIED if "all" in words else tuple(words)
+            raise UserError(f"retry must be {', '.join(RETRIED)} or all, got {word}")
+    return RETRIED if "all" in words else tuple(Status(word) for word in words)
 
 
 def next_action(
     record: dict[str, Any],
     changed: list[str],
-    code: str,
-    retry: Iterable[str] = RETRIED,
+    existing: str,
+    retry: Iterable[str | None] = RETRIED,
     begun: bool = False,
-) -> str:
-    """What is to be done: done, ask, leave, afresh, or go on (from its last checkpoint).
+) -> Action:
+    """What a command does about a run.
 
     Args:
         record: its `run.json`, empty where there is none.
         changed: source files that are not what the run was made by.
-        code: what the user says of a run that other code made: check, reuse or rerun.
+        existing: what the user says of a run that is there.
         retry: which of failed and diverged are to be trained again; the others are left.
         begun: whether it has a checkpoint.
     """
-    if code not in CODE:
-        raise UserError(f"code must be one of {', '.join(CODE)}, got {code!r}")
-    status = record.get("status")
-    finished = status == "finished"
-    if status in RETRIED and status not in retry:
-        return "leave"
-    if status in (None, "planned") and not record.get("code"):
-        return "go on"
-    if not changed or code == "reuse":
-        return "done" if finished else "go on"
-    return "ask" if code == "check" and (finished or begun) else "afresh"
+    if existing not in [*Existing]:
+        raise UserError(f"existing must be one of {', '.join(Existing)}, got {existing!r}")
+    status = status_of(record)
+    action = Action.RESUME if status in retry else ACTIONS[status]
+    untrained = status in (None, Status.PLANNED) and not record.get("code")
+    if action is Action.LEAVE or untrained or not changed or existing == Existing.REUSE:
+        return action
+    if existing == Existing.CHECK and (begun or status is Status.FINISHED):
+        return Action.ASK
+    return Action.RESTART
+
+
+def transition(record: dict[str, Any], status: Status, **facts: Any) -> dict[str, Any]:
+    """The record in another state, with more facts.
+
+    A run that is planned or begun again keeps how it ended before, if not well, in `history`.
+
+    Raises:
+        RuntimeError: no run goes from its state to that one.
+    """
+    before = status_of(record)
+    if before not in TRANSITIONS[status]:
+        raise RuntimeError(f"a run that is {before} does not become {status}")
+    if status in (Status.PLANNED, Status.RUNNING):
+        record = with_history(record)
+    return {**record, "status": str(status), **facts}
 
 
 def with_history(record: dict[str, Any]) -> dict[str, Any]:
     """The record with how its last training ended, if not well, added to `history`."""
-    status = record.get("status")
-    if status in (None, "planned", "finished"):
+    status = status_of(record)
+    if status in (None, Status.PLANNED, Status.FINISHED):
         return record
-    status = "interrupted" if status == "running" else status  # nobody was left to say so
-    ended = {"status": status, "error": record.get("error"), "ended": record.get("ended")}
+    status = Status.INTERRUPTED if status is Status.RUNNING else status  # it could not say so
+    ended = {"status": str(status), "error": record.get("error"), "ended": record.get("ended")}
     return {**record, "history": [*record.get("history", []), ended]}
+
+
+def first_names(names: list[str], most: int = 5) -> str:
+    """The first names of many."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def other_code(folders: list[Path], changed: list[str]) -> str:
     """The sentence for runs that other code made."""
-    runs = ", ".join(str(folder) for folder in folders[:3]) + (" ..." if len(folders) > 3 else "")
-    files = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
-    count = counted(len(folders), "run")
+    runs, files = first_names([str(folder) for folder in folders], 3), first_names(changed)
     return (
-        f"{count} made by other code ({files} changed): {runs}; add code=reuse to keep what is "
-        "there, code=rerun to train anew in its place, or rerun=true beside it"
+        f"{counted(len(folders), 'run')} made by other code ({files} changed): {runs}; "
+        "add existing=reuse to keep what is there, existing=replace to train it again in its "
+        "place, or existing=new to archive it and train again"
     )
 
 

@@ -10,11 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.config.checks import prepare
 
 
-def compose_job(hydra_context: Any, master: DictConfig, overrides: list[str]) -> DictConfig:
-    """One job's configuration, checked."""
-    return Composer(hydra_context, master)(overrides)
-
-
 class Composer:
     """Configurations of a sweep, checked; those with the same choices share Hydra's work.
 

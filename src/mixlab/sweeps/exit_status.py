@@ -7,8 +7,7 @@ from typing import Any
 from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.folder import now
 from mixlab.runs.locks import ANOTHER, is_running, seconds_with
-
-UNSETTLED = (None, "planned", "running")  # what a process leaves behind that could say nothing more
+from mixlab.runs.status import UNSETTLED, Status, status_of, transition
 
 
 def record_exit(folder: Path, exit_code: int, stopped: bool = False) -> dict[str, Any]:
@@ -20,16 +19,12 @@ def record_exit(folder: Path, exit_code: int, stopped: bool = False) -> dict[str
     record = read_json(folder / "run.json")
     if exit_code == 2 and is_running(folder):  # the job has found the run in somebody's hands
         return {**record, "error": f"by {ANOTHER}"}
-    if exit_code != 0 and record.get("status") in UNSETTLED:
-        status = "interrupted" if stopped or exit_code == -signal.SIGTERM else "failed"
-        facts: dict[str, Any] = {
-            "status": status,
-            "error": exit_reason(exit_code, stopped),
-            "ended": now(),
-        }
-        if record.get("status") == "running":
+    if exit_code != 0 and status_of(record) in UNSETTLED:
+        asked = stopped or exit_code == -signal.SIGTERM
+        facts: dict[str, Any] = {"error": exit_reason(exit_code, stopped), "ended": now()}
+        if status_of(record) is Status.RUNNING:
             facts["seconds"] = seconds_with(folder, record)
-        record = {**record, **facts}
+        record = transition(record, Status.INTERRUPTED if asked else Status.FAILED, **facts)
         write_json(folder / "run.json", record)
     return record
 

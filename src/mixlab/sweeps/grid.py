@@ -1,7 +1,7 @@
 """From the overrides of a multirun to a list of runs, each arm and seed once."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,27 +9,47 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mixlab.errors import UserError
-from mixlab.runs.identity import arm_folder
-from mixlab.runs.status import RETRY, asked_again
+from mixlab.runs.identity import arm_folder, run_folder
+from mixlab.runs.status import Status, asked_again
 
-SWEEP_KEYS = ("seeds", "arms", "seed", RETRY)
+SWEEP_KEYS = ("seeds", "arms", "seed", "retry")
 
 
 @dataclass(frozen=True)
-class Job:
-    """A run to be made: an arm, which its seeds share, at a seed."""
+class Job(Sequence[str]):
+    """A run to be made: an arm at a seed. To any of Hydra's launchers it is a list of overrides.
 
-    overrides: list[str]  # that it is composed from
+    Attributes:
+        arm: its configuration, which all seeds share: to be read only.
+        own: the values of this run alone, its seed among them.
+    """
+
+    overrides: list[str]  # that the arm is composed from
     arm: DictConfig
-    seed: int
+    own: Mapping[str, Any]
     folder: Path
+
+    @property
+    def seed(self) -> int:
+        return self.own["seed"]
+
+    @property
+    def words(self) -> list[str]:
+        """The overrides that this run is composed from."""
+        return [*self.overrides, *(f"{key}={override_value(x)}" for key, x in self.own.items())]
 
     @property
     def config(self) -> DictConfig:
         """The run's own configuration, a copy."""
         cfg = self.arm.copy()
-        cfg.seed = self.seed
+        cfg.update(dict(self.own))
         return cfg
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.words[index]
+
+    def __len__(self) -> int:
+        return len(self.words)
 
 
 def merged(of_config: Sequence[Any], given: Sequence[Any]) -> list[Any]:
@@ -60,9 +80,9 @@ def requested_seeds(overrides: Sequence[Any]) -> list[int] | None:
     return [whole_number(word) for word in words]
 
 
-def retried(overrides: Sequence[Any]) -> tuple[str, ...]:
-    """What `sweep.retry=failed`, `failed,diverged`, `[failed,diverged]` or `all` asks for."""
-    found = [override for override in overrides if override.key_or_group == RETRY]
+def retried(overrides: Sequence[Any]) -> tuple[Status, ...]:
+    """What `retry=failed`, `failed,diverged`, `[failed,diverged]` or `all` asks for."""
+    found = [override for override in overrides if override.key_or_group == "retry"]
     if not found:
         return ()
     swept = found[0].is_sweep_override()
@@ -113,6 +133,8 @@ def override_value(value: Any) -> str:
     """A value as Hydra's command line takes it."""
     if value is None:
         return "null"
+    if isinstance(value, list):
+        return f"[{','.join(map(override_value, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -133,5 +155,11 @@ def plan(
     for given in seed_list if seed_list is not None else [None]:
         for folder, (overrides, arm) in distinct.items():
             seed = arm.seed if given is None else given
-            jobs.append(Job([*overrides, f"seed={seed}"], arm, seed, folder / f"seed-{seed}"))
+            jobs.append(Job(overrides, arm, {"seed": seed}, folder / f"seed-{seed}"))
     return jobs
+
+
+def single_job(overrides: list[str], compose: Callable[[list[str]], DictConfig]) -> Job:
+    """One job of another sweeper than ours."""
+    cfg = compose(overrides)
+    return Job(overrides, cfg, {"seed": cfg.seed}, run_folder(cfg))

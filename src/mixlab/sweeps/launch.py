@@ -1,35 +1,25 @@
 """From composed configurations to jobs on this machine's cores or GPUs."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.errors import UserError
-from mixlab.runs.identity import run_folder
 from mixlab.runtime import available_cores, processes_of, threads_for
+from mixlab.sweeps.grid import Job
 from mixlab.sweeps.pool import run_all
 from mixlab.sweeps.progress import Progress
 from mixlab.sweeps.worker import JobSpec
 
 
-def launch(
-    configs: Sequence[DictConfig],
-    jobs: int | None,
-    jobs_per_device: int,
-    written: Callable[[int], list[JobSpec]] | None = None,
-) -> None:
-    """Train each configuration in a process of its own, as many at a time as fit the machine.
-
-    Args:
-        written: The jobs' tickets at a number of threads, where they are made more cheaply than
-            from each configuration.
-    """
-    if not configs:
+def launch(jobs: Sequence[Job], at_once: int | None, jobs_per_device: int) -> None:
+    """Train each job in a process of its own, as many at a time as fit the machine."""
+    if not jobs:
         return
-    places = slots(configs[0], jobs, jobs_per_device)[: len(configs)]
-    threads = threads_for(configs[0], len(places))
-    tickets = written(threads) if written else [ticket(cfg, threads) for cfg in configs]
+    places = slots(jobs[0].arm, at_once, jobs_per_device)[: len(jobs)]
+    tickets = job_specs(jobs, threads_for(jobs[0].arm, len(places)))
     board = Progress(len(tickets))
     with board.shown():
         try:
@@ -72,13 +62,17 @@ def visible_gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
-def ticket(cfg: DictConfig, threads: int) -> JobSpec:
-    """What the child needs; it resolves the run folder itself."""
-    return JobSpec(written_out(cfg, threads), run_folder(cfg))
+def job_specs(jobs: Sequence[Job], threads: int) -> list[JobSpec]:
+    """What the jobs' processes need; an arm is written out once for all its seeds."""
+    texts: dict[Path, str] = {}
+    for job in jobs:
+        if job.folder.parent not in texts:
+            texts[job.folder.parent] = written_out(job.arm, threads)
+    return [JobSpec(texts[job.folder.parent], job.folder, job.own) for job in jobs]
 
 
 def written_out(cfg: DictConfig, threads: int) -> str:
-    """A job's configuration, as YAML."""
+    """An arm's configuration, as YAML."""
     cfg = cfg.copy()
     if cfg.threads == "auto":
         cfg.threads = threads

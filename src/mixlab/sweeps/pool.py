@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -123,7 +123,7 @@ class ProcessPool:
 
     def begin(self, ticket: JobSpec, slot: dict[str, str]) -> None:
         """Start a job's process, with another fork server where one has died."""
-        inside = JobSpec(ticket.config, ticket.folder, {**ticket.environment, **slot})
+        inside = replace(ticket, environment={**ticket.environment, **slot})
         while True:
             process = self.context.Process(target=self.task, args=(inside,), daemon=False)
             try:

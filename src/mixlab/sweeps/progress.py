@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlab.runs.results import results_line, run_name
+from mixlab.runs.status import Status
 from mixlab.sweeps.exit_status import record_exit
 from mixlab.sweeps.worker import JobSpec
 
@@ -53,8 +54,8 @@ class Progress:
         try:
             record = record_exit(ticket.folder, exit_code, stopped)
         except (OSError, ValueError) as error:  # a full disk, say: the other jobs go on
-            record = {"status": "failed", "error": f"no record could be written: {error}"}
-        good = record.get("status") == "finished"
+            record = {"status": Status.FAILED, "error": f"no record could be written: {error}"}
+        good = record.get("status") == Status.FINISHED
         self.finished += good
         self.failed += not good
         count = f"{self.finished + self.failed}/{self.total}"
@@ -106,7 +107,7 @@ def clock(seconds: float) -> str:
 
 def run_outcome(record: dict[str, Any]) -> str:
     """A finished run's figures, or why there are none."""
-    status = record.get("status", "failed")
-    if status != "finished":
+    status = record.get("status", Status.FAILED)
+    if status != Status.FINISHED:
         return f"{status}: {' '.join(str(record.get('error')).split())[:200]}"
     return f"{results_line(record['results'])}, {record.get('seconds', 0):.1f} s"

@@ -1,9 +1,9 @@
 """A sweep: its list, a record for each of its runs, and what is said of them at the end."""
 
 import os
-import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,64 +11,121 @@ from omegaconf import DictConfig
 
 from mixlab.errors import UserError, counted
 from mixlab.runs.atomic import make_folder, read_json, write_json
-from mixlab.runs.folder import Run, is_begun
-from mixlab.runs.identity import file_name, run_folder
+from mixlab.runs.folder import Run, is_begun, keep_stale
+from mixlab.runs.identity import file_name
 from mixlab.runs.locks import ANOTHER, is_running
 from mixlab.runs.provenance import changed_files, code_hashes
+from mixlab.runs.reach import reached_files
 from mixlab.runs.records import shown_path
-from mixlab.runs.status import RETRIED, RETRY, next_action, other_code
-from mixlab.sweeps import launch
+from mixlab.runs.status import (
+    RETRIED,
+    Action,
+    Existing,
+    Status,
+    first_names,
+    next_action,
+    other_code,
+    transition,
+)
 from mixlab.sweeps.grid import Job
-from mixlab.sweeps.worker import JobSpec
 from mixlab.training.resume import check_data_of
 
 
-def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) -> list[Job]:
-    """Write the list of the sweep's runs, relative to its folder; returns those yet to be made.
+@dataclass(frozen=True)
+class SweepPlan:
+    """What becomes of each job of a sweep.
 
-    Each of them that has no record gets one, `planned`. With `rerun` what there is is set aside.
+    Attributes:
+        skip: finished.
+        resume: begun, to be resumed from a checkpoint.
+        start: to be trained from the start.
+        leave: failed or diverged, and nobody has asked for them.
+        stale: of those that are kept, the source files that changed since.
+    """
+
+    skip: list[Job]
+    resume: list[Job]
+    start: list[Job]
+    leave: list[Job]
+    stale: dict[Path, list[str]]
+    to_train: list[Job]  # resume and start, in their order
+
+    def __str__(self) -> str:
+        skipped = f", {len(self.skip)} of them finished" if self.skip else ""
+        resumed = f", {len(self.resume)} begun and to go on" if self.resume else ""
+        left = f", {len(self.leave)} left as they failed" if self.leave else ""
+        every = len(self.skip) + len(self.to_train) + len(self.leave)
+        return f"{counted(every, 'run')}{skipped}{resumed}{left}"
+
+
+def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) -> SweepPlan:
+    """Plan a sweep and write the list of its runs, relative to its folder.
+
+    Each run that has no record gets one, `planned`. With `existing=new` what there is is archived.
 
     Raises:
-        ValueError: some were made by other code, and `code` does not say what then.
-        RuntimeError: with `rerun`, some are being trained.
+        ValueError: some were made by other code, and `existing` does not say what then.
+        RuntimeError: with `existing=new`, some are being trained.
     """
-    if jobs and jobs[0].arm.get("rerun"):
-        set_aside(jobs)
-    fates = list(zip(jobs, standings(jobs, retry), strict=True))
-    missing = [job for job, fate in fates if fate in ("go on", "afresh")]
-    check_finished_data([job for job, fate in fates if fate == "done"])
+    if jobs and jobs[0].arm.get("existing") == Existing.NEW:
+        jobs = archived(jobs)
+    plan = planned(jobs, retry)
+    check_finished_data(plan.skip)
+    for job in plan.skip:
+        if job.folder in plan.stale:
+            keep_stale(job.folder, plan.stale[job.folder])
+    for job in plan.resume:
+        if job.folder in plan.stale:
+            changed = first_names(plan.stale[job.folder])
+            print(f"resumed, begun by other code ({changed} changed): {job.folder}")
     folder = sweep_folder(config)
     runs = [os.path.relpath(job.folder, folder) for job in jobs]
     write_json(folder / "sweep.json", {"name": folder.name, "runs": runs})
-    plan_records(missing)
-    for job in missing:
-        job.arm.sweep.retry = list(retry)  # the job itself asks again
-    count = Counter(fate for _, fate in fates)
-    already = f", {count['done']} of them finished" if count["done"] else ""
-    on = sum(fate == "go on" and is_begun(job.folder) for job, fate in fates)
-    already += f", {on} begun and to go on" if on else ""
-    left = f", {count['leave']} left as they failed" if count["leave"] else ""
-    print(
-        f"{counted(len(jobs), 'run')}{already}{left}, "
-        f"listed in {shown_path(folder / 'sweep.json')}",
-        flush=True,
-    )
-    return missing
+    plan_records(plan.to_train)
+    print(f"{plan}, listed in {shown_path(folder / 'sweep.json')}", flush=True)
+    return plan
 
 
-def standings(jobs: Sequence[Job], retry: Sequence[str] = ()) -> list[str]:
-    """What is to be done about each job; no process is started for what is done or left."""
-    code = code_hashes(jobs[0].arm.get("allow", ())) if jobs else {}
-    fates, asked = [], []
-    for job in jobs:
-        record = read_json(job.folder / "run.json")
-        changed = changed_files(record.get("code", {}), code)
-        fates.append(next_action(record, changed, job.arm.code, retry, is_begun(job.folder)))
-        if fates[-1] == "ask":
-            asked.append((job.folder, changed))
+def planned(jobs: Sequence[Job], retry: Sequence[str] = ()) -> SweepPlan:
+    """What is to be done about each job; no process is started for what is skipped or left."""
+    plan = SweepPlan([], [], [], [], {}, [])
+    asked: dict[Path, list[str]] = {}
+    for job, changed in with_changes(jobs):
+        record, begun = read_json(job.folder / "run.json"), is_begun(job.folder)
+        action = next_action(record, changed, own_value(job, "existing"), retry, begun)
+        job = replace(job, own={**job.own, "retry": list(map(str, retry))}) if retry else job
+        resumed = action is Action.RESUME and begun
+        if changed and (resumed or action is Action.SKIP):
+            plan.stale[job.folder] = changed
+        match action:
+            case Action.ASK:
+                asked[job.folder] = changed
+            case Action.SKIP:
+                plan.skip.append(job)
+            case Action.LEAVE:
+                plan.leave.append(job)
+            case Action.RESUME | Action.RESTART:
+                (plan.resume if resumed else plan.start).append(job)
+                plan.to_train.append(job)
     if asked:
-        raise UserError(other_code([folder for folder, _ in asked], asked[0][1]))
-    return fates
+        raise UserError(other_code(list(asked), sorted({*chain(*asked.values())})))
+    return plan
+
+
+def own_value(job: Job, key: str) -> Any:
+    """A value of the run's own, or else of its arm."""
+    return job.own.get(key, job.arm.get(key))
+
+
+def with_changes(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[str]]]:
+    """Each job with the source files that changed since it was trained."""
+    now = code_hashes(jobs[0].arm.get("allow") or ()) if jobs else {}
+    reached: dict[Path, list[str]] = {}  # the files of each arm
+    for job in jobs:
+        before = read_json(job.folder / "run.json").get("code") or {}
+        if before and job.folder.parent not in reached:
+            reached[job.folder.parent] = reached_files(job.arm)
+        yield job, changed_files(before, now, reached.get(job.folder.parent, ()) if before else ())
 
 
 def check_finished_data(done: Sequence[Job]) -> None:
@@ -86,45 +143,35 @@ def plan_records(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if not (job.folder / "run.json").exists():
             if job.folder.parent not in arms:
-                arms[job.folder.parent] = described(job.arm, job.folder.parent)
+                arms[job.folder.parent] = arm_facts(job.arm, job.folder.parent)
             make_folder(job.folder)
-            record = {"status": "planned", **arms[job.folder.parent], "seed": job.seed}
+            record = transition({}, Status.PLANNED, **arms[job.folder.parent], seed=job.seed)
             write_json(job.folder / "run.json", record, durable=False)
 
 
-def described(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+def arm_facts(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """What `run.json` says of an arm before it is trained."""
     slug, _, digits = folder.name.rpartition("-")
     return {"task_name": cfg.task_name, "arm": slug, "hash": digits, "tags": list(cfg.tags)}
 
 
-def set_aside(jobs: Sequence[Job]) -> None:
-    """Move what there is of the jobs away, and none of it while one of them is being trained."""
+def archived(jobs: Sequence[Job]) -> list[Job]:
+    """Move what there is of the jobs away, and none of it while one of them is being trained.
+
+    Returns:
+        The jobs that train in its place, and do not archive it again.
+    """
     running = [job.folder for job in jobs if is_running(job.folder)]
     if running:
         raise RuntimeError(
-            f"{running[0]} is being trained by {ANOTHER}; wait for it or end it before rerun=true"
+            f"{running[0]} is being trained by {ANOTHER}; wait for it or end it before existing=new"
         )
     for job in jobs:
         if (job.folder / "run.json").exists():
             with Run.open(job.config):
                 pass
-    for job in jobs:
-        job.arm.rerun = False  # or the job would do it again
-    print("what was there is kept as seed-<n>.<number>; leave rerun=true out to go on with these")
-
-
-def tickets(jobs: Sequence[Job], threads: int) -> list[JobSpec]:
-    """What the jobs' processes need; an arm is written out once for all its seeds."""
-    texts = {}
-    for job in jobs:
-        if job.folder.parent not in texts:
-            texts[job.folder.parent] = launch.written_out(job.arm, threads)
-    at = re.compile("^seed: .*$", re.M)
-    return [
-        JobSpec(at.sub(f"seed: {job.seed}", texts[job.folder.parent], count=1), job.folder)
-        for job in jobs
-    ]
+    print("what was there is kept as seed-<n>.<number>; leave existing=new out to go on with these")
+    return [replace(job, own={**job.own, "existing": str(Existing.CHECK)}) for job in jobs]
 
 
 def end(jobs: Sequence[Job], config: DictConfig) -> None:
@@ -135,10 +182,10 @@ def end(jobs: Sequence[Job], config: DictConfig) -> None:
     The run folders are the truth, whichever launcher there was.
     """
     records = [(job, read_json(job.folder / "run.json")) for job in jobs]
-    missing = [(job, record) for job, record in records if record.get("status") != "finished"]
+    missing = [(job, record) for job, record in records if record.get("status") != Status.FINISHED]
     for job, record in missing:
         status, why = record.get("status", "missing"), record.get("error") or "it was not begun"
-        if status == "running":
+        if status == Status.RUNNING:
             why = f"by {ANOTHER}" if is_running(job.folder) else "its process is gone"
         print(f"{status}: {shown_path(job.folder)}: {' '.join(str(why).split())[:300]}")
     print(f"{len(jobs) - len(missing)} of {len(jobs)} runs finished")
@@ -157,16 +204,16 @@ def advised(statuses: Sequence[str]) -> Iterator[str]:
     retry = [status for status in RETRIED if status in statuses]
     if retry:
         which = " and ".join(retry)
-        yield f"{RETRY}={','.join(retry)} added to the same command trains the {which} again"
+        yield f"retry={','.join(retry)} added to the same command trains the {which} again"
 
 
-def job_return(cfg: DictConfig) -> Any:
+def job_return(folder: Path) -> Any:
     """What a launcher hands to Hydra's other sweepers."""
     from hydra.core.utils import JobReturn, JobStatus
 
-    record = read_json(run_folder(cfg) / "run.json")
+    record = read_json(folder / "run.json")
     result = JobReturn()
-    if record.get("status") == "finished":
+    if record.get("status") == Status.FINISHED:
         result.return_value, result.status = record["results"], JobStatus.COMPLETED
     else:
         result.return_value = RuntimeError(record.get("error") or "the run was not begun")

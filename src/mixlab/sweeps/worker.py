@@ -4,8 +4,10 @@ import faulthandler
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mixlab.signals import end_with_parent
 
@@ -17,33 +19,41 @@ class JobSpec:
     """What a child needs to know.
 
     Attributes:
-        config: The configuration, as YAML.
+        config: The configuration of its arm, as YAML.
         folder: Of the run; the child's output goes to `log.txt` there.
+        own: The values of this run alone: its seed, and what the sweep has settled.
         environment: Variables to set before anything touches a GPU.
     """
 
     config: str
     folder: Path
-    environment: dict[str, str] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run_config(self) -> Any:
+        """The configuration of the run."""
+        from omegaconf import OmegaConf
+
+        cfg: Any = OmegaConf.create(self.config)
+        cfg.update(dict(self.own))
+        return cfg
 
 
-def run_job(ticket: JobSpec) -> None:
+def run_job(spec: JobSpec) -> None:
     """Train one run. The exit status is 0 only when it is finished."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     os.setsid()  # so that only the launcher sees Ctrl-C, and the whole group can be ended
     end_with_parent()
-    redirect(ticket.folder / "log.txt")
+    redirect(spec.folder / "log.txt")
     faulthandler.enable()  # a segmentation fault says in the log where it was
-    os.environ.update(ticket.environment)
+    os.environ.update(spec.environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from omegaconf import OmegaConf
-
     from mixlab.config.explain import explain
     from mixlab.errors import exit_status
     from mixlab.training.supervise import train
 
     try:
-        train(OmegaConf.create(ticket.config))  # pyright: ignore[reportArgumentType]
+        train(spec.run_config())
     except Exception as error:
         explain(error)
         sys.exit(exit_status(error))

@@ -14,6 +14,7 @@ from mixlab.models.metrics import recorded_metrics
 from mixlab.runs import Run
 from mixlab.runs.checkpoints import LAST, PREVIOUS, export_weights, load_checkpoint
 from mixlab.runs.provenance import hardware
+from mixlab.runs.status import Status
 from mixlab.training.build import Experiment
 from mixlab.training.ranks import ranks_join
 from mixlab.training.resume import ResumePoint, epochs_of, resume_point
@@ -78,7 +79,7 @@ def finish(run: Run, experiment: Experiment, results: Results, by_class: dict[st
         export_weights(run, spec)
         (run.checkpoints / PREVIOUS).unlink(missing_ok=True)
     run.end(
-        "finished",
+        Status.FINISHED,
         results=results,
         class_accuracy={"classes": list(spec.class_names), **by_class},
         **progress(experiment),

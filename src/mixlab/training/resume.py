@@ -16,7 +16,7 @@ from mixlab.runs import Run
 from mixlab.runs.atomic import read_json
 from mixlab.runs.checkpoints import Broken, load_checkpoint, newest
 from mixlab.runs.identity import identity, same_numbers
-from mixlab.runs.status import other_data
+from mixlab.runs.status import Existing, other_data
 
 LENGTH = ("trainer.max_epochs", "trainer.max_steps")  # may differ: to go on for longer
 
@@ -57,7 +57,7 @@ def resume_point(run: Run) -> ResumePoint:
 
 def check_start(cfg: DictConfig) -> None:
     """Raise ValueError if `ckpt_path` is a checkpoint of a run with another configuration."""
-    if cfg.ckpt_path is None or cfg.get("ckpt_force"):
+    if cfg.ckpt_path is None or cfg.get("existing") == Existing.REUSE:
         return
     file = Path(cfg.ckpt_path).absolute().parents[1] / "config.yaml"
     if not file.is_file():
@@ -67,7 +67,7 @@ def check_start(cfg: DictConfig) -> None:
         listed = "; ".join(found[:8]) + ("; ..." if len(found) > 8 else "")
         raise UserError(
             f"ckpt_path={cfg.ckpt_path} is of a run with another configuration: {listed}; "
-            "add ckpt_force=true to start from it all the same"
+            "add existing=reuse to start from it all the same"
         )
 
 
@@ -103,7 +103,7 @@ def check_data_of(cfg: DictConfig, finished: Iterable[Path]) -> None:
     data = build_data(cfg).record()
     for folder in younger:
         if why := other_data(folder, read_json(folder / "run.json").get("data") or {}, data):
-            raise UserError(f"{why}, or add rerun=true to train afresh beside it")
+            raise UserError(f"{why}, or add existing=new to archive it and train again")
 
 
 def data_changed(cfg: DictConfig) -> float:

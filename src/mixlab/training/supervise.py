@@ -10,7 +10,9 @@ from omegaconf import DictConfig
 from mixlab.errors import UserError, is_user_error
 from mixlab.runs import Run
 from mixlab.runs.atomic import CannotWrite, write_text
+from mixlab.runs.folder import keep_stale
 from mixlab.runs.results import results_line, run_name
+from mixlab.runs.status import Action, Status, other_code
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -31,13 +33,21 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     cfg = cfg.copy()
     with Run.open(cfg) as run:
         cfg.paths.run_dir = str(run.folder)
-        if run.settled():
-            if run.record["status"] == "diverged":
+        changed = run.changed()
+        match run.next_action():
+            case Action.ASK:
+                raise UserError(other_code([run.folder], changed))
+            case Action.LEAVE:
                 raise already(run)
-            check_data_of(cfg, [run.folder])
-            done = results_line(run.record["results"])
-            print(f"{run_name(run.folder)}: finished already: {done}", flush=True)
-            return run.record["results"]
+            case Action.SKIP:
+                check_data_of(cfg, [run.folder])
+                if changed:
+                    keep_stale(run.folder, changed)
+                done = results_line(run.record["results"])
+                print(f"{run_name(run.folder)}: finished already: {done}", flush=True)
+                return run.record["results"]
+            case Action.RESTART:
+                run.clear()
         return supervised(run)
 
 
@@ -56,17 +66,21 @@ def supervised(run: Run) -> dict[str, Any]:
         raise
     except (KeyboardInterrupt, SystemExit, Interrupted) as error:
         stop = as_signal(error)
-        run.end("interrupted", error=str(stop) if isinstance(stop, Interrupted) else repr(stop))
+        run.end(
+            Status.INTERRUPTED, error=str(stop) if isinstance(stop, Interrupted) else repr(stop)
+        )
         raise stop from None
     except Diverged as error:
-        run.end("diverged", error=str(error))
+        run.end(Status.DIVERGED, error=str(error))
         raise
     except BaseException as error:
         if is_user_error(error) and run.is_untouched():
             run.discard()  # a slip on the command line leaves no run behind
             raise
         with suppress(CannotWrite):  # what cannot be written down is said all the same
-            run.end("failed", f"{type(error).__name__}: {error}", user_error=is_user_error(error))
+            run.end(
+                Status.FAILED, f"{type(error).__name__}: {error}", user_error=is_user_error(error)
+            )
             write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise
     print(
@@ -93,5 +107,5 @@ def already(run: Run) -> Exception:
 
     return Diverged(
         f"{run_name(run.folder)} diverged already: {run.record.get('error')}; "
-        "rerun=true trains it afresh, beside what is there"
+        "existing=new archives it and trains it again"
     )
