@@ -36,8 +36,8 @@ class Skin(Dataset):
 def test_a_data_set_of_ones_own(here: Path, command: Callable) -> None:
     (here / "mylab.py").write_text(MYLAB)
     said = command(
-        "train", "data=torch", "data.train._target_=mylab.Skin", "data.train.kwargs={rows:50}",
-        "data.test._target_=mylab.Skin", "data.test.kwargs={rows:9,shade:2}", "allow=[mylab]",
+        "train", "data=torch", "data.source.train._target_=mylab.Skin", "data.source.train.kwargs={rows:50}",
+        "data.source.test._target_=mylab.Skin", "data.source.test.kwargs={rows:9,shade:2}", "allow=[mylab]",
         "data.image_size=16", "data.batch_size=8", "data.num_workers=1", "mixing=cutmix",
         "trainer=cpu", "trainer.max_epochs=2", "logger=csv", "threads=1",
     )  # fmt: skip

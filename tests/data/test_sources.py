@@ -10,24 +10,19 @@ from mixlab.data.in_memory import resize
 
 
 def test_digits_are_dealt_out_once():
-    train, test = Digits("train"), Digits("test")
-    assert len(train) + len(test) == 1797 and len(Digits("val")) == 0
+    train, val, test = Digits().splits()
+    assert len(train) + len(test) == 1797 and val is None
     assert len(test) == round(0.2 * 1797)
     assert train.shape == (1, 8, 8) and int(train.images.max()) == 255
     shares = torch.bincount(test.targets) / torch.bincount(torch.cat([train.targets, test.targets]))
     assert (shares - 0.2).abs().max() < 0.01
 
 
-def test_unknown_split():
-    with pytest.raises(ValueError, match="split must be train, val or test, got 'tset'"):
-        Digits("tset")
-
-
 def test_resizing_keeps_the_fingerprint_and_what_was_given():
-    digits = Digits("test")
+    train, _, digits = Digits().splits()
     large = digits.resized(32)
     assert large.shape == (1, 32, 32) and digits.shape == (1, 8, 8)
-    assert large.fingerprint == digits.fingerprint != Digits("train").fingerprint
+    assert large.fingerprint == digits.fingerprint != train.fingerprint
     assert large.images.dtype == torch.uint8
     assert large.resized(32) is large
 
@@ -52,9 +47,10 @@ def fake_set(root, train, download):
 def test_a_download_is_kept_as_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", fake_set)
     path = tmp_path / "deep" / "cifar10.npz"
-    assert len(Downloaded(path, "train")) == 20
+    train = Downloaded(path).splits().train
+    assert train.targets.tolist() == [*range(10)] * 2
     monkeypatch.delattr(torchvision.datasets, "CIFAR10")
-    again = Downloaded(path, "test")
+    again = Downloaded(path).splits().test
     assert again.shape == (3, 8, 8) and again.class_names[3] == "name 3"
     assert [file.name for file in path.parent.iterdir()] == ["cifar10.npz"]
 
@@ -65,6 +61,6 @@ def test_no_network_names_both_ways_and_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", refuse)
     with pytest.raises(ValueError, match="no route to host.*network, or write the file") as error:
-        Downloaded(tmp_path / "cifar10.npz")
+        Downloaded(tmp_path / "cifar10.npz").splits()
     assert "train_images" in str(error.value) and "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
