@@ -51,9 +51,7 @@ def test_other_columns_and_other_names(labels, separator):
     labels.write_text("\ufeff" + "\n".join(lines))  # as spreadsheets write it
     data = Csv(labels, image_column="file", label_column="kind").splits().train
     assert data.classes == ("0", "1", "2") and data.targets.tolist() == [0, 1, 2] * 4
-    named = (
-        Csv(labels, image_column="file", label_column="kind", class_names=CLASSES).splits().train
-    )
+    named, *_ = Csv(labels, image_column="file", label_column="kind", class_names=CLASSES).splits()
     assert named.classes == CLASSES and named.targets.tolist() == [0, 1, 2] * 4
 
 
@@ -61,7 +59,7 @@ def test_names_of_the_classes_give_their_order(labels):
     data = Csv(labels, class_names=["owl", "cat", "dog", "yak"]).splits().train
     assert data.targets.tolist() == [1, 2, 0] * 4 and len(data.classes) == 4
     with pytest.raises(ValueError, match="row 3 .line 4., column label: 'owl' is not.* mean owls"):
-        Csv(labels, class_names=["cat", "dog", "owls"]).splits().train
+        Csv(labels, class_names=["cat", "dog", "owls"]).splits()
 
 
 def test_a_column_may_say_the_split(labels):
@@ -71,15 +69,15 @@ def test_a_column_may_say_the_split(labels):
     assert [len(found) for found in Csv(labels).splits()] == [6, 3, 3]
     assert len(Csv(labels, split_column=None).splits().train) == 12
     with pytest.raises(ValueError, match="so data.test_size must be 0"):
-        Csv(labels, test_size=0.5).splits().train
+        Csv(labels, test_size=0.5).splits()
     rows[6] = (ROWS[6][0], "yak", "val")
     write_csv(labels, rows, ("image", "label", "split"))
     with pytest.raises(ValueError, match="row 7 .* no row to train on has the label yak"):
-        Csv(labels).splits().train
+        Csv(labels).splits()
     rows[6] = (*ROWS[6], "fold 1")
     write_csv(labels, rows, ("image", "label", "split"))
     with pytest.raises(ValueError, match="'fold 1' is none of train, val, test.*split_column=null"):
-        Csv(labels).splits().train
+        Csv(labels).splits()
 
 
 def test_held_out_rows(labels):
@@ -103,7 +101,7 @@ def test_held_out_rows(labels):
 def test_a_bad_row_is_named(labels, change, sentence):
     changed(labels, 4, **change)
     with pytest.raises(ValueError, match=rf"labels.csv, row 5 \(line 6\), {sentence}") as error:
-        Csv(labels).splits().train
+        Csv(labels).splits()
     assert "\n" not in str(error.value)
 
 
@@ -111,7 +109,7 @@ def test_a_link_that_leads_outside(labels, tmp_path):
     (tmp_path / "cat" / "0.jpg").unlink()
     (tmp_path / "cat" / "0.jpg").symlink_to("/etc/hosts")
     with pytest.raises(ValueError, match="row 1 .*cat/0.jpg' .* leads outside"):
-        Csv(labels).splits().train
+        Csv(labels).splits()
 
 
 @pytest.mark.parametrize("numbers", [(0, 1, 2), (1, 2, 3), (0, 1, 3), (5000, 7, 10)])
@@ -125,10 +123,10 @@ def test_numbers_are_classes_in_their_order_whatever_they_start_at(labels, numbe
 def test_numbers_that_are_no_classes(labels):
     rows = [(name, number) for (name, _), number in zip(ROWS[:3], (0, 1, -1), strict=True)]
     with pytest.raises(ValueError, match="-1 is below 0"):
-        Csv(write_csv(labels, rows)).splits().train
+        Csv(write_csv(labels, rows)).splits()
     rows = [(name, number) for (name, _), number in zip(ROWS[:3], (0, 2, 1), strict=True)]
     with pytest.raises(ValueError, match="row 2 .* 2 is not below 2, the number of names"):
-        Csv(write_csv(labels, rows), class_names=["a", "b"]).splits().train
+        Csv(write_csv(labels, rows), class_names=["a", "b"]).splits()
 
 
 def test_as_spreadsheets_write_it(labels):
@@ -141,24 +139,24 @@ def test_as_spreadsheets_write_it(labels):
     assert data.classes == CLASSES and data.targets.tolist() == [0, *[0, 1, 2] * 4]
     labels.write_bytes(labels.read_bytes().replace(b"dog,train", b"dog,trian"))
     with pytest.raises(ValueError, match="row 3 .* column split: 'trian' is none of"):
-        Csv(labels).splits().train
+        Csv(labels).splits()
 
 
 def test_columns_that_differ_in_case_alone_are_not_guessed(labels):
     write_csv(labels, [(name, kind, kind) for name, kind in ROWS], ("image", "LABEL", "Label"))
     with pytest.raises(ValueError, match="no column label, but image, LABEL, Label"):
-        Csv(labels).splits().train
+        Csv(labels).splits()
     assert Csv(labels, label_column="Label").splits().train.classes == CLASSES
 
 
 def test_an_image_in_two_splits_is_told_of(labels, capsys):
     rows = [(name, kind, "train") for name, kind in ROWS]
     write_csv(labels, [*rows, (f"./{ROWS[3][0]}", "cat", "test")], ("image", "label", "split"))
-    Csv(labels).splits().train
+    Csv(labels).splits()
     said = capsys.readouterr().out
     assert f"1 of 12 images are in two splits, the first {ROWS[3][0]} in train and test" in said
     write_csv(labels, [*rows, rows[0]], ("image", "label", "split"))
-    Csv(labels).splits().train
+    Csv(labels).splits()
     assert capsys.readouterr().out == "", "once is enough, and within a split it is only weight"
 
 
@@ -166,9 +164,9 @@ def test_a_missing_column_names_the_nearest(labels):
     with pytest.raises(
         ValueError, match="no column lable, but image, label; did you mean .*=label"
     ):
-        Csv(labels, label_column="lable").splits().train
+        Csv(labels, label_column="lable").splits()
     with pytest.raises(ValueError, match="no column fold, but image, label; set data.split_column"):
-        Csv(labels, split_column="fold").splits().train
+        Csv(labels, split_column="fold").splits()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +183,7 @@ def test_what_is_no_table(tmp_path, content, sentence):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=f"labels.csv {sentence}"):
-        Csv(path).splits().train
+        Csv(path).splits()
 
 
 def test_skipping(labels, capsys):
@@ -213,4 +211,4 @@ def test_a_file_sorted_by_class_cannot_be_cut_at_its_end(labels):
 def test_quotes_and_line_breaks_keep_the_line_numbers(labels):
     labels.write_text('image,label,remark\ncat/0.jpg,cat,"two\nlines"\ncat/9.jpg,cat,\n')
     with pytest.raises(ValueError, match=r"row 2 \(line 4\)"):
-        Csv(labels).splits().train
+        Csv(labels).splits()

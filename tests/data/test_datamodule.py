@@ -35,11 +35,14 @@ def test_a_training_batch_on_its_way():
     torch.testing.assert_close(batch.targets, torch.eye(10)[raw.targets[batch.index]])
 
 
-def test_evaluation_batches_are_neither_augmented_nor_mixed():
+def test_evaluation_batches_are_normalised_but_neither_augmented_nor_mixed():
     data = with_trainer(
-        module(augmentation=FlipCrop(True, 4), label_preserving=["flip", "crop"]),
+        module(
+            augmentation=FlipCrop(True, 4), label_preserving=["flip", "crop"],
+            normalize={"mean": 0.5, "std": 0.25},
+        ),
         callbacks=[MixingCallback(Mixup(alpha=1.0))],
-    )
+    )  # fmt: skip
     parts = data.parts
     for loader, part in (
         (data.val_dataloader(), parts.val),
@@ -47,7 +50,8 @@ def test_evaluation_batches_are_neither_augmented_nor_mixed():
         (data.predict_dataloader(), parts.test),
     ):
         batch = data.on_after_batch_transfer(first(loader), 0)
-        torch.testing.assert_close(batch.images, part.data.images[part.rows].float() / 255)
+        normalised = (part.data.images[part.rows].float() / 255 - 0.5) / 0.25
+        torch.testing.assert_close(batch.images, normalised)
         torch.testing.assert_close(batch.targets, part.data.targets[part.rows])
 
 

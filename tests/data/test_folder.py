@@ -43,6 +43,14 @@ def test_parts_of_their_own(tmp_path):
     assert data.spec.class_names == CLASSES
 
 
+def test_a_part_that_lacks_a_class_has_the_labels_of_training(tmp_path):
+    write_folder(tmp_path / "train", 2)
+    write_folder(tmp_path / "val", 2, classes=("owl",))
+    write_folder(tmp_path / "test", 1, classes=("cat", "owl"))
+    _, val, test = Folder(tmp_path).splits()
+    assert val.targets.tolist() == [2, 2] and test.targets.tolist() == [0, 2]
+
+
 def test_held_out_rows_are_the_same_stratified_ones_in_every_run(tmp_path):
     write_folder(tmp_path, 10)
     train, _, test = Folder(tmp_path, test_size=0.2).splits()
@@ -160,7 +168,12 @@ def test_skipping_counts_what_is_left_out(tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and "2 of 18 images left out" in said and "cat/0.jpg" in said
     assert sum(len(batch.targets) for batch in data.train_dataloader()) == 16
-    left = {entry.name for entry in data.parts.train.data.dataset.entries}
+    files = data.parts.train.data.dataset
+    assert files.targets.tolist() == [files[row][1] for row in range(16)]
+    split = module(tmp_path, on_error="skip", image_size=8, val_size=3)
+    assert split.record()["val_split"].startswith("stratified")
+    assert np.bincount(files.targets[split.parts.val.rows]).tolist() == [1, 1, 1]
+    left = {entry.name for entry in files.entries}
     assert len(left) == 16 and not left & {"owl/5.png", "cat/0.jpg"}
 
 

@@ -150,6 +150,6 @@ def test_a_batch_has_the_masks_of_its_images() -> None:
 def module(augmentation, **options) -> ImageDataModule:
     """Shapes under an augmentation."""
     return ImageDataModule(
-        shapes.pictures("val"), val_size=0, batch_size=8, label_preserving=KINDS, augmentation=augmentation,
-        **options,
+        shapes.pictures("val"), val_size=0, batch_size=8, label_preserving=KINDS,
+        augmentation=augmentation, **options,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mixlab.callbacks import MixingCallback
-from mixlab.data import ImageDataModule, Shapes
+from mixlab.data import ArrayDataset, ImageDataModule, Shapes
 from mixlab.data.augmentation import Blur, Cutout, FlipCrop
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.shapes import CLASSES, pictures
@@ -64,6 +64,21 @@ def test_what_is_trained_on_are_planes_that_sum_to_one(augmentation):
     prepared = data.prepare(batch, batch.address)
     assert prepared.targets.shape == (32, 4, 64, 64)
     assert torch.equal(prepared.targets.sum(1), torch.ones(32, 64, 64))
+
+
+@pytest.mark.parametrize("size", [5, 8, 24])
+def test_masks_are_resized_in_step_with_their_images(size: int):
+    """A disc in the middle, which stays in the middle: half a pixel beside would show."""
+    side = torch.arange(12) - 5.5
+    mask = (side[:, None] ** 2 + side**2 < 16).to(torch.uint8)
+    image = (mask * 255).expand(3, 12, 12).contiguous()
+    in_memory = ArrayDataset(image[None], mask[None], ("ground", "disc")).resized(size)
+    batch = next(ItemDataset([(image, mask)], image_size=size).batches([(None, np.arange(1))]))
+    for images, masks in ((in_memory.images, in_memory.targets), (batch.images, batch.targets)):
+        for axis in (1, 2):
+            assert torch.equal(masks, masks.flip(axis)), "as symmetric as before"
+        outside = masks[0] != (images[0, 0] > 127)
+        assert outside.float().mean() < 0.1
 
 
 class Photos:

@@ -31,7 +31,7 @@ def method_node(name: str) -> DictConfig:
 
 
 def check_mixing_config(file: Path) -> None:
-    """What every file of configs/mixing has: the shared knobs, and a first line that explains it."""
+    """What every file of configs/mixing has: the shared knobs, and a first line about it."""
     found = OmegaConf.load(file)
     assert found.defaults == ["_base", "_self_"] and "method" in found
     assert set(found) <= {"defaults", "_target_", "method"}, "the rest is shared"
