@@ -87,8 +87,8 @@ DATA = {
     "augmentation=grayscale": "Grayscale needs images of 3 channels, those of digits have 1",
     "augmentation=blur augmentation.kernel_size=65": "kernel_size must be below 32 for images of",
     "data.label_preserving=[color]": "data.label_preserving may list flip, crop, rotate, colour",
-    "data=torch data.train._target_=mylab.Skin": "if you trust mylab, add allow=[mylab]",
-    "data=torch data.train._target_=mylab.Skin allow=[mylab]": "mylab.Skin",
+    "data=torch data.source.train._target_=mylab.Skin": "if you trust mylab, add allow=[mylab]",
+    "data=torch data.source.train._target_=mylab.Skin allow=[mylab]": "mylab.Skin",
 }
 
 

@@ -24,10 +24,12 @@ from mixlab.config.keys import (
 from mixlab.mixing.methods import CutMix, OneOf
 
 GROUPS = ("data", "model", "mixing", "optimizer", "scheduler", "trainer", "logger")
-CHOICES = {group: sorted(p.stem for p in (config_dir() / group).glob("*.yaml")) for group in GROUPS}
-MIXING = sorted((config_dir() / "mixing").glob("*.yaml"))
+CHOICES = {
+    group: sorted(p.stem for p in (config_dir() / group).glob("[!_]*.yaml")) for group in GROUPS
+}
+MIXING = sorted((config_dir() / "mixing").glob("[!_]*.yaml"))
 NEEDS = {
-    "data=torch": "data.train._target_=torchvision.datasets.FakeData",
+    "data=torch": "data.source.train._target_=torchvision.datasets.FakeData",
     "data=npz": "data.path=my.npz",
     "data=folder": "data.path=photos",
     "data=csv": "data.path=labels.csv",
@@ -69,7 +71,7 @@ def test_leaves_are_written_values() -> None:
 
 REFERENCE = OmegaConf.create(
     {"mixing": {"probability": 1.0, "gate": "row", "method": {"alpha": 0.2}},
-     "data": {"train": {"kwargs": None}}, "logger": {"wandb": {"mode": "auto"}}, "devices": 1}
+     "data": {"source": {"kwargs": None}}, "logger": {"wandb": {"mode": "auto"}}, "devices": 1}
 )  # fmt: skip
 
 
@@ -78,7 +80,7 @@ REFERENCE = OmegaConf.create(
     [
         {"mixing": {"probability": 0.5}},
         {"mixing": {"gate": {"every": 5}}},  # below a plain value any key goes
-        {"data": {"train": {"kwargs": {"root": "skin"}}}},  # and below an open node
+        {"data": {"source": {"kwargs": {"root": "skin"}}}},  # and below an open node
         {"logger": {"wandb": None}},  # and a node may go
     ],
 )
@@ -93,7 +95,7 @@ def test_legal_keys(given: Any) -> None:
         ({"mixing": {"alpha": 0.5}}, "mixing.method.alpha"),  # the right word in the wrong place
         ({"mixin": {"gate": "row"}}, "mixing.gate"),
         ({"mixin": "cutmix"}, "mixing"),
-        ({"data": {"train": {"kwarg": {"root": 1}}}}, "data.train.kwargs"),
+        ({"data": {"source": {"kwarg": {"root": 1}}}}, "data.source.kwargs"),
     ],
 )
 def test_illegal_keys_name_the_nearest(given: Any, nearest: str) -> None:

@@ -1,5 +1,7 @@
 """Any map-style data set of a user's, in the user's folder, as a command takes it."""
 
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,8 +38,9 @@ class Skin(Dataset):
 def test_a_data_set_of_ones_own(here: Path, command: Callable) -> None:
     (here / "mylab.py").write_text(MYLAB)
     said = command(
-        "train", "data=torch", "data.train._target_=mylab.Skin", "data.train.kwargs={rows:50}",
-        "data.test._target_=mylab.Skin", "data.test.kwargs={rows:9,shade:2}", "allow=[mylab]",
+        "train", "data=torch", "allow=[mylab]",
+        "data.source.train._target_=mylab.Skin", "data.source.train.kwargs={rows:50}",
+        "data.source.test._target_=mylab.Skin", "data.source.test.kwargs={rows:9,shade:2}",
         "data.image_size=16", "data.batch_size=8", "data.num_workers=1", "mixing=cutmix",
         "trainer=cpu", "trainer.max_epochs=2", "logger=csv", "threads=1",
     )  # fmt: skip
@@ -72,3 +75,23 @@ def test_a_folder_of_ones_own(here: Path, command: Callable) -> None:
     assert [data[f"{part}_rows"] for part in ("train", "val", "test")] == [21, 2, 6]
     assert (data["train_skipped"], data["test_skipped"]) == (1, 0)
     assert data["test_split"].startswith("stratified rows of the data")
+
+
+def test_a_source_of_ones_own_as_the_docs_print_it(here: Path, command: Callable) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "running.md").read_text()
+    source = re.search(r"^```python\n(.*?class Stripes.*?)^```", page, re.S | re.M)
+    node = re.search(r"^```yaml\n(.*?Stripes.*?)^```", page, re.S | re.M)
+    line = re.search(r"`mixlab-train (--config-dir.*?data=stripes.*?)`", page)
+    assert source and node and line and len(node[1].splitlines()) <= 15
+    (here / "mylab_stripes.py").write_text(source[1])
+    (here / "my_configs" / "data").mkdir(parents=True)
+    (here / "my_configs" / "data" / "stripes.yaml").write_text(node[1])
+    said = command(
+        "train", *shlex.split(line[1]), "trainer=cpu", "trainer.max_epochs=1", "logger=csv",
+        "threads=1", "data.batch_size=16",
+    )  # fmt: skip
+    assert said.status == 0 and said.err == "", said.err
+    data = read_json(next(here.rglob("run.json")))["data"]
+    assert [data[f"{part}_rows"] for part in ("train", "val", "test")] == [180, 20, 100]
+    said = command("train", *shlex.split(line[1]), "data.source.widht=3")
+    assert said.status == 2 and "data.source.widht is not a key" in said.sentence

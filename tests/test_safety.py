@@ -255,8 +255,8 @@ def planted(trained: Path, here: Path) -> Path:
 @pytest.mark.parametrize(
     ("program", "key"),  # a preview builds no network, an evaluation mixes nothing
     [
-        *(("evaluate", key) for key in ("model.network", "data.train", "augmentation")),
-        *(("preview", key) for key in ("data.train", "augmentation", "mixing.method")),
+        *(("evaluate", key) for key in ("model.network", "data.source", "augmentation")),
+        *(("preview", key) for key in ("data.source", "augmentation", "mixing.method")),
     ],
 )
 def test_a_planted_run_folder_runs_nothing(

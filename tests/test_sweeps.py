@@ -119,7 +119,8 @@ def test_loader_workers_of_a_job_import_nothing_again(here: Path) -> None:
     """They are forked from the job, although the job itself comes from a fork server."""
     (here / "mylab.py").write_text(READ)
     done = console(
-        "train", "-m", "seeds=1", "data=torch", "data.train._target_=mylab.Notes", "allow=[mylab]",
+        "train", "-m", "seeds=1", "data=torch", "data.source.train._target_=mylab.Notes",
+        "allow=[mylab]",
         "data.num_workers=2", "data.batch_size=4", "mixing=none", *QUICK,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.allowlist import check_allow, check_hydra
 from mixlab.config.checks import prepare
-from mixlab.config.explain import explain
+from mixlab.config.explain import explain, unknown_choice
 from mixlab.config.keys import config_dir
 from mixlab.errors import UserError, exit_status
 
@@ -35,7 +35,15 @@ class Loader(ConfigLoaderImpl):
         # Without a name it is for --hydra-help, which has no job and sets up no logging of one.
         logging = ("job_logging", "hydra_logging") if config_name else ("hydra_logging",)
         check_hydra(cfg.hydra, trusted(cfg), logging)
+        for group, choice in cfg.hydra.runtime.choices.items():
+            if str(choice).startswith("_"):
+                raise UserError(unknown_choice(group, choice, self.get_group_options(group)))
         return cfg
+
+    def get_group_options(self, group_name: str, *args: Any, **kwargs: Any) -> list[str]:
+        """The choices of a group, without the files that others are built on (`_base`)."""
+        options = super().get_group_options(group_name, *args, **kwargs)
+        return [option for option in options if option[:1] != "_"]
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]

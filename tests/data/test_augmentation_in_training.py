@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.batches import Noisy, Pictures, module, pictures
-from mixlab.data import ImageDataModule
+from mixlab.data import Datasets, ImageDataModule
 from mixlab.data.augmentation import KINDS, FlipCrop, OneOf, Rotation
 from mixlab.data.augmentation import Noise as PixelNoise
 from mixlab.data.loader import split_guests
@@ -116,7 +116,8 @@ def test_before_and_after_are_what_is_trained_on(augmentation: Any) -> None:
 def test_only_training_images_are_augmented(augmentation: Any, train: Any) -> None:
     data, plain = (
         ImageDataModule(
-            train, None, train, augmentation=each, label_preserving=KINDS, val_size=2, seed=5,
+            Datasets(train, None, train), augmentation=each, label_preserving=KINDS,
+            val_size=2, seed=5,
             class_names=[str(number) for number in range(10)],
         )
         for each in (augmentation, None)

@@ -1,16 +1,11 @@
-import inspect
-
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from omegaconf import OmegaConf
 
 from helpers.batches import Noisy, module, pictures
 from mixlab.callbacks import MixingCallback
-from mixlab.config.keys import config_dir
-from mixlab.data import FlipCrop, ImageDataModule
-from mixlab.data.datamodule import SOURCE_KEYS
+from mixlab.data import Datasets, FlipCrop, ImageDataModule
 from mixlab.mixing import Guests, Mixup
 
 
@@ -40,11 +35,14 @@ def test_a_training_batch_on_its_way():
     torch.testing.assert_close(batch.targets, torch.eye(10)[raw.targets[batch.index]])
 
 
-def test_evaluation_batches_are_neither_augmented_nor_mixed():
+def test_evaluation_batches_are_normalised_but_neither_augmented_nor_mixed():
     data = with_trainer(
-        module(augmentation=FlipCrop(True, 4), label_preserving=["flip", "crop"]),
+        module(
+            augmentation=FlipCrop(True, 4), label_preserving=["flip", "crop"],
+            normalize={"mean": 0.5, "std": 0.25},
+        ),
         callbacks=[MixingCallback(Mixup(alpha=1.0))],
-    )
+    )  # fmt: skip
     parts = data.parts
     for loader, part in (
         (data.val_dataloader(), parts.val),
@@ -52,7 +50,8 @@ def test_evaluation_batches_are_neither_augmented_nor_mixed():
         (data.predict_dataloader(), parts.test),
     ):
         batch = data.on_after_batch_transfer(first(loader), 0)
-        torch.testing.assert_close(batch.images, part.data.images[part.rows].float() / 255)
+        normalised = (part.data.images[part.rows].float() / 255 - 0.5) / 0.25
+        torch.testing.assert_close(batch.images, normalised)
         torch.testing.assert_close(batch.targets, part.data.targets[part.rows])
 
 
@@ -187,10 +186,10 @@ def test_ranks_of_a_trainer(monkeypatch):
 
 def test_data_that_do_not_fit_together():
     with pytest.raises(ValueError, match="the test images of .* have shape .3, 28, 28.*image_size"):
-        ImageDataModule(pictures(), None, pictures(channels=3))
+        ImageDataModule(Datasets(pictures(), None, pictures(channels=3)))
     with pytest.raises(ValueError, match="the validation labels .* go from 0 to 9.* 3 classes"):
-        ImageDataModule(pictures(classes=3), pictures())
-    with pytest.raises(ValueError, match="data.train is empty"):
+        ImageDataModule(Datasets(pictures(classes=3), pictures()))
+    with pytest.raises(ValueError, match="the training data are empty"):
         ImageDataModule(pictures(0))
 
 
@@ -202,14 +201,14 @@ def test_sizes_that_make_no_sense(size):
 
 
 def test_a_data_set_in_memory_and_one_that_is_not():
-    data = ImageDataModule(Noisy(), None, pictures(9, classes=3), num_workers=0)
+    data = ImageDataModule(Datasets(Noisy(), None, pictures(9, classes=3)), num_workers=0)
     assert first(data.train_dataloader()).images.dtype == torch.float32
     assert first(data.test_dataloader()).images.dtype == torch.uint8
 
 
-def test_every_key_of_a_data_config_is_somebodys():
-    known = {"_target_", *SOURCE_KEYS, *inspect.signature(ImageDataModule).parameters}
-    for file in (config_dir() / "data").glob("*.yaml"):
-        assert set(OmegaConf.load(file)) <= known, file.name
-    with pytest.raises(TypeError, match="unexpected argument 'batchsize'"):
-        module(batchsize=3)
+def test_a_validation_set_may_be_left_unused():
+    source = Datasets(pictures(40), pictures(20))
+    assert len(ImageDataModule(source).parts.val) == 20
+    data = ImageDataModule(source, use_val=False, val_size=5)
+    assert len(data.parts.val) == 5 and len(data.parts.train) == 35
+    assert data.parts.val.data is data.parts.train.data

@@ -32,9 +32,10 @@ def write_flowers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_flowers_that_are_there(tmp_path, monkeypatch):
     root = write_flowers(tmp_path / "flowers102", monkeypatch)
-    parts = {name: Flowers102(root, name, image_size=8) for name in ("train", "val", "test")}
-    assert [part.targets.tolist() for part in parts.values()] == [[0, 0], [1, 101], [1, 101, 0]]
-    data = ImageDataModule(**parts, val_size=0)
+    source = Flowers102(root, image_size=8)
+    found = [part.targets.tolist() for part in source.splits()]
+    assert found == [[0, 0], [1, 101], [1, 101, 0]]
+    data = ImageDataModule(source, val_size=0)
     assert data.spec.num_classes == 102 and data.spec.class_names[0] == "pink primrose"
     assert data.record()["test_split"] == "a set of its own"
     assert next(iter(data.train_dataloader())).images.shape == (2, 3, 8, 8)
@@ -43,9 +44,9 @@ def test_flowers_that_are_there(tmp_path, monkeypatch):
 def test_flowers_are_downloaded_whole(tmp_path, monkeypatch):
     root = tmp_path / "deep" / "flowers102"
     monkeypatch.setattr(Files, "download", lambda self: write_flowers(Path(self.root), monkeypatch))
-    assert len(Flowers102(root, "test", image_size=8)) == 3
+    assert len(Flowers102(root, image_size=8).splits().test) == 3
     monkeypatch.setattr(Files, "download", refuse)
-    assert len(Flowers102(root, "train", image_size=8)) == 2
+    assert len(Flowers102(root, image_size=8).splits().train) == 2
     assert [path.name for path in root.parent.iterdir()] == ["flowers102"]
     assert not [*root.rglob("*.tgz")]
 
@@ -57,11 +58,11 @@ def refuse(*args, **kwargs):
 def test_without_a_network_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(Files, "download", refuse)
     with pytest.raises(ValueError, match="no route to host.*where there is a network, or copy"):
-        Flowers102(tmp_path / "flowers102")
+        Flowers102(tmp_path / "flowers102").splits()
     assert [*tmp_path.iterdir()] == []
     (tmp_path / "flowers102").mkdir()
     with pytest.raises(ValueError, match="does not hold a whole folder flowers-102"):
-        Flowers102(tmp_path / "flowers102")
+        Flowers102(tmp_path / "flowers102").splits()
 
 
 class PathMNIST:
@@ -90,20 +91,20 @@ def library(monkeypatch):
 @pytest.mark.parametrize("dataset", ["pathmnist", "pathmnist_64"])
 def test_medmnist_is_downloaded_with_its_names(tmp_path, library, monkeypatch, dataset):
     path = tmp_path / "deep" / f"{dataset}.npz"
-    data = MedMnist(path, "train", dataset)
+    data = MedMnist(path, dataset).splits().train
     assert len(data) == 30 and data.class_names == ("adipose", "background", "debris")
     monkeypatch.setitem(sys.modules, "medmnist", None)  # the file is enough
-    assert len(MedMnist(path, "val", dataset)) == 10
+    assert len(MedMnist(path, dataset).splits().val) == 10
     assert [file.name for file in path.parent.iterdir()] == [f"{dataset}.npz"]
 
 
 def test_a_file_of_medmnist_needs_no_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "medmnist", None)
-    assert len(MedMnist(write_npz(tmp_path / "pathmnist.npz"), "test")) == 12
+    assert len(MedMnist(write_npz(tmp_path / "pathmnist.npz")).splits().test) == 12
     with pytest.raises(
         ValueError, match="no file .*bloodmnist.npz.*pip install medmnist, or write"
     ):
-        MedMnist(tmp_path / "bloodmnist.npz", dataset="bloodmnist")
+        MedMnist(tmp_path / "bloodmnist.npz", dataset="bloodmnist").splits()
 
 
 @pytest.mark.parametrize(
@@ -118,12 +119,12 @@ def test_a_file_of_medmnist_needs_no_library(tmp_path, monkeypatch):
 def test_sets_that_cannot_be_used_are_not_fetched(tmp_path, library, dataset, sentence):
     library.PathMNIST = None
     with pytest.raises(ValueError, match=sentence):
-        MedMnist(tmp_path / "x.npz", dataset=dataset)
+        MedMnist(tmp_path / "x.npz", dataset=dataset).splits()
     assert [*tmp_path.iterdir()] == []
 
 
 def test_medmnist_without_a_network(tmp_path, library):
     library.PathMNIST = refuse
     with pytest.raises(ValueError, match="could not download pathmnist .no route to host.*network"):
-        MedMnist(tmp_path / "x.npz")
+        MedMnist(tmp_path / "x.npz").splits()
     assert [*tmp_path.iterdir()] == []

@@ -91,3 +91,11 @@ def test_guests_come_with_their_own_images_labels_and_rows():
         for rows in (batch, batch.guests):
             torch.testing.assert_close(rows.images, data.images[rows.index])
             torch.testing.assert_close(rows.targets, data.targets[rows.index])
+
+
+def test_guests_are_other_rows_than_the_batch_and_all_of_them_are_drawn():
+    plan = TrainBatchSampler(np.arange(50), 8, guests="second_pass")
+    batches = list(TrainLoader(plan, pictures(50).batches))
+    own, theirs = indices(batches), indices([batch.guests for batch in batches])
+    assert own == indices(loader()), "the batch is what it is without guests"
+    assert sorted(sum(theirs, [])) == sorted(sum(own, [])) and theirs != own

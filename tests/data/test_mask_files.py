@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from mixlab.data import Csv, ImageDataModule
+from mixlab.data.image_files import ImageFiles
 from mixlab.data.map_style import BadItem, ItemDataset
 
 NAMES = ["ground", "leaf"]
@@ -32,9 +33,9 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "table.csv"
 
 
-def read(table: Path, column: str = "mask", **options) -> Csv:
+def read(table: Path, column: str = "mask", **options) -> ImageFiles:
     options = {"class_names": NAMES, "mask_values": [0, 255], **options}
-    return Csv(str(table), mask_column=column, **options)
+    return Csv(str(table), mask_column=column, **options).splits().train
 
 
 @pytest.mark.parametrize("column", ["mask", "mask_path"])

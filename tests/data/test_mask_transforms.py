@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixlab.data import ImageDataModule, Shapes
+from mixlab.data import ImageDataModule, shapes
 from mixlab.data.augmentation import (
     AugMix,
     AutoAugment,
@@ -150,6 +150,6 @@ def test_a_batch_has_the_masks_of_its_images() -> None:
 def module(augmentation, **options) -> ImageDataModule:
     """Shapes under an augmentation."""
     return ImageDataModule(
-        Shapes("val"), val_size=0, batch_size=8, label_preserving=KINDS, augmentation=augmentation,
-        **options,
+        shapes.pictures("val"), val_size=0, batch_size=8, label_preserving=KINDS,
+        augmentation=augmentation, **options,
     )  # fmt: skip

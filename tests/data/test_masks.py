@@ -7,27 +7,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torchmetrics.classification import MulticlassJaccardIndex
 
 from mixlab.callbacks import MixingCallback
-from mixlab.data import ImageDataModule, Shapes
+from mixlab.data import ArrayDataset, ImageDataModule, Shapes
 from mixlab.data.augmentation import Blur, Cutout, FlipCrop
 from mixlab.data.map_style import ItemDataset
-from mixlab.data.shapes import CLASSES
+from mixlab.data.shapes import CLASSES, pictures
 from mixlab.mixing import CutMix, Mixup
 from mixlab.models import ImageSegmenter
-from mixlab.models.metrics import Metric
+from mixlab.models.metrics import build_metrics
 
 KINDS = ["flip", "crop", "rotate", "colour", "blur", "noise", "erase"]
 
 
 def shapes(**options) -> ImageDataModule:
-    sets = {split: Shapes(split) for split in ("train", "val", "test")}
-    return ImageDataModule(**sets, batch_size=32, val_size=0, label_preserving=KINDS, **options)
+    return ImageDataModule(Shapes(), batch_size=32, val_size=0, label_preserving=KINDS, **options)
 
 
 def test_shapes_are_the_same_every_time_and_differ_between_splits():
-    one, again, val = Shapes("train"), Shapes("train"), Shapes("val")
+    (one, val, _), (again, _, _) = Shapes().splits(), Shapes().splits()
     assert torch.equal(one.images, again.images) and torch.equal(one.targets, again.targets)
     assert not torch.equal(one.images[: len(val)], val.images)
     assert one.targets.dtype == torch.uint8 and set(one.targets.unique().tolist()) == {0, 1, 2, 3}
@@ -35,14 +33,14 @@ def test_shapes_are_the_same_every_time_and_differ_between_splits():
 
 
 def test_a_shape_has_one_colour_under_its_mask():
-    data = Shapes("val")
+    data = pictures("val")
     image, mask = data.images[0].float(), data.targets[0]
     ground = image[:, mask == 0]
     assert (ground.std(1) < 25).all(), "the noise alone"
 
 
 def test_resized_masks_are_still_class_numbers():
-    small = Shapes("val").resized(16)
+    small = pictures("val").resized(16)
     assert small.images.shape[-2:] == small.targets.shape[-2:] == (16, 16)
     assert set(small.targets.unique().tolist()) <= {0, 1, 2, 3}
 
@@ -66,6 +64,21 @@ def test_what_is_trained_on_are_planes_that_sum_to_one(augmentation):
     prepared = data.prepare(batch, batch.address)
     assert prepared.targets.shape == (32, 4, 64, 64)
     assert torch.equal(prepared.targets.sum(1), torch.ones(32, 64, 64))
+
+
+@pytest.mark.parametrize("size", [5, 8, 24])
+def test_masks_are_resized_in_step_with_their_images(size: int):
+    """A disc in the middle, which stays in the middle: half a pixel beside would show."""
+    side = torch.arange(12) - 5.5
+    mask = (side[:, None] ** 2 + side**2 < 16).to(torch.uint8)
+    image = (mask * 255).expand(3, 12, 12).contiguous()
+    in_memory = ArrayDataset(image[None], mask[None], ("ground", "disc")).resized(size)
+    batch = next(ItemDataset([(image, mask)], image_size=size).batches([(None, np.arange(1))]))
+    for images, masks in ((in_memory.images, in_memory.targets), (batch.images, batch.targets)):
+        for axis in (1, 2):
+            assert torch.equal(masks, masks.flip(axis)), "as symmetric as before"
+        outside = masks[0] != (images[0, 0] > 127)
+        assert outside.float().mean() < 0.1
 
 
 class Photos:
@@ -110,10 +123,13 @@ class Watch(pl.Callback):
 def test_a_small_network_learns_the_pixels(method, tmp_path):
     pl.seed_everything(0, verbose=False)
     layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1)]
+    iou = {"_target_": "torchmetrics.classification.MulticlassJaccardIndex"}
     model = ImageSegmenter(
-        nn.Sequential(*layers), lambda groups: torch.optim.Adam(groups, lr=0.01), num_classes=4,
-        metrics=[Metric("iou", MulticlassJaccardIndex(num_classes=4))],
-    )  # fmt: skip
+        nn.Sequential(*layers),
+        lambda groups: torch.optim.Adam(groups, lr=0.01),
+        num_classes=4,
+        metrics=build_metrics({"iou": iou}, 4),
+    )
     watch = Watch()
     mixing = [MixingCallback(method)] if method else []
     trainer = pl.Trainer(

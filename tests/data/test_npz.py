@@ -7,7 +7,7 @@ from mixlab.data import ImageDataModule, Npz
 
 def test_a_medmnist_file_as_it_is(tmp_path):
     path = write_npz(tmp_path / "derma.npz")
-    data = ImageDataModule(Npz(path), Npz(path, "val"), Npz(path, "test"))
+    data = ImageDataModule(Npz(path))
     assert (data.spec.channels, data.spec.height, data.spec.width) == (1, 28, 28)
     assert data.spec.class_names == ("0", "1", "2")
     rows = [data.record()[f"{part}_rows"] for part in ("train", "val", "test")]
@@ -17,21 +17,21 @@ def test_a_medmnist_file_as_it_is(tmp_path):
 
 def test_colours_lie_in_the_last_axis(tmp_path):
     images = np.arange(30 * 28 * 28 * 3).reshape(30, 28, 28, 3).astype(np.uint8)
-    data = Npz(write_npz(tmp_path / "a.npz", train_images=images))
+    data = Npz(write_npz(tmp_path / "a.npz", train_images=images)).splits().train
     assert data.shape == (3, 28, 28)
     np.testing.assert_array_equal(data.images[7, 2], images[7, :, :, 2])
 
 
 def test_names_in_the_file_or_given(tmp_path):
     path = write_npz(tmp_path / "a.npz", class_names=np.array(["mole", "wart", "other"]))
-    assert Npz(path).class_names == ("mole", "wart", "other")
+    assert Npz(path).splits().test.class_names == ("mole", "wart", "other")
     assert ImageDataModule(Npz(path), class_names=["x", "y", "z"]).spec.class_names[0] == "x"
 
 
 def test_a_file_without_val_and_test(tmp_path):
     missing = dict.fromkeys(("val_images", "val_labels", "test_images", "test_labels"))
     path = write_npz(tmp_path / "a.npz", **missing)
-    data = ImageDataModule(Npz(path), Npz(path, "val"), Npz(path, "test"), val_size=6)
+    data = ImageDataModule(Npz(path), val_size=6)
     assert data.record()["train_rows"] == 24 and data.record()["val_rows"] == 6
     assert not data.has_test and data.test_dataloader() == []
 
@@ -51,14 +51,14 @@ WRONG = {
 @pytest.mark.parametrize(("words", "changes"), WRONG.items(), ids=list(WRONG))
 def test_files_that_are_refused(tmp_path, words, changes):
     with pytest.raises(ValueError, match=words) as error:
-        Npz(write_npz(tmp_path / "bad.npz", **changes))
+        Npz(write_npz(tmp_path / "bad.npz", **changes)).splits()
     assert "bad.npz" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_labels_outside_the_classes(tmp_path):
     path = write_npz(tmp_path / "a.npz", test_labels=np.full(12, 3))
     with pytest.raises(ValueError, match="test labels of .*a.npz go from 3 to 3.* 3 classes"):
-        ImageDataModule(Npz(path), None, Npz(path, "test"))
+        ImageDataModule(Npz(path))
     with pytest.raises(ValueError, match="training labels .* there are 2 classes"):
         ImageDataModule(Npz(path), class_names=["a", "b"])
     path = write_npz(tmp_path / "b.npz", train_labels=np.arange(30) - 1)
@@ -68,7 +68,7 @@ def test_labels_outside_the_classes(tmp_path):
 
 def test_a_missing_file_is_named_with_the_remedy(tmp_path):
     with pytest.raises(ValueError, match="there is no file .*nothing.npz; set data.path"):
-        Npz(tmp_path / "nothing.npz")
+        Npz(tmp_path / "nothing.npz").splits()
 
 
 @pytest.mark.parametrize("kept", [0, 10, 1000, 20000])
@@ -76,7 +76,7 @@ def test_a_truncated_file(tmp_path, kept):
     path = write_npz(tmp_path / "cut.npz")
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ValueError, match="cut.npz is damaged or not an .npz file") as error:
-        Npz(path)
+        Npz(path).splits()
     assert "\n" not in str(error.value)
 
 
@@ -87,7 +87,7 @@ def test_something_else_under_that_name(tmp_path):
     np.savez(tmp_path / "object.npz", train_images=np.array([{}]), train_labels=np.zeros(1, int))
     for name in ("text.npz", "array.npy", "object.npz", "."):
         with pytest.raises(ValueError, match="damaged or not an .npz file"):
-            Npz(tmp_path / name)
+            Npz(tmp_path / name).splits()
 
 
 def test_a_file_damaged_in_its_middle(tmp_path):
@@ -96,4 +96,4 @@ def test_a_file_damaged_in_its_middle(tmp_path):
     content[1000:1100] = bytes(100)
     path.write_bytes(content)
     with pytest.raises(ValueError, match="flipped.npz is damaged"):
-        Npz(path)
+        Npz(path).splits()

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from mixlab.data import ArrayDataset, ImageDataModule
+from mixlab.data import ArrayDataset, Datasets, ImageDataModule
 
 
 def pictures(rows: int = 60, *, channels: int = 1, side: int = 28, classes: int = 10) -> Any:
@@ -23,7 +23,7 @@ def pictures(rows: int = 60, *, channels: int = 1, side: int = 28, classes: int 
 
 def module(rows: int = 60, **options: Any) -> ImageDataModule:
     """A data module on `pictures`."""
-    return ImageDataModule(pictures(rows), None, pictures(20), **options)
+    return ImageDataModule(Datasets(pictures(rows), None, pictures(20)), **options)
 
 
 class Noisy(Dataset):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mixlab.callbacks import MixingCallback
-from mixlab.data import ArrayDataset, ImageDataModule
+from mixlab.data import ArrayDataset, Datasets, ImageDataModule
 from mixlab.mixing import Mixup
 from mixlab.models import ImageClassifier, TimmScheduler
 from mixlab.models.losses import cross_entropy
@@ -22,7 +22,9 @@ def data(rows: int = 37, *, channels: int = 1, batch_size: int = 8, **options) -
     noise = torch.rand(rows, channels, 28, 28, generator=torch.Generator().manual_seed(0))
     images = ((noise + targets.view(-1, 1, 1, 1)) * 80).to(torch.uint8)
     sets = (ArrayDataset(images, targets), None, ArrayDataset(images[:20], targets[:20]))
-    return ImageDataModule(*sets, batch_size=batch_size, eval_batch_size=9, val_size=10, **options)
+    return ImageDataModule(
+        Datasets(*sets), batch_size=batch_size, eval_batch_size=9, val_size=10, **options
+    )
 
 
 def classifier(module: ImageDataModule, optimizer=SGD, scheduler=None, **options):

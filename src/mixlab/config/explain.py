@@ -60,7 +60,8 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
 
 
 def unknown_choice(group: str, name: str, options: Sequence[str]) -> str:
-    """The sentence for a misspelt choice."""
+    """The sentence for a misspelt choice, or for a file that others are built on (`_base`)."""
+    options = [option for option in options if option[:1] != "_"]
     nearest = nearest_name(name, options)
     hint = f"did you mean {nearest}? " if nearest else ""
     other = f"; {ELSEWHERE[group].format(name=name)}" if group in ELSEWHERE else ""

@@ -1,6 +1,7 @@
 """Which keys a configuration may have, and where the shipped ones are."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,9 @@ def unknown_key(key: str, legal: Iterable[str]) -> str:
         return f"{key} is not there yet; write {node}.{OPEN_NODE}={{{argument}: value}}"
     if key.endswith("._target_") and key.split(".")[0] in OPEN_GROUPS:
         return f"{key} is not there yet; write +{key}=... to add it"
+    if re.match(r"data\.(train|val|test)\.", key):
+        source = key.replace("data.", "data.source.", 1)
+        return f"{key} is not a key of this configuration; write data=torch {source}=..."
     legal = list(legal)
     above = {
         name.rsplit(".", depth)[0] for name in legal for depth in range(1, name.count(".") + 1)

@@ -8,11 +8,12 @@ from mixlab.data.folder import Folder
 from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.shapes import Shapes
 from mixlab.data.sources import Digits, Downloaded, Npz
-from mixlab.data.spec import ImageSpec
+from mixlab.data.spec import Datasets, ImageSpec, Source
 
 __all__ = [
     "ArrayDataset",
     "Csv",
+    "Datasets",
     "Digits",
     "Downloaded",
     "FlipCrop",
@@ -23,4 +24,5 @@ __all__ = [
     "MedMnist",
     "Npz",
     "Shapes",
+    "Source",
 ]

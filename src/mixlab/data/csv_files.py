@@ -6,15 +6,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
 from mixlab.config.keys import nearest_name
-from mixlab.data.image_files import Entry, ImageFiles, note_of, without_test
-from mixlab.data.sources import SPLITS, check_split
+from mixlab.data.image_files import Entry, split_files
+from mixlab.data.spec import Datasets
 from mixlab.errors import UserError
 
+SPLITS = Datasets._fields
 MASK_FOLDER_COLUMN = "mask_path"
 SPLIT_COLUMN = "split"  # read where there is one; any other has to be there
 WHOLE_NUMBER = re.compile("0|-?[1-9][0-9]*")
@@ -60,70 +60,72 @@ class Table:
         return alike[0] if len(alike) == 1 else None
 
 
-class Csv(ImageFiles):
-    """One split of the images that a CSV file lists, a row each, by paths relative to the file.
+@dataclass(frozen=True)
+class Csv:
+    """The images that a CSV file lists, a row each, by paths relative to the file.
 
     Labels are names or whole numbers from 0 up, sorted into classes: 1, 2 and 5 are three classes
     of these names. Further columns are left alone, and so are rows without any value. Images that
     stand in two splits are told of.
 
-    Args:
+    Attributes:
         path: of the CSV file; its separator is a comma, semicolon or tab.
-        split: `train`, `val` or `test`. Without a split column every row trains, but for the
-            `test_size`.
         image_column, label_column: names of columns.
-        split_column: of the column that says train, val or test; None reads none.
+        split_column: of the column that says train, val or test; None reads none, and without one
+            every row trains, but for the `test_size`.
         mask_column: `mask` or another column of mask files; or `mask_path`, whose values are
             folders that hold a PNG file of the image's name. Masks are learnt then, and no label is
             read; the classes are those of `class_names`.
         class_names: the classes in their order, instead of the sorted labels; labels may then be
             their numbers, counted from 0.
         test_size: where no row is said to test, the share or number of the training rows that do.
-        options: see `ImageFiles`.
-
-    Raises:
-        ValueError: naming file, row and column, for what cannot be used.
+        mask_values, channels, image_size, on_error: see `ImageFiles`.
     """
 
-    def __init__(
-        self,
-        path: str,
-        split: str = "train",
-        *,
-        image_column: str = "image",
-        label_column: str = "label",
-        split_column: str | None = SPLIT_COLUMN,
-        mask_column: str | None = None,
-        class_names: Sequence[str] | None = None,
-        test_size: float = 0,
-        **options: Any,
-    ) -> None:
-        check_split(split)
-        table = read_table(Path(path).expanduser())
-        names = table.column(image_column, "data.image_column")
-        splits = split_of(table, split_column)
+    path: str
+    image_column: str = "image"
+    label_column: str = "label"
+    split_column: str | None = SPLIT_COLUMN
+    mask_column: str | None = None
+    mask_values: Sequence[int] | None = None
+    class_names: Sequence[str] | None = None
+    test_size: float = 0
+    channels: int = 3
+    image_size: int | None = None
+    on_error: str = "raise"
+
+    def splits(self) -> Datasets:
+        """Read the file, and look at every image's header.
+
+        Raises:
+            ValueError: naming file, row and column, for what cannot be used.
+        """
+        table = read_table(Path(self.path).expanduser())
+        names = table.column(self.image_column, "data.image_column")
+        splits = split_of(table, self.split_column)
         masks = [""] * len(names)
-        if mask_column is None:
-            labels, classes = numbered(table, label_column, class_names)
-            check_seen(table, labels, splits, label_column)
+        if self.mask_column is None:
+            labels, classes = numbered(table, self.label_column, self.class_names)
+            check_seen(table, labels, splits, self.label_column)
         else:
-            labels, classes = [0] * len(names), mask_classes(class_names)
-            masks = mask_files(table, mask_column, names)
-        if split == "train":
-            tell_of_twins(table.path, names, splits)
-        own = "test" in splits
-        if own and test_size:
-            raise UserError(f"{path} has rows to test on, so data.test_size must be 0")
-        wanted = split if split == "val" or own else "train"
-        entries = [
-            Entry(names[row], labels[row], table.place(row, image_column), masks[row])
-            for row in range(len(names))
-            if splits[row] == wanted
-        ]
-        if not own and split != "val":
-            entries = without_test(entries, split, test_size)
-        root = os.path.dirname(table.path) or "."
-        super().__init__(entries, classes, root=root, test_split=note_of(split, own), **options)
+            labels, classes = [0] * len(names), mask_classes(self.class_names)
+            masks = mask_files(table, self.mask_column, names)
+        tell_of_twins(table.path, names, splits)
+        entries: dict[str, list[Entry]] = {}
+        for row, split in enumerate(splits):
+            place = table.place(row, self.image_column)
+            entries.setdefault(split, []).append(Entry(names[row], labels[row], place, masks[row]))
+        return split_files(
+            entries,
+            classes,
+            where=f"{self.path} has rows to test on",
+            test_size=self.test_size,
+            root=os.path.dirname(table.path) or ".",
+            mask_values=self.mask_values,
+            channels=self.channels,
+            image_size=self.image_size,
+            on_error=self.on_error,
+        )
 
 
 def read_table(path: Path) -> Table:

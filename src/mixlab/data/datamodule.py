@@ -17,22 +17,10 @@ from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.preprocess import Normalize, Preprocess
 from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler
-from mixlab.data.spec import ImageSpec
+from mixlab.data.spec import Datasets, ImageSpec, Source
 from mixlab.data.splits import Split, Splits
 from mixlab.data.workers import Workers
 from mixlab.mixing import Batch, BatchMixer
-
-SOURCE_KEYS = (
-    "channels",
-    "dataset",
-    "image_column",
-    "label_column",
-    "mask_column",
-    "mask_values",
-    "on_error",
-    "split_column",
-    "test_size",
-)
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -43,16 +31,15 @@ class ImageDataModule(pl.LightningDataModule):
     So are training images that a library's transform has to change one by one.
 
     Args:
-        train: the data set to train on.
-        val: to choose a checkpoint by; where it is None or empty, `val_size` of the training rows
-            are held out for it.
-        test: to judge by; None or empty for none.
+        source: brings the data sets to train on, to choose a checkpoint by, and to judge by
+            (`Source`); or a data set to train on, alone.
         name: of the data, for messages.
-        path: of the file, where there is one; only the data sets read it.
         seed: of the run; decides order and augmentation, never the validation split.
         batch_size: training rows in a batch, over all processes together.
         eval_batch_size: the same for validation and test, at most.
-        val_size: a fraction in (0, 1), a number of rows, or 0 for no validation set.
+        use_val: False leaves a validation set that the source brings unused.
+        val_size: of the training rows that validate where no such set is used: a fraction in
+            (0, 1), a number of rows, or 0 for no validation set.
         val_split: which rows: `stratified`, `first` or `last`.
         shuffle: whether the order changes from epoch to epoch.
         image_size: side in pixels to which all images are resized; None leaves them.
@@ -63,21 +50,17 @@ class ImageDataModule(pl.LightningDataModule):
         augmentation: what a training image goes through before it is mixed.
         guests: of what the training loader brings as many rows again, as partners for the batch:
             `second_pass`, `dataset` (see `TrainPlan`), or None.
-        of_sources: keys that stand beside these in a configuration, for its data sets to refer to
-            (`SOURCE_KEYS`); the module itself has no use for them.
     """
 
     def __init__(
         self,
-        train: Dataset,
-        val: Dataset | None = None,
-        test: Dataset | None = None,
+        source: Source | Dataset | Sequence[Any],
         *,
         name: str = "data",
-        path: str | None = None,
         seed: int = 0,
         batch_size: int = 64,
         eval_batch_size: int = 512,
+        use_val: bool = True,
         val_size: float = 0.1,
         val_split: str = "stratified",
         shuffle: bool = True,
@@ -88,20 +71,20 @@ class ImageDataModule(pl.LightningDataModule):
         label_preserving: Sequence[str] = (),
         augmentation: Augmentation | None = None,
         guests: str | None = None,
-        **of_sources: Any,
     ) -> None:
         super().__init__()
-        check_source_keys(of_sources)
         for key, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             whole(1).check(f"data.{key}", value)
-        self.name, self.path, self.seed, self.shuffle = name, path, seed, shuffle
+        self.name, self.seed, self.shuffle = name, seed, shuffle
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.guests = num_workers, guests
         self.workers: list[Workers] = []
+        splits = getattr(source, "splits", None)  # EMNIST has a tuple of this name
+        found = splits() if callable(splits) else Datasets(source)
         self.parts = Splits.of(
-            train,
-            val,
-            test,
+            found.train,
+            found.val if use_val else None,
+            found.test,
             image_size=image_size,
             class_names=class_names,
             val_size=val_size,
@@ -245,9 +228,3 @@ class ImageDataModule(pl.LightningDataModule):
             if hasattr(callback, "mix"):  # a BatchMixer; isinstance of a protocol costs far more
                 batch = cast(BatchMixer, callback).mix(batch).after
         return batch
-
-
-def check_source_keys(given: Mapping[str, Any]) -> None:
-    for name in given:
-        if name not in SOURCE_KEYS:
-            raise TypeError(f"ImageDataModule got an unexpected argument {name!r}")

@@ -4,39 +4,43 @@ import importlib
 import os
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixlab.config.keys import nearest_name
-from mixlab.data.image_files import Entry, ImageFiles, note_of
+from mixlab.data.image_files import Entry, split_files
 from mixlab.data.npz import LAYOUT
-from mixlab.data.sources import Npz, check_split
+from mixlab.data.sources import Npz
+from mixlab.data.spec import Datasets
 from mixlab.errors import UserError
 
 FAILURES = (OSError, RuntimeError)  # what the libraries raise without a network
 MEDMNIST_SIZES = (28, 64, 128, 224)  # pixels a side
 
 
-class Flowers102(ImageFiles):
+class Flowers102:
     """Oxford's flowers of 102 kinds, 1,020 + 1,020 + 6,149 photographs, as torchvision keeps them.
 
     Args:
         path: of a folder that holds torchvision's `flowers-102`; made by its download if it is
             not there.
-        split: `train`, `val` or `test`.
         options: see `ImageFiles`.
     """
 
-    def __init__(self, path: str, split: str = "train", **options: Any) -> None:
-        check_split(split)
-        root = Path(path).expanduser()
-        found = flowers(root, split)
-        files = zip(found._image_files, found._labels, strict=True)
-        entries = [Entry(os.path.relpath(file, root), label) for file, label in files]
-        note = note_of(split, own=True)
-        super().__init__(entries, found.classes, root=str(root), test_split=note, **options)
+    def __init__(self, path: str | Path, **options: Any) -> None:
+        self.root, self.options = Path(path).expanduser(), options
+
+    def splits(self) -> Datasets:
+        entries, classes = {}, []
+        for split in Datasets._fields:
+            found = flowers(self.root, split)
+            files = zip(found._image_files, found._labels, strict=True)
+            entries[split] = [Entry(os.path.relpath(f, self.root), label) for f, label in files]
+            classes = found.classes
+        return split_files(entries, classes, where="", root=str(self.root), **self.options)
 
 
 def flowers(root: Path, split: str) -> Any:
@@ -75,20 +79,22 @@ def flowers(root: Path, split: str) -> Any:
         ) from error
 
 
-class MedMnist(Npz):
-    """One split of a MedMNIST set of 2-D images with one class each (arXiv:2110.14795).
+@dataclass(frozen=True)
+class MedMnist:
+    """A MedMNIST set of 2-D images with one class each (arXiv:2110.14795).
 
-    Args:
+    Attributes:
         path: of its `.npz` file; made by the download of the library `medmnist` if it is not there.
-        split: `train`, `val` or `test`.
         dataset: `pathmnist` or another name, with `_64`, `_128` or `_224` for larger images.
     """
 
-    def __init__(self, path: str, split: str = "train", dataset: str = "pathmnist") -> None:
-        file = Path(path).expanduser()
-        if not file.exists():
-            download_medmnist(dataset, file)
-        super().__init__(path, split)
+    path: str
+    dataset: str = "pathmnist"
+
+    def splits(self) -> Datasets:
+        if not Path(self.path).expanduser().exists():
+            download_medmnist(self.dataset, Path(self.path).expanduser())
+        return Npz(self.path).splits()
 
 
 def download_medmnist(dataset: str, path: Path) -> None:

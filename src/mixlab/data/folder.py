@@ -4,49 +4,50 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mixlab.data.image_files import Entry, ImageFiles, note_of, without_test
-from mixlab.data.sources import SPLITS, check_split
+from mixlab.data.image_files import Entry, ImageFiles, split_files
+from mixlab.data.spec import Datasets
 from mixlab.errors import UserError
 
+SPLITS = Datasets._fields
 NO_IMAGE = ("thumbs.db", "desktop.ini")  # what desktops leave behind, besides names with a dot
 
 
-class Folder(ImageFiles):
-    """One split of a folder of class folders, which hold JPEG and PNG files at any depth.
+class Folder:
+    """A folder of class folders, which hold JPEG and PNG files at any depth.
 
     Beneath `path` lie the class folders themselves, or `train`, perhaps `val` and `test`, and the
     class folders in these. The sorted names of those to train on are the classes.
 
     Args:
         path: of the folder.
-        split: `train`, `val` or `test`. What the folder has not is empty.
         test_size: of a folder without `test`, the share or number of the training rows that test.
         options: see `ImageFiles`.
-
-    Raises:
-        ValueError: if there is no such folder, a class without an image, or a class in `val` or
-            `test` that `train` has not; and for what `ImageFiles` refuses.
     """
 
-    def __init__(
-        self, path: str, split: str = "train", *, test_size: float = 0, **options: Any
-    ) -> None:
-        check_split(split)
-        root = Path(path).expanduser()
-        parts = layout(root)
+    def __init__(self, path: str | Path, *, test_size: float = 0, **options: Any) -> None:
+        self.root = Path(path).expanduser()
+        self.test_size, self.options = test_size, options
+
+    def splits(self) -> Datasets:
+        """Look at every file's header.
+
+        Raises:
+            ValueError: if there is no such folder, a class without an image, or a class in `val`
+                or `test` that `train` has not; and for what `ImageFiles` refuses.
+        """
+        root, parts = self.root, layout(self.root)
         classes = class_folders(root / parts["train"])
-        own = "test" in parts
-        if own and test_size:
-            raise UserError(f"{root} has a folder test, so data.test_size must be 0")
-        entries: list[Entry] = []
-        if split in parts or split == "test":
-            entries = listed(root, parts.get(split, parts["train"]), classes)
-        if not own and split != "val":
-            entries = without_test(entries, split, test_size)
-        note = note_of(split, own)
-        super().__init__(entries, classes, root=str(root), test_split=note, **options)
-        if split == "train":
-            check_classes(self)
+        entries = {split: listed(root, folder, classes) for split, folder in parts.items()}
+        found = split_files(
+            entries,
+            classes,
+            where=f"{root} has a folder test",
+            test_size=self.test_size,
+            root=str(root),
+            **self.options,
+        )
+        check_classes(found.train)
+        return found
 
 
 def layout(root: Path) -> dict[str, str]:
@@ -70,7 +71,7 @@ def layout(root: Path) -> dict[str, str]:
             f"{root} has the folders {', '.join(splits)} and besides them {others[0]}; rename it "
             f"to one of {', '.join(SPLITS)}, or move it away"
         )
-    return {name: name for name in splits}
+    return {name: name for name in SPLITS if name in splits}
 
 
 def folders(path: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """Image files with a class each, whatever named them: a folder, a table or a library."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from mixlab.checks import CHANNELS, ON_ERROR
 from mixlab.data.decode import BadItem, decode, read_header
 from mixlab.data.holdout import hold_out
 from mixlab.data.mask_files import check_mask_size, class_of, decode_mask
+from mixlab.data.spec import Datasets
 from mixlab.errors import UserError
 
 OWN = "a set of its own"
@@ -161,16 +162,37 @@ def check_inside(root: str, files: Sequence[tuple[str, str]]) -> None:
         raise UserError(f"{place}{name!r} as seen from {root} {why}")
 
 
-def without_test(entries: Sequence[Entry], split: str, test_size: float) -> list[Entry]:
-    """The rows of `train` or of `test`, cut from those of data that have no test set.
+def split_files(
+    entries: Mapping[str, Sequence[Entry]],
+    classes: Sequence[str],
+    *,
+    where: str,
+    test_size: float = 0,
+    **options: Any,
+) -> Datasets:
+    """A data set of each split that has rows; where none are to test, training rows are held out.
 
-    `test_size` is a fraction of each class or a number of rows; 0 makes no test set.
+    Args:
+        entries: by the name of the split.
+        where: what has rows to test on, for the error.
+        test_size: a fraction of each class or a number of training rows; 0 makes no test set.
+        options: see `ImageFiles`.
     """
-    labels = np.array([entry.label for entry in entries])
-    train, test = hold_out(labels, len(entries), test_size, key="data.test_size")
-    return [entries[row] for row in (test if split == "test" else train)]
-
-
-def note_of(split: str, own: bool) -> str | None:
-    """Where the rows of a test split come from, in words; None for another split."""
-    return (OWN if own else HELD_OUT) if split == "test" else None
+    rows = {split: [*entries.get(split, ())] for split in ("train", "val", "test")}
+    note = OWN
+    if "test" not in entries:
+        labels = np.array([entry.label for entry in rows["train"]])
+        train, test = hold_out(labels, len(labels), test_size, key="data.test_size")
+        rows["test"] = [rows["train"][row] for row in test]
+        rows["train"] = [rows["train"][row] for row in train]
+        note = HELD_OUT
+    elif test_size:
+        raise UserError(f"{where}, so data.test_size must be 0")
+    notes = {"test": note}
+    return Datasets(
+        **{
+            split: ImageFiles(found, classes, test_split=notes.get(split), **options)
+            for split, found in rows.items()
+            if found
+        }
+    )

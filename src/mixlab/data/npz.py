@@ -13,48 +13,56 @@ import numpy as np
 from mixlab.errors import UserError
 
 LAYOUT = "train_images (uint8, N x H x W or N x H x W x C) and train_labels (integers, N or N x 1)"
+KEYS = (
+    "train_images", "train_labels", "val_images", "val_labels", "test_images", "test_labels",
+    "class_names",
+)  # fmt: skip
 # What numpy, zipfile and zlib raise, depending on where a file is broken.
 UNREADABLE_NPZ = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 MAX_CHANNELS = 16  # a fourth axis that is longer is depth
 
 
-def read_npz(path: str | Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Read one split of a file.
+def read_npz(
+    path: str | Path,
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
+    """Read a file whole.
 
     Returns:
-        uint8 images (N, H, W) or (N, H, W, C), integer labels (N,) and the names of the classes
-        (empty if the file has none). A split other than `train` that the file lacks is empty.
+        uint8 images (N, H, W) or (N, H, W, C) and integer labels (N,) of each split that it has,
+        and the names of the classes (empty if the file has none).
 
     Raises:
         ValueError: naming file, key and remedy, for anything that is not as above.
     """
     path = Path(path).expanduser()
-    wanted = (f"{split}_images", f"{split}_labels")
-    found, others = load_arrays(path, (*wanted, "class_names"))
-    names = tuple(str(name) for name in found.get("class_names", ()))
-    if not set(wanted) <= set(found):
-        if split == "train":
-            raise UserError(f"{path} has {', '.join(others) or 'nothing'}; it needs {LAYOUT}")
-        return np.zeros((0, 1, 1), np.uint8), np.zeros(0, np.int64), names
-    images = check_images(found[wanted[0]], f"{wanted[0]} of {path}")
-    targets = flat_labels(found[wanted[1]], f"{wanted[1]} of {path}")
-    if len(images) != len(targets):
-        raise UserError(
-            f"{path} has {len(images)} {wanted[0]} but {len(targets)} {wanted[1]}; each image "
-            "needs one label"
-        )
-    return images, targets, names
+    found, others = load_arrays(path)
+    splits = {}
+    for split in ("train", "val", "test"):
+        images_key, labels_key = f"{split}_images", f"{split}_labels"
+        if images_key not in found or labels_key not in found:
+            if split == "train":
+                raise UserError(f"{path} has {', '.join(others) or 'nothing'}; it needs {LAYOUT}")
+            continue
+        images = check_images(found[images_key], f"{images_key} of {path}")
+        targets = flat_labels(found[labels_key], f"{labels_key} of {path}")
+        if len(images) != len(targets):
+            raise UserError(
+                f"{path} has {len(images)} {images_key} but {len(targets)} {labels_key}; each "
+                "image needs one label"
+            )
+        splits[split] = images, targets
+    return splits, tuple(str(name) for name in found.get("class_names", ()))
 
 
-def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Those of the named arrays that a file has, and the names of all it has."""
+def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays of the layout that a file has, and the names of all it has."""
     try:
         with path.open("rb") as stream:
             if not zipfile.is_zipfile(stream):
                 raise zipfile.BadZipFile("no whole zip archive")
             stream.seek(0)
             file = np.load(stream, allow_pickle=False)
-            return {name: file[name] for name in names if name in file}, list(file.files)
+            return {name: file[name] for name in KEYS if name in file}, list(file.files)
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; set data.path to an .npz file") from None
     except UNREADABLE_NPZ as error:

@@ -1,38 +1,36 @@
 """A small segmentation set made of shapes: no file, no download, and masks that are exact."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from mixlab.data.in_memory import ArrayDataset
-from mixlab.data.sources import check_split
+from mixlab.data.spec import Datasets
 
 CLASSES = ("background", "disc", "square", "triangle")
 SIDE = 64  # pixels
 SPLIT_SIZES = {"train": 1024, "val": 128, "test": 256}
 
 
-class Shapes(ArrayDataset):
+@dataclass(frozen=True)
+class Shapes:
     """Colour images with one to three shapes on a noisy ground, and the class of each pixel.
 
-    Args:
-        split: `train`, `val` or `test`: different images, the same in every run.
-
-    Attributes:
-        images: uint8 (N, 3, 64, 64).
-        targets: uint8 (N, 64, 64) masks of the numbers of `CLASSES`.
+    uint8 images (N, 3, 64, 64) and uint8 (N, 64, 64) masks of the numbers of `CLASSES`, the same
+    in every run and different ones in each split.
     """
 
-    def __init__(self, split: str = "train") -> None:
-        check_split(split)
-        rng = np.random.default_rng(sorted(SPLIT_SIZES).index(split))
-        pairs = [picture(rng) for _ in range(SPLIT_SIZES[split])]
-        images, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
-        super().__init__(
-            torch.from_numpy(images).movedim(3, 1).contiguous(),
-            torch.from_numpy(masks),
-            CLASSES,
-            "shapes",
-        )
+    def splits(self) -> Datasets:
+        return Datasets(**{split: pictures(split) for split in SPLIT_SIZES})
+
+
+def pictures(split: str) -> ArrayDataset:
+    """The images and masks of a split."""
+    rng = np.random.default_rng(sorted(SPLIT_SIZES).index(split))
+    pairs = [picture(rng) for _ in range(SPLIT_SIZES[split])]
+    images, masks = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*pairs, strict=True))
+    return ArrayDataset(images.movedim(3, 1).contiguous(), masks, CLASSES, "shapes")
 
 
 def picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

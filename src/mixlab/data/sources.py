@@ -1,79 +1,72 @@
-"""Where data sets in memory come from. Each class is one split; `configs/data` names them."""
+"""Data sets that lie in memory."""
 
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mixlab.data.holdout import hold_out
-from mixlab.data.in_memory import ArrayDataset, from_numpy
+from mixlab.data.in_memory import from_numpy
 from mixlab.data.npz import LAYOUT, read_npz
+from mixlab.data.spec import Datasets
 from mixlab.errors import UserError
 
 DIGITS_TEST_FRACTION = 0.2
-SPLITS = ("train", "val", "test")
 
 
-def check_split(name: str) -> None:
-    if name not in SPLITS:
-        raise UserError(f"split must be train, val or test, got {name!r}")
-
-
-class Digits(ArrayDataset):
+@dataclass(frozen=True)
+class Digits:
     """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels, which come with the package.
 
     They have no test set of their own: a fifth of each class, the same in every run, is held back.
     """
 
-    def __init__(self, split: str = "train") -> None:
-        check_split(split)
-        images, targets = load_digits()
-        rows = digits_rows(targets)[split]
-        names = tuple(str(digit) for digit in range(10))
-        data = from_numpy(images[rows], targets[rows], class_names=names, source="digits")
-        super().__init__(data.images, data.targets, data.class_names, data.source)
+    def splits(self) -> Datasets:
+        from sklearn.datasets import load_digits
 
-
-def load_digits() -> tuple[np.ndarray, np.ndarray]:
-    """uint8 (1797, 8, 8) images, whose 17 grey levels are spread over 0..255, and labels."""
-    from sklearn.datasets import load_digits as load
-
-    bunch = load()
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)  # pyright: ignore
-    return images, bunch.target  # pyright: ignore
-
-
-def digits_rows(targets: np.ndarray) -> dict[str, np.ndarray]:
-    train, test = hold_out(targets, len(targets), DIGITS_TEST_FRACTION)
-    return {"train": train, "val": train[:0], "test": test}
-
-
-class Npz(ArrayDataset):
-    """One split of an `.npz` file in the MedMNIST layout, see `read_npz`.
-
-    A file without `val_images` has an empty split `val`; the same goes for `test`.
-    """
-
-    def __init__(self, path: str, split: str = "train", class_names: tuple[str, ...] = ()) -> None:
-        check_split(split)
-        images, targets, names = read_npz(path, split)
-        data = from_numpy(
-            images, targets, class_names=tuple(class_names) or names, source=str(path)
+        bunch = load_digits()
+        images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)  # pyright: ignore
+        targets = bunch.target  # pyright: ignore
+        train, test = (
+            from_numpy(
+                images[rows], targets[rows], class_names=tuple("0123456789"), source="digits"
+            )
+            for rows in hold_out(targets, len(targets), DIGITS_TEST_FRACTION)
         )
-        super().__init__(data.images, data.targets, data.class_names, data.source)
+        return Datasets(train, None, test)
 
 
-class Downloaded(Npz):
+@dataclass(frozen=True)
+class Npz:
+    """An `.npz` file in the MedMNIST layout, see `read_npz`."""
+
+    path: str
+
+    def splits(self) -> Datasets:
+        arrays, names = read_npz(self.path)
+        made = {
+            split: from_numpy(*arrays.pop(split), class_names=names, source=str(self.path))
+            for split in list(arrays)
+        }
+        return Datasets(**made)
+
+
+@dataclass(frozen=True)
+class Downloaded:
     """`FashionMNIST`, `CIFAR10` or another set of torchvision's, kept as an `.npz` file at `path`.
 
     The file is made by torchvision's download if it is not there.
     """
 
-    def __init__(self, path: str, split: str = "train", dataset: str = "CIFAR10") -> None:
-        if not Path(path).expanduser().exists():
-            download(dataset, Path(path).expanduser())
-        super().__init__(path, split)
+    path: str
+    dataset: str = "CIFAR10"
+
+    def splits(self) -> Datasets:
+        if not Path(self.path).expanduser().exists():
+            download(self.dataset, Path(self.path).expanduser())
+        return Npz(self.path).splits()
 
 
 def download(dataset: str, path: Path) -> None:

@@ -1,6 +1,26 @@
-"""What a model has to know of the data."""
+"""What a data source brings, and what a model has to know of it."""
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+
+class Datasets(NamedTuple):
+    """Map-style data sets of (image, label) pairs; None where a source has none."""
+
+    train: Any
+    val: Any = None
+    test: Any = None
+
+    def splits(self) -> "Datasets":
+        return self
+
+
+class Source(Protocol):
+    """Where data come from: the node `source` of a file in `configs/data`."""
+
+    def splits(self) -> Datasets:
+        """Read what is to be read. Raises UserError with the remedy for what cannot be used."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Splits:
         """
         images = as_images(train, image_size)
         if images is None:
-            raise UserError("data.train is empty; there is nothing to train on")
+            raise UserError("the training data are empty; there is nothing to train on")
         spec = image_spec(images, class_names)
         if spec.num_classes < 2:
             raise UserError(
@@ -108,7 +108,7 @@ class Splits:
 
 def as_images(dataset: Any, image_size: int | None) -> Images | None:
     """A data set as a source of batches; None where there is none, or an empty one of ours."""
-    if dataset is None or (isinstance(dataset, ImageFiles) and len(dataset) == 0):
+    if dataset is None:
         return None
     if image_size is not None:
         whole(1).check("data.image_size", image_size)

@@ -169,7 +169,7 @@ def mixing_nodes() -> dict[str, DictConfig]:
 
 def nodes_found() -> dict[str, DictConfig]:
     loader = GlobalHydra.instance().config_loader()
-    names = loader.get_group_options("mixing")
+    names = [name for name in loader.get_group_options("mixing") if name[:1] != "_"]
     nodes = {
         name: compose_plain(loader, "preview", (f"mixing={name}",)).mixing.method for name in names
     }

@@ -219,7 +219,7 @@ def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
     found.allow = cfg.allow
     found.threads = cfg.get("threads", found.get("threads"))
     if cfg.data_path is not None:
-        for node in (found.data, *(found.data[part] for part in ("train", "val", "test"))):
+        for node in (found.data, found.data.source):
             if node.get("path"):  # resolved when the run was made, each for itself
                 node.path = str(Path(cfg.data_path).resolve())
     return found

@@ -1,5 +1,6 @@
 """From a configuration to an `Experiment`: data, model, callbacks and Lightning's Trainer."""
 
+import inspect
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -88,12 +89,18 @@ def set_up_process(cfg: DictConfig, threads: int | None = None) -> int:
 
 
 def build_data(cfg: DictConfig) -> ImageDataModule:
-    """The data module, with its augmentation."""
+    """The data module, with its augmentation.
+
+    A key of `data` that only `data.source` takes stands there for the source to refer to.
+    """
     allow = cfg.get("allow", ())
     augmentation = build(cfg.augmentation, allow=allow) if cfg.get("augmentation") else None
     partners = cfg.mixing.get("partners") if cfg.get("mixing") else None
+    node = plain(cfg.data)
+    source = node.get("source") or {}
+    module = {"_target_", *inspect.signature(ImageDataModule).parameters}
     return build(
-        cfg.data,
+        {key: value for key, value in node.items() if key in module or key not in source},
         augmentation=augmentation,
         guests=partners if partners in GUESTS else None,
         seed=cfg.seed,
