@@ -27,7 +27,10 @@ def settings(run: StoredRun) -> Settings:
     if isinstance(data, Mapping):
         kept["data"] = {key: data[key] for key in data if key not in NOT_HASHED_OF_DATA}
     kept["trainer"] = {key: trainer[key] for key in HASHED_OF_TRAINER if key in trainer}
-    kept["callbacks"] = acting(dict(mapping(config.get("callbacks"))))
+    watching = run.record.get("watching")
+    kept["callbacks"] = acting(
+        mapping(config.get("callbacks")), watching if isinstance(watching, list) else ()
+    )
     kept["ckpt_path"] = config.get("ckpt_path")
     paths = {name: str(path) for name, path in mapping(config.get("paths")).items() if path}
     longest_first = sorted(paths.items(), key=lambda item: -len(item[1]))

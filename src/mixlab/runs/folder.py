@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.errors import UserError
 from mixlab.runs.atomic import read_json, write_json, write_text
-from mixlab.runs.identity import arm_hash, arm_slug, run_folder
+from mixlab.runs.identity import arm_hash, arm_slug, run_folder, watching
 from mixlab.runs.locks import seconds_with, taken
 from mixlab.runs.provenance import changed_files, code_hashes, git_commit, versions
 from mixlab.runs.status import asked_again, next_action, other_code, other_data, with_history
@@ -137,6 +137,7 @@ class Run:
             hash=arm_hash(self.cfg),
             seed=self.cfg.seed,
             tags=list(self.cfg.tags),
+            watching=watching(self.cfg),
             started=self.record.get("started") or now(),
             error=None,
             user_error=None,

@@ -3,10 +3,14 @@
 import hashlib
 import json
 import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from mixlab.config.allowlist import locate
+from mixlab.errors import UserError
 
 HASHED = ("data", "model", "mixing", "augmentation", "optimizer", "scheduler")
 HASHED_OF_TRAINER = (
@@ -15,7 +19,9 @@ HASHED_OF_TRAINER = (
     "devices", "num_nodes", "strategy", "overfit_batches", "fast_dev_run", "kwargs",
 )  # fmt: skip
 NOT_HASHED_OF_DATA = ("num_workers",)
-WATCHING = (  # callbacks that cannot change what is trained
+# Callbacks that cannot change what is trained: Lightning's, and its checkpoint as we have it. Others
+# say so themselves (`changes_training = False`), but these are known without importing Lightning.
+WATCHING = (
     "ModelCheckpoint", "LastCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor",
     "ThroughputMonitor", "Timer", "RichProgressBar", "TQDMProgressBar", "ModelSummary",
     "RichModelSummary",
@@ -36,19 +42,43 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         **{name: plain.get(name) for name in HASHED},
         "data": {key: value for key, value in data.items() if key not in NOT_HASHED_OF_DATA},
         "trainer": {key: trainer[key] for key in HASHED_OF_TRAINER if key in trainer},
-        "callbacks": acting(plain.get("callbacks") or {}),
+        "callbacks": acting(plain.get("callbacks") or {}, watching(cfg)),
         "ckpt_path": plain.get("ckpt_path"),
     }
 
 
-def acting(callbacks: dict[str, Any]) -> dict[str, Any]:
-    """The callbacks that may change the training, and what chooses the best checkpoint."""
+def watching(cfg: DictConfig) -> list[str]:
+    """Names of the user's own callbacks whose class says that it does not change the training."""
+    allow = tuple(cfg.get("allow") or ())
+    nodes = [(name, node) for name, node in (cfg.get("callbacks") or {}).items() if node]
+    targets = {name: str(node.get("_target_")) for name, node in nodes}
+    return [
+        name
+        for name, target in targets.items()
+        if target.split(".")[0] in allow and not changes_training(target, allow)
+    ]
+
+
+def changes_training(target: str, allow: Iterable[str]) -> bool:
+    """What a callback's class says in `changes_training`; true where it says nothing."""
+    try:
+        return getattr(locate(target, allow), "changes_training", True)
+    except UserError:  # it is told where the callback is made
+        return True
+
+
+def acting(callbacks: Mapping[str, Any], watching: Collection[str] = ()) -> dict[str, Any]:
+    """The callbacks that may change the training, and what chooses the best checkpoint.
+
+    Args:
+        watching: names of others that do not.
+    """
     kept = {}
     for name, node in callbacks.items():
         kind = (node or {}).get("_target_", "").rsplit(".", 1)[-1]
         if kind == "ModelCheckpoint" and node.get("monitor"):
             kept[name] = {"monitor": node["monitor"], "mode": node.get("mode")}
-        elif node and kind not in WATCHING:
+        elif node and name not in watching and kind not in WATCHING:
             kept[name] = node
     return kept
 

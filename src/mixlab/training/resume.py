@@ -73,7 +73,8 @@ def check_start(cfg: DictConfig) -> None:
 
 def differences(before: Any, now: DictConfig) -> Iterator[str]:
     """`optimizer.lr was 0.1, is 0.2`: where two configurations train differently."""
-    now = now.copy()
+    now, before = now.copy(), before.copy()
+    before.allow = now.get("allow", [])  # a file may not allow itself to be imported
     for key in LENGTH:  # and what follows it, as the length of a schedule
         OmegaConf.update(now, key, OmegaConf.select(before, key))
     old, new = (dict(leaves(same_numbers(identity(resolved(cfg))))) for cfg in (before, now))
