@@ -71,7 +71,7 @@ class ImageClassifier(pl.LightningModule):
         self.weight_decay_on = weight_decay_on
         self.tallies = {stage: RunningMetrics() for stage in STAGES}
         self.metrics = (*ALWAYS, *metrics)
-        classes = {metric.name: metric.torchmetric for metric in metrics}
+        classes: dict[str, Any] = {metric.name: metric.torchmetric for metric in metrics}
         self.more = nn.ModuleDict(
             {stage: MetricCollection(deepcopy(classes)) for stage in STAGES[1:] if classes}
         )
@@ -111,7 +111,7 @@ class ImageClassifier(pl.LightningModule):
         """Keep what the stage's figures are made of."""
         self.tallies[stage].add(loss, logits, targets)
         if stage in self.more:
-            # Of pixels the logits: softmax can tie two of them, and an overlap asks for the largest.
+            # Of pixels the logits: softmax can tie two, and an overlap asks for the largest.
             scores = logits if logits.ndim > 2 else probabilities(logits, self.loss)
             self.more[stage].update(scores.detach(), targets)  # pyright: ignore
         if stage == "test":

@@ -59,7 +59,7 @@ def build_metrics(
         unit, higher = node.pop("unit", ""), node.pop("higher_is_better", None)
         if node["_target_"] is None:
             continue
-        if name in described(ALWAYS):
+        if name in metric_facts(ALWAYS):
             raise UserError(f"metrics.{name}: every model has {name} already; use another name")
         takes = inspect.signature(locate(node["_target_"], allow)).parameters
         if "num_classes" in takes:
@@ -84,7 +84,7 @@ def single_numbers(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def described(metrics: Sequence[Metric]) -> dict[str, dict[str, Any]]:
+def metric_facts(metrics: Sequence[Metric]) -> dict[str, dict[str, Any]]:
     """What `run.json` says of them, so that a comparison needs neither classes nor torch."""
     return {
         metric.name: {"unit": metric.unit, "higher_is_better": metric.higher_is_better}

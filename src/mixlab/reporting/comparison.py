@@ -15,7 +15,7 @@ from mixlab.errors import UserError
 from mixlab.reporting import caveats
 from mixlab.reporting import labels as words
 from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, finished, results
-from mixlab.runs.records import STATUSES, Found, StoredRun, finite_number, one_line
+from mixlab.runs.records import STATUSES, Found, StoredRun, finite_number, mapping, one_line
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,9 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     Raises:
         ValueError: if no run has the metric, or `by` or `baseline` name nothing.
     """
-    question = question or Question()
     runs = _mark_duplicates(found.runs)
+    described = {k: v for run in runs for k, v in mapping(run.record.get("metrics")).items()}
+    question = replace(question or Question(), described=described)
     _check_metric(runs, question.metric)
     grouped = _group(runs)
     known = {arm: members for arm, members in grouped.items() if any(r.config for r in members)}

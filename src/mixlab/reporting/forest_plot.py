@@ -60,7 +60,7 @@ def _draw_key(axes: Axes, ink: str) -> None:
 
 def _draw_dots(axes: Axes, block: Block, comparison: Comparison, ink: str) -> None:
     """Every seed of every arm; grey lines join a seed's runs at the headline's checkpoint."""
-    factor = formatting.unit(comparison.question.metric).factor
+    factor = formatting.unit(comparison.question).factor
     seeds = {s for arm in block.arms for s in _values(arm, block.headline)}
     for seed in seeds:
         points = [
@@ -85,7 +85,7 @@ def _draw_dots(axes: Axes, block: Block, comparison: Comparison, ink: str) -> No
 
 def _draw_forest(axes: Axes, block: Block, comparison: Comparison, ink: str) -> None:
     """Differences to the baseline with their intervals, and the verdicts beside them."""
-    in_unit = formatting.unit(comparison.question.metric)
+    in_unit = formatting.unit(comparison.question)
     axes.axvline(0, color=ink, linewidth=0.9, alpha=0.7)
     for y, arm in enumerate(block.arms):
         for checkpoint in block.checkpoints:

@@ -38,10 +38,13 @@ class Unit:
         return f"{self.change(mean)}{interval}"
 
 
-def unit(metric: str) -> Unit:
-    """The unit of a metric, told from its name."""
-    is_share = metric.rsplit("/", 1)[-1].lower().endswith("accuracy")
-    return Unit(100.0, "%", "pp", 2) if is_share else Unit()
+PERCENT = Unit(100.0, "%", "pp", 2)
+
+
+def unit(question: Question, metric: str | None = None) -> Unit:
+    """The unit of the metric that is asked for, or of another one of the same runs."""
+    name = one_line(question.unit(metric or question.metric), 20)
+    return PERCENT if name == "%" else Unit(name=name, of_difference=name)
 
 
 def p_value(p: float) -> str:
@@ -70,7 +73,7 @@ def correlation(value: float) -> str:
 def metric_words(question: Question) -> str:
     """ "test accuracy, %" """
     words = one_line(question.metric.replace("/", " ").replace("_", " "), 60)
-    return joined(words, unit(question.metric).name)
+    return joined(words, unit(question).name)
 
 
 def joined(words: str, unit_name: str) -> str:
@@ -85,7 +88,7 @@ def arm_headline(arm: Arm, block: Block, question: Question) -> str:
     n, base = result.difference.n, block.baseline.label
     if n == 0:
         return f"no seed is finished both here and in {base}"
-    in_unit, difference = unit(question.metric), result.difference
+    in_unit, difference = unit(question), result.difference
     change = in_unit.difference(difference.mean, difference.low, difference.high)
     change = f"{change} {in_unit.of_difference}".rstrip()
     if n == 1:
@@ -173,7 +176,7 @@ def _about_few(numbers: Iterable[int]) -> list[str]:
 def _about_margin(question: Question) -> list[str]:
     if question.margin is None:
         return []
-    in_unit = unit(question.metric)
+    in_unit = unit(question)
     margin = f"{in_unit.level(question.margin)} {in_unit.of_difference}".strip()
     return [f"equivalent: two one-sided t-tests at 5 % put the difference within ±{margin}."]
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from mixlab.reporting import curves, environment, forest_plot, formatting, style, tables
 from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.labels import MISSING, common, natural
-from mixlab.reporting.pairing import Result
+from mixlab.reporting.pairing import Question, Result
 from mixlab.runs.records import StoredRun, finite_number, one_line, shown_path
 
 TONES = {
@@ -90,7 +90,7 @@ def _svg(figure: Figure | None, name: str) -> Markup | None:
 
 def _verdict(arm: Arm, block: Block, comparison: Comparison) -> dict[str, str]:
     """The line of an arm at the top of its block."""
-    in_unit, result = formatting.unit(comparison.question.metric), arm.results.get(block.headline)
+    in_unit, result = formatting.unit(comparison.question), arm.results.get(block.headline)
     has_results = result is not None and result.summary.n > 0
     word = result.verdict if result else "no results"
     if has_results and (block.baseline is None or not block.is_comparison):
@@ -129,7 +129,7 @@ def _cell(value: Any) -> str:
 
 def _detectable(block: Block, comparison: Comparison) -> str:
     """Differences that this many pairs with this spread would have found."""
-    in_unit = formatting.unit(comparison.question.metric)
+    in_unit = formatting.unit(comparison.question)
     found = [
         result.difference.detectable
         for arm in block.arms
@@ -146,26 +146,25 @@ def _ledger(comparison: Comparison) -> list[dict[str, Any]]:
         comparison.runs,
         key=lambda run: (order[comparison.places[run.folder]], run.seed is None, run.seed or 0),
     )
-    metric = comparison.question.metric
     several = len(comparison.blocks) > 1
     groups = groupby(in_order, key=lambda run: comparison.places[run.folder])
     return [
         {
             "arm": f"{block}: {arm}" if several and block else arm,
-            "runs": [_line(r, metric) for r in runs],
+            "runs": [_line(r, comparison.question) for r in runs],
         }
         for (block, arm), runs in groups
     ]
 
 
-def _line(run: StoredRun, metric: str) -> dict[str, str]:
-    in_unit, epoch = formatting.unit(metric), finite_number(run.results("best").get("epoch"))
+def _line(run: StoredRun, question: Question) -> dict[str, str]:
+    in_unit, epoch = formatting.unit(question), finite_number(run.results("best").get("epoch"))
     epochs = finite_number(run.record.get("epochs"))
     return {
         "seed": formatting.NO_VALUE if run.seed is None else str(run.seed),
         "status": run.status,
-        "best": in_unit.level(run.value("best", metric)),
-        "last": in_unit.level(run.value("last", metric)),
+        "best": in_unit.level(run.value("best", question.metric)),
+        "last": in_unit.level(run.value("last", question.metric)),
         "epoch": formatting.NO_VALUE if epoch is None else f"{epoch:.0f}",
         "epochs": formatting.NO_VALUE if epochs is None else f"{epochs:.0f}",
         "time": formatting.seconds(finite_number(run.record.get("seconds"))),

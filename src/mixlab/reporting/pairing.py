@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from mixlab.reporting.statistics import (
     ArmSummary,
@@ -39,9 +40,23 @@ class Question:
     baseline: str | None = None  # label of the arm to compare with
     margin: float | None = None  # within +-margin is equivalent; in the metric's own unit
 
+    described: Mapping[str, Any] = field(default_factory=dict)  # metrics, as `run.json` has them
+
     @property
     def higher_is_better(self) -> bool:
-        return self.metric.replace("/", "_").rsplit("_", 1)[-1].lower() not in LOWER_IS_BETTER
+        """As the runs have recorded it; of what they have not, told from its name."""
+        recorded = self.recorded(self.metric).get("higher_is_better")
+        by_name = self.metric.replace("/", "_").rsplit("_", 1)[-1].lower() not in LOWER_IS_BETTER
+        return recorded if isinstance(recorded, bool) else by_name
+
+    def unit(self, metric: str) -> str:
+        """`%` for a share that is printed in percent; of old runs, told from its name."""
+        by_name = "%" if metric.lower().endswith(("accuracy", "iou")) else ""
+        return str(self.recorded(metric).get("unit", by_name))
+
+    def recorded(self, metric: str) -> Mapping[str, Any]:
+        """What the runs say of `<stage>/<name>`."""
+        return mapping(self.described.get(metric.rsplit("/", 1)[-1]))
 
 
 def results(

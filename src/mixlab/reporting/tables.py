@@ -21,7 +21,7 @@ def table_rows(block: Block, comparison: Comparison) -> list[dict[str, str]]:
 def _row(
     arm: Arm, checkpoint: str, block: Block, comparison: Comparison, *, is_first: bool
 ) -> dict[str, str]:
-    result, in_unit = arm.results.get(checkpoint), formatting.unit(comparison.question.metric)
+    result, in_unit = arm.results.get(checkpoint), formatting.unit(comparison.question)
     is_baseline = arm is block.baseline
     cost = formatting.seconds(arm.cost)
     if arm.cost_ratio is not None and not is_baseline:
@@ -50,7 +50,7 @@ def _row(
 
 def columns(block: Block, comparison: Comparison) -> dict[str, str]:
     """The columns a block needs, and their headings."""
-    in_unit = formatting.unit(comparison.question.metric)
+    in_unit = formatting.unit(comparison.question)
     headings = {
         "arm": "arm", "at": "at", "runs": "runs", "mean": "mean ± sd",
         "difference": f"{formatting.joined('difference', in_unit.of_difference)} [95 %]",
@@ -73,7 +73,7 @@ class SweepSummary:
 
 def sweep_summary(comparison: Comparison) -> SweepSummary | None:
     """Differences at the headline's checkpoint; None for a single block."""
-    blocks, in_unit = comparison.blocks, formatting.unit(comparison.question.metric)
+    blocks, in_unit = comparison.blocks, formatting.unit(comparison.question)
     if len(blocks) < 2:
         return None
     rows = [

@@ -19,8 +19,8 @@ HASHED_OF_TRAINER = (
     "devices", "num_nodes", "strategy", "overfit_batches", "fast_dev_run", "kwargs",
 )  # fmt: skip
 NOT_HASHED_OF_DATA = ("num_workers",)
-# Callbacks that cannot change what is trained: Lightning's, and its checkpoint as we have it. Others
-# say so themselves (`changes_training = False`), but these are known without importing Lightning.
+# Callbacks that cannot change what is trained: Lightning's, and its checkpoint as we have it.
+# Others say so (`changes_training = False`); these are known without importing Lightning.
 WATCHING = (
     "ModelCheckpoint", "LastCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor",
     "ThroughputMonitor", "Timer", "RichProgressBar", "TQDMProgressBar", "ModelSummary",

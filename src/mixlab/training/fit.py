@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from mixlab.callbacks import Diverged
 from mixlab.callbacks.run_record import best_checkpoint
 from mixlab.loggers import WandbRun
+from mixlab.models.metrics import metric_facts
 from mixlab.runs import Run
 from mixlab.runs.checkpoints import LAST, PREVIOUS, export_weights, load_checkpoint
 from mixlab.runs.provenance import hardware
@@ -43,6 +44,9 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
         threads=experiment.threads,
         hardware=hardware(),
         data=experiment.data.record(),
+        metrics=metric_facts(
+            getattr(experiment.model, "metrics", ())
+        ),  # a user's module may have none
         resumed_from=start.words,
         accelerator=trainer.strategy.root_device.type,
         devices=trainer.num_devices,
