@@ -80,7 +80,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.num_workers, self.guests = num_workers, guests
         self.workers: list[Workers] = []
         splits = getattr(source, "splits", None)  # EMNIST has a tuple of this name
-        found = splits() if callable(splits) else Datasets(source)
+        found: Any = splits() if callable(splits) else Datasets(source)
         self.parts = Splits.of(
             found.train,
             found.val if use_val else None,
