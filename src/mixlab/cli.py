@@ -30,8 +30,13 @@ class Loader(ConfigLoaderImpl):
     any task gets to see the configuration.
     """
 
-    def load_configuration(self, config_name: str | None, *args: Any, **kwargs: Any) -> DictConfig:
-        cfg = super().load_configuration(config_name, *args, **kwargs)
+    def load_configuration(
+        self, config_name: str | None, overrides: list[str], run_mode: RunMode, **kwargs: Any
+    ) -> DictConfig:
+        knobs = [word for word in overrides if run_mode == RunMode.MULTIRUN and is_knob(word)]
+        others = [word for word in overrides if word not in knobs]
+        cfg = super().load_configuration(config_name, others, run_mode, **kwargs)
+        cfg.hydra.overrides.task.extend(knobs)  # each arm's own method has them or has not
         # Without a name it is for --hydra-help, which has no job and sets up no logging of one.
         logging = ("job_logging", "hydra_logging") if config_name else ("hydra_logging",)
         check_hydra(cfg.hydra, trusted(cfg), logging)

@@ -70,7 +70,9 @@ def without_classes(figures: dict[str, Any]) -> dict[str, Any]:
 
 def print_figures(when: str, figures: dict[str, Any]) -> None:
     """One line on a checkpoint, and one on the vote of the views."""
-    plain = {name: figures[name] for name in figures if name in ("test/loss", "test/accuracy")}
+    plain = {
+        name: value for name, value in without_classes(figures).items() if name.startswith("test/")
+    }
     print(f"{when}: " + ", ".join(f"{name} {value:.4f}" for name, value in plain.items()))
     if "tta/accuracy" in figures:
         vote, gained, lost = (figures[f"tta/{name}"] for name in ("accuracy", "gained", "lost"))

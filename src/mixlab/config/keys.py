@@ -74,6 +74,11 @@ def check_present(cfg: DictConfig, reference: DictConfig) -> None:
             raise UserError(f"{key} cannot be taken out; set it with {key}=...")
 
 
+def is_knob(key: str) -> bool:
+    """Whether a key is a knob of the mixing method, which each method has its own of."""
+    return key.startswith("mixing.method.")
+
+
 def unknown_key(key: str, legal: Iterable[str]) -> str:
     """The sentence for a misspelt key."""
     if key in RENAMED:

@@ -98,7 +98,7 @@ def of_run(run: StoredRun, checkpoint: str) -> dict[str, float]:
 
 def class_rows(block: Block) -> list[dict[str, str]]:
     """The table, cell by cell, under the keys of `HEADINGS`."""
-    in_unit, last, table = formatting.unit("accuracy"), None, []
+    in_unit, last, table = formatting.PERCENT, None, []
     for change in changes(block):
         difference = change.difference
         table.append({

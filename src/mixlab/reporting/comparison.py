@@ -88,8 +88,9 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     Raises:
         ValueError: if no run has the metric, or `by` or `baseline` name nothing.
     """
-    question = question or Question()
     runs = _mark_duplicates(found.runs)
+    described = {k: v for run in runs for k, v in mapping(run.record.get("metrics")).items()}
+    question = replace(question or Question(), described=described)
     _check_metric(runs, question.metric)
     question = as_recorded(question, runs)
     grouped = _group(runs)

@@ -164,8 +164,8 @@ def _line(run: StoredRun, question: Question) -> dict[str, str]:
     return {
         "seed": formatting.NO_VALUE if run.seed is None else str(run.seed),
         "status": run.status,
-        "best": in_unit.level(run.value("best", metric)),
-        "last": in_unit.level(run.value("last", metric)),
+        "best": in_unit.level(run.value("best", question.metric)),
+        "last": in_unit.level(run.value("last", question.metric)),
         "epoch": formatting.NO_VALUE if epoch is None else f"{epoch:.0f}",
         "epochs": formatting.NO_VALUE if epochs is None else f"{epochs:.0f}",
         "time": formatting.seconds(finite_number(run.record.get("seconds"))),

@@ -1,5 +1,6 @@
 """From overrides to the checked configurations of a sweep."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -8,6 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.checks import prepare
+from mixlab.config.keys import is_knob, leaves, nearest_name
+from mixlab.errors import UserError
 
 
 class Composer:
@@ -30,6 +33,9 @@ class Composer:
         if choices not in self.chosen:
             self.chosen[choices] = self.loader.load_sweep_config(self.master, list(choices))
         cfg = self.chosen[choices].copy()
+        if not OmegaConf.select(cfg, "mixing.method._target_"):  # `none` has no knobs
+            values = [each for each in values if not is_knob(each.key_or_group)]
+        check_knobs_of(cfg, values)
         ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
         OmegaConf.set_struct(cfg, False)
         hydra_cfg = cfg.pop("hydra")
@@ -39,3 +45,16 @@ class Composer:
         """Whether an override is one that Hydra applies when all files are read."""
         key = override.key_or_group
         return key.split(".")[0] not in ("hydra", "allow") and not self.is_group(key)
+
+
+def check_knobs_of(cfg: DictConfig, values: Sequence[Any]) -> None:
+    """Raise UserError if a knob of the method is set that the arm's method has not."""
+    own = [key.rsplit(".", 1)[-1] for key, _ in leaves(cfg.get("mixing"))]
+    for key in (each.key_or_group for each in values if not each.is_add()):
+        if is_knob(key) and OmegaConf.select(cfg, key, default=own) is own:
+            near = nearest_name(key.rsplit(".", 1)[-1], own)
+            raise UserError(
+                f"mixing={cfg.hydra.runtime.choices.mixing} has no {key}"
+                + (f"; did you mean {near}?" if near else "")
+                + "; arms={none:{},cutmix:{method.alpha:1}} gives each arm its own knobs"
+            )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from mixlab.callbacks import (
@@ -153,6 +154,10 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
     node = plain(cfg.trainer)
     if node.get("enable_progress_bar") == "auto":
         node["enable_progress_bar"] = sys.stderr.isatty()
+    if not node.get("enable_progress_bar"):  # Lightning refuses one that is configured then
+        callbacks = [each for each in callbacks if not isinstance(each, ProgressBar)]
+    if not any(isinstance(each, Checkpoint) for each in callbacks):  # or Lightning would add one
+        node.setdefault("enable_checkpointing", False)
     return build(
         node,
         callbacks=callbacks,

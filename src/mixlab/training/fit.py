@@ -45,6 +45,9 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
         threads=experiment.threads,
         hardware=hardware(),
         data=experiment.data.record(),
+        metrics=metric_facts(
+            getattr(experiment.model, "metrics", ())
+        ),  # a user's module may have none
         resumed_from=start.words,
         accelerator=trainer.strategy.root_device.type,
         devices=trainer.num_devices,
