@@ -79,6 +79,21 @@ def test_one_block_for_each_data_set_and_model(tmp_path):
     assert all([arm.label for arm in block.arms] == ["none", "mixup"] for block in blocks)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"augmentation": {"_target_": "mixlab.augmentation.FlipCrop"}},
+        {"ckpt_path": "runs/other/checkpoints/best.ckpt"},
+        {"callbacks": {"other": {"_target_": "mylab.Averaging"}}},
+        {"optimizer.lr": 0.1},
+    ],
+)
+def test_arms_that_differ_in_more_than_mixing_are_not_in_one_block(tmp_path, more):
+    write_run(tmp_path, config(), 0)
+    write_run(tmp_path, config(mixing("Mixup"), **more), 0)
+    assert [len(block.arms) for block in compared(tmp_path).blocks] == [1, 1]
+
+
 def test_arms_that_differ_in_more_than_mixing_are_not_compared(tmp_path):
     write_run(tmp_path, config(), 0)
     write_run(tmp_path, config(mixing("Mixup"), **{"trainer.max_epochs": 20}), 0)

@@ -64,6 +64,13 @@ def test_training_curves_for_lack_of_validation(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_single_epoch_is_points(tmp_path):
+    for axes in panels(quickstart(tmp_path, epochs=1)):
+        assert {line.get_marker() for line in axes.get_lines()} == {"o"}
+        low, high = axes.get_ylim()
+        assert all(low < line.get_ydata()[0] < high for line in axes.get_lines())
+
+
 def test_the_end_of_mixing_is_marked(tmp_path):
     off = config(mixing("Mixup", schedule={"off_after": 0.8}))
     write_arms(tmp_path, {"none": (config(), 0.9), "mixup": (off, 0.9)}, range(2))

@@ -1,155 +1,196 @@
 """Folders with known results in, table, CSV and page out: against scipy and statsmodels."""
 
 import csv
+import html
 import io
 import itertools
+import re
 
 import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
 from helpers.written_runs import config, mixing, write_run, write_sweep
-from mixlab.reporting import export, html, tables
+from mixlab.reporting import export, tables
+from mixlab.reporting import html as page
 from mixlab.reporting.comparison import compare_runs
 from mixlab.reporting.pairing import Question
 from mixlab.runs.records import find
 
 SEEDS = range(11, 19)
-ARMS = {
-    "none": config(None),
-    "cutmix": config(mixing("CutMix")),
-    "mixup": config(mixing("Mixup", alpha=0.2)),
-    "mixup-both": config(mixing("Mixup", alpha=0.8)),
-}
-MISSING = ("mixup", 13)  # this run was never made, so its pair is missing
+BASE = "none"
+METHODS = {"cutmix": "CutMix", "cutout": "Cutout", "mixup": "Mixup", "smoothmix": "SmoothMix"}
+NODES = {BASE: config(None)} | {arm: config(mixing(name)) for arm, name in METHODS.items()}
 MARGIN = 0.02
+# Student's t and the standard error of each arm's differences: clearly better, clearly worse, two
+# whose p is below 5 % until it is adjusted, of which one is within the margin, though barely.
+SHIFTS = {"cutmix": (8, 0.003), "cutout": (-8, 0.003), "mixup": (-2.8, 0.00526),
+          "smoothmix": (2.5, 0.00434)}  # fmt: skip
+VERDICTS = {
+    "cutmix": "better",
+    "cutout": "worse",
+    "mixup": "no evidence",
+    "smoothmix": "equivalent",
+}
+MISSING, FAILED = ("mixup", 13), ("cutout", 15)  # a run that was never made, and one without result
+COSTS = {arm: 1.0 + 0.25 * place for place, arm in enumerate(NODES)}
 
 
-@pytest.fixture(scope="module")
-def known():
-    """Accuracy by arm and seed; the last arm differs from none by next to nothing."""
-    rng = np.random.default_rng(4)
-    base = {seed: 0.8 + 0.02 * rng.normal() for seed in SEEDS}
-    shifts = {"none": 0.0, "cutmix": 0.016, "mixup": -0.012, "mixup-both": 0.001}
-    return {
-        arm: {
-            seed: round(base[seed] + shift + 0.006 * rng.normal() * (arm != "none"), 4)
-            for seed in SEEDS
-            if (arm, seed) != MISSING
-        }
-        for arm, shift in shifts.items()
-    }
+def seeds_of(arm):
+    return [seed for seed in SEEDS if (arm, seed) not in (MISSING, FAILED)]
 
 
-@pytest.fixture(scope="module")
-def compared(known, tmp_path_factory):
-    """The same as run folders, listed in an order in which no position is a seed."""
-    root = tmp_path_factory.mktemp("known")
-    folders = []
-    for arm, values in known.items():
-        seeds = list(values)[::-1] if arm == "cutmix" else list(values)
-        for seed in seeds:
-            classes = {"classes": ["a", "b"], "best": [values[seed], 1 - seed / 40]}
-            folder = write_run(root, ARMS[arm], seed, accuracy=values[seed], class_accuracy=classes)
-            folders.append(folder)
-    sweep = write_sweep(root, "known", sorted(folders, key=lambda path: hash(path.parts[-1]) % 7))
-    return compare_runs(find([sweep]), Question(margin=MARGIN))
-
-
-@pytest.fixture(scope="module")
-def expected(known):
-    """By arm: what scipy and statsmodels say of the pairs that share a seed."""
-    found = {}
-    for arm in ("cutmix", "mixup", "mixup-both"):
-        seeds = [seed for seed in known[arm] if seed in known["none"]]
-        x, y = (np.array([known[name][seed] for seed in seeds]) for name in (arm, "none"))
-        test = stats.ttest_rel(x, y)
-        flips = np.array(list(itertools.product((1, -1), repeat=len(seeds)))) @ (x - y)
-        found[arm] = {
-            "runs": len(x), "mean": x.mean(), "sd": x.std(ddof=1), "pairs": len(seeds),
-            "difference": (x - y).mean(), "low": test.confidence_interval(0.95).low,
-            "high": test.confidence_interval(0.95).high, "p": test.pvalue,
-            "p_sign_flip": np.mean(np.abs(flips) >= abs((x - y).sum()) - 1e-12),
-            "correlation": stats.pearsonr(x, y).statistic,
-            "equivalent": ttost_paired(x, y, -MARGIN, MARGIN)[0] < 0.05,
-        }  # fmt: skip
-    adjusted = multipletests([row["p"] for row in found.values()], method="holm")[1]
-    for row, p in zip(found.values(), adjusted, strict=True):
-        row["p_holm"] = p
+def known_at(checkpoint):
+    """Accuracy by arm and seed; at the last epoch the differences are other ones."""
+    rng = np.random.default_rng(4 if checkpoint == "best" else 5)
+    base = dict(zip(SEEDS, rng.normal(0.8, 0.02, len(SEEDS)), strict=True))
+    found = {BASE: base}
+    for arm, (t, error) in SHIFTS.items():
+        seeds = seeds_of(arm)
+        noise = stats.zscore(rng.normal(size=len(seeds)), ddof=1)
+        deltas = error * (t * (1 if checkpoint == "best" else 0.7) + len(seeds) ** 0.5 * noise)
+        found[arm] = {seed: base[seed] + delta for seed, delta in zip(seeds, deltas, strict=True)}
     return found
 
 
-def by_arm(compared):
-    """Rows of the CSV at the checkpoint chosen on validation, by a short name of the arm."""
-    rows = csv.DictReader(io.StringIO(export.csv_text(compared)))
-    names = {arm.label: name_of(arm) for block in compared.blocks for arm in block.arms}
-    return {names[row["arm"]]: row for row in rows if row["checkpoint"] == "best"}
+KNOWN = {checkpoint: known_at(checkpoint) for checkpoint in ("best", "last")}
 
 
-def name_of(arm):
-    settings = arm.settings
-    method = str(settings.get("mixing.method._target_", "none")).rsplit(".", 1)[-1].lower()
-    return "mixup-both" if settings.get("mixing.method.alpha") == 0.8 else method
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """The same as run folders, listed in an order in which no position is a seed."""
+    root = tmp_path_factory.mktemp("known")
+    folders = []
+    for arm, seed in itertools.product(NODES, SEEDS):
+        results = {
+            checkpoint: {"epoch": epoch, "test/accuracy": KNOWN[checkpoint][arm].get(seed)}
+            for checkpoint, epoch in (("best", 7), ("last", 9))
+        }
+        if (arm, seed) == FAILED:
+            results = None
+        if (arm, seed) != MISSING:
+            status = "finished" if results else "failed"
+            folders.append(
+                write_run(root, NODES[arm], seed, status=status, results=results,
+                          seconds_per_epoch=COSTS[arm])
+            )  # fmt: skip
+    np.random.default_rng(0).shuffle(folders)
+    return compare_runs(find([write_sweep(root, "known", folders)]), Question(margin=MARGIN))
 
 
-def test_the_csv_has_the_figures_of_scipy(compared, expected):
-    rows = by_arm(compared)
-    assert set(rows) == {"none", *expected}
-    for arm, row in expected.items():
-        for key in set(row) - {"equivalent"}:
-            assert float(rows[arm][key]) == pytest.approx(row[key], rel=1e-6, abs=1e-9), (arm, key)
-    assert [rows[arm]["pairs"] for arm in ("cutmix", "mixup")] == ["8", "7"]
+@pytest.fixture(scope="module")
+def expected():
+    """By checkpoint and arm: what scipy and statsmodels say of the pairs that share a seed."""
+    found = {}
+    for checkpoint, known in KNOWN.items():
+        rows = {arm: row_of(known, arm) for arm in METHODS}
+        adjusted = multipletests([row["p"] for row in rows.values()], method="holm")[1]
+        found |= {
+            (checkpoint, arm): row | {"p_holm": p}
+            for (arm, row), p in zip(rows.items(), adjusted, strict=True)
+        }
+    return found
 
 
-def test_the_verdicts_follow_from_them(compared, expected):
-    rows = by_arm(compared)
-    for arm, row in expected.items():
-        if row["p_holm"] < 0.05:
-            word = "better" if row["difference"] > 0 else "worse"
-        else:
-            word = "equivalent" if row["equivalent"] else "no evidence"
-        assert rows[arm]["verdict"] == word
-    assert {row["verdict"] for row in rows.values()} == {
-        "baseline",
-        "better",
-        "worse",
-        "equivalent",
+def row_of(known, arm):
+    x, y = (np.array([known[name][seed] for seed in seeds_of(arm)]) for name in (arm, BASE))
+    test, n = stats.ttest_rel(x, y), len(x)
+    flips = np.array(list(itertools.product((1, -1), repeat=n))) @ (x - y)
+    power = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8)
+    return {
+        "runs_found": 8 - (arm == MISSING[0]), "runs": n, "pairs": n,
+        "mean": x.mean(), "sd": x.std(ddof=1), "difference": (x - y).mean(),
+        "low": test.confidence_interval(0.95).low, "high": test.confidence_interval(0.95).high,
+        "p": test.pvalue, "p_sign_flip": np.mean(np.abs(flips) >= abs((x - y).sum()) - 1e-12),
+        "correlation": stats.pearsonr(x, y).statistic,
+        "detectable": power * (x - y).std(ddof=1),
+        "seconds_per_epoch": COSTS[arm], "cost_ratio": COSTS[arm] / COSTS[BASE],
+    }  # fmt: skip
+
+
+def cells_of(row):
+    """The cells of the tables, as people read them."""
+    change = "{:+.2f} [{:+.2f}, {:+.2f}]".format(
+        *(100 * row[k] for k in ("difference", "low", "high"))
+    )
+    n, found, p = row["runs"], row["runs_found"], row["p_holm"]
+    return {
+        "runs": str(n) if n == found else f"{n}/{found}",
+        "mean": f"{100 * row['mean']:.2f} ± {100 * row['sd']:.2f}",
+        "difference": change,
+        "pairs": str(row["pairs"]),
+        "p": "<0.001" if p < 0.001 else f"{p:.3f}",
+        "r": f"{row['correlation']:+.2f}",
     }
 
 
-def test_the_table_and_the_page_show_the_same(compared, expected):
-    block = compared.blocks[0]
-    shown = {name_of(arm): row for arm, row in zip(block.arms, best_rows(compared), strict=True)}
-    page = html.render(compared, ["mixlab-compare"])
-    for arm, row in expected.items():
-        change = [100 * row[key] for key in ("difference", "low", "high")]
-        p = row["p_holm"]
-        cells = {
-            "mean": f"{100 * row['mean']:.2f} \u00b1 {100 * row['sd']:.2f}",
-            "difference": "{:+.2f} [{:+.2f}, {:+.2f}]".format(*change),
-            "p": "<0.001" if p < 0.001 else f"{p:.3f}",
-            "r": f"{row['correlation']:+.2f}",
-        }
-        for key, cell in cells.items():
-            assert shown[arm][key] == cell, (arm, key)
-            assert cell.replace("<", "&lt;") in page
-    assert page.index(shown["cutmix"]["difference"]) > 0
+def test_the_data_tell_every_mistake_apart(expected):
+    """Each arm has its verdict for one reason, which a raw p or another level would undo."""
+    for arm, (low, high) in {"smoothmix": (0.025, 0.05), "mixup": (0.05, 1)}.items():
+        assert expected["best", arm]["p"] < 0.05 < expected["best", arm]["p_holm"]
+        seeds, known = seeds_of(arm), KNOWN["best"]
+        x, y = (np.array([known[name][seed] for seed in seeds]) for name in (arm, BASE))
+        assert low < ttost_paired(x, y, -MARGIN, MARGIN)[0] < high
 
 
-def best_rows(compared):
-    rows = tables.table_rows(compared.blocks[0], compared)
-    return [row for row in rows if row["at"] == "best"]
+def test_the_csv_has_the_figures_of_scipy(compared, expected):
+    rows = csv.DictReader(io.StringIO(export.csv_text(compared)))
+    found = {(row["checkpoint"], row["arm"]): row for row in rows}
+    for place, row in expected.items():
+        for key, value in row.items():
+            assert float(found[place][key]) == pytest.approx(value, rel=1e-6, abs=1e-9), (
+                place,
+                key,
+            )
+    assert {key for row in expected.values() for key in row} | {
+        "block", "arm", "hash", "baseline", "checkpoint", "metric", "verdict",
+    } == set(export.CSV_COLUMNS)  # fmt: skip
+    verdicts = {arm: row["verdict"] for (at, arm), row in found.items() if at == "best"}
+    assert verdicts == {BASE: "baseline", **VERDICTS}
 
 
-def test_guessing_is_no_result(tmp_path):
+def test_the_tables_show_the_same(compared, expected):
+    (block,) = compared.blocks
+    rows = tables.table_rows(block, compared)
+    shown = {(row["at"], rows[i - i % 2]["arm"]): row for i, row in enumerate(rows)}
+    text = html.unescape(export.markdown(compared))
+    for place, row in expected.items():
+        cells = cells_of(row)
+        assert {key: shown[place][key] for key in cells} == cells, place
+        line = [place[0], *cells.values(), shown[place]["verdict"]]
+        assert f"| {' | '.join(line)} |" in text
+
+
+def test_the_page_shows_the_same(compared, expected):
+    words = html.unescape(re.sub(r"<[^>]+>", " ", page.render(compared, ["mixlab-compare"])))
+    words = re.sub(r"\s+", " ", words)
+    for (checkpoint, arm), row in expected.items():
+        cells = cells_of(row)
+        assert " ".join(cells[key] for key in ("mean", "difference", "pairs", "p", "r")) in words
+        if checkpoint == "best":
+            p = f"p = {cells['p']}".replace("= <", "< ")
+            lost = "; 1 of 8 runs failed or diverged" if arm == FAILED[0] else ""
+            sentence = f"{cells['difference']} pp against none, {cells['pairs']} pairs, {p}{lost}"
+            assert f"{arm} {cells['mean']} % {VERDICTS[arm]} {sentence}" in words
+    found = [100 * row["detectable"] for (at, _), row in expected.items() if at == "best"]
+    assert f"difference of {min(found):.2f} to {max(found):.2f} pp would be found" in words
+    for seed in SEEDS:
+        best, last = (100 * KNOWN[checkpoint][BASE][seed] for checkpoint in ("best", "last"))
+        assert f" {seed} finished {best:.2f} 7 {last:.2f} 10 " in words
+
+
+@pytest.mark.parametrize(
+    ("base", "shift", "word"),
+    [(0.1, 0.001, "at chance"), (0.5, 0.001, "better"), (0.1, 0.1, "better")],
+)
+def test_guessing_is_no_result(tmp_path, base, shift, word):
+    """Ten classes and 360 test rows: 14.7 % is within what guessing gives."""
     names = [str(n) for n in range(10)]
-    for seed in range(6):
-        for node, accuracy in ((config(None), 0.1), (config(mixing("CutMix")), 0.1 + 0.001 * seed)):
-            write_run(tmp_path, node, seed, accuracy=accuracy, class_accuracy={"classes": names})
-    found = compare_runs(find([tmp_path]), Question())
-    assert [arm.results["best"].verdict for arm in found.blocks[0].arms] == [
-        "baseline",
-        "at chance",
-    ]
+    for seed, (node, gain) in itertools.product(range(6), ((config(None), 0), (NODES["mixup"], 1))):
+        accuracy = base + gain * (shift + 1e-4 * seed)
+        write_run(tmp_path, node, seed, accuracy=accuracy, class_accuracy={"classes": names})
+    found = compare_runs(find([tmp_path]))
+    assert [arm.results["best"].verdict for arm in found.blocks[0].arms] == ["baseline", word]

@@ -108,13 +108,14 @@ def detectable_effect(n: int, power: float = 0.8) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjustment over the arms of a comparison; NaN stays NaN and does not count."""
-    from statsmodels.stats.multitest import multipletests
+    """Holm's adjustment over the arms of a comparison; NaN stays NaN and does not count.
 
+    The same as statsmodels' `multipletests`, which collects garbage in each call: 0.1 s and more.
+    """
     p = np.array(p_values, dtype=float)
-    known = ~np.isnan(p)
-    if known.any():
-        p[known] = multipletests(p[known], method="holm")[1]
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN sorts last
+    steps = p[order] * np.arange(len(order), 0, -1)
+    p[order] = np.maximum.accumulate(steps).clip(max=1)
     return p.tolist()
 
 
