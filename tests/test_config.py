@@ -164,7 +164,7 @@ def test_what_a_library_refuses_is_a_sentence_with_its_name() -> None:
     make = build({"_target_": "torch.optim.SGD", "_partial_": True, "lr": -1})
     with pytest.raises(ValueError, match=r"torch\.optim\.SGD: Invalid learning rate: -1"):
         make(parameters)
-    with pytest.raises(ValueError, match=r"torch\.nn\.Linear: .*missing 2 required"):
+    with pytest.raises(ValueError, match=r"torch\.nn\.Linear: missing a required argument"):
         build({"_target_": "torch.nn.Linear"})
     with pytest.raises(ValueError, match="takes no argument in_feature; did you mean in_features?"):
         build({"_target_": "torch.nn.Linear", "kwargs": {"in_feature": 1}})

@@ -1,14 +1,44 @@
-"""Errors that a user can fix: one sentence on standard error and exit status 2."""
+"""Errors that a user can fix: one sentence on standard error and exit status 2.
+
+Everything else is a defect, ours or of a user's own code: it keeps its traceback, and exits with 1.
+"""
 
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+HYDRA_SAYS_NO_CHOICE = "Config group override must be"  # as Hydra answers logger=null
+HYDRA_SAYS = (HYDRA_SAYS_NO_CHOICE, "Only one of --run")  # ValueErrors of Hydra's for users
 
 
-class UserError(ValueError):
-    """Something that a user can fix. The message says what is wrong and what to do."""
+class ForUsers(Exception):
+    """An error whose message says what is wrong and what to do about it."""
+
+
+class UserError(ForUsers, ValueError):
+    """A value, a file or a state that a user can fix."""
+
+
+def is_user_error(error: BaseException) -> bool:
+    """Whether the message was written for users: raised on purpose by us, Hydra or Lightning."""
+    if isinstance(error, ForUsers) or type(error).__name__ == "MisconfigurationException":
+        return True
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
+        return True
+    return isinstance(error, ValueError) and str(error).startswith(HYDRA_SAYS)
+
+
+def exit_status(error: Exception) -> int:
+    """3 for a diverged run, 128 + n after signal n, 2 for what a user can fix, else 1."""
+    if status := getattr(error, "exit_status", None):
+        return status
+    if signum := getattr(error, "signum", None):
+        return 128 + signum
+    return 2 if is_user_error(error) else 1
 
 
 def print_error(program: str, sentence: str) -> None:
@@ -20,48 +50,16 @@ def print_error(program: str, sentence: str) -> None:
 
 @contextmanager
 def one_sentence(program: str) -> Iterator[None]:
-    """Within, an error of value or file ends the program with its sentence and status 2."""
+    """Within, an error for users, or a file that cannot be used, ends the program with status 2."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ForUsers, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None and not is_user_error(error):
+            raise
         print_error(program, str(error))
         sys.exit(2)
 
 
-NO_CHOICE = "Config group override must be"  # as Hydra answers logger=null
-
-
-HYDRAS = (NO_CHOICE, "Only one of --run")  # its ValueErrors that are the user's to mend
-
-
-PACKAGE = Path(__file__).resolve().parent
-
-
-def exit_status(error: Exception) -> int:
-    """The exit status: 3 of a diverged run, 2 where a user can mend it, 128 + n after signal n."""
-    if own := getattr(error, "exit_status", None):
-        return own
-    signum = getattr(error, "signum", None)
-    return 128 + signum if signum else 2 if is_user_error(error) else 1
-
-
-def is_user_error(error: BaseException) -> bool:
-    """Whether the message was written for users: by our own code, Hydra or Lightning's checks."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError)):
-        return True
-    if type(error).__name__ in ("MisconfigurationException", "Interrupted"):
-        return True
-    if isinstance(error, ValueError) and any(text in str(error) for text in HYDRAS):
-        return True
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(PACKAGE)
-    return ours and isinstance(error, (ValueError, OSError, RuntimeError))
-
-
 def counted(number: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

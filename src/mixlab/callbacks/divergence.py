@@ -7,8 +7,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from mixlab.errors import ForUsers
 
-class Diverged(RuntimeError):
+
+class Diverged(ForUsers, RuntimeError):
     """The loss, or what was to be saved, is NaN or infinite. Training again would do the same."""
 
     exit_status = 3

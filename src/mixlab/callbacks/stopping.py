@@ -14,10 +14,11 @@ from typing import Any
 import pytorch_lightning as pl
 
 from mixlab.checks import number
+from mixlab.errors import ForUsers
 from mixlab.signals import stop_signals
 
 
-class Interrupted(Exception):
+class Interrupted(ForUsers):
     """Training was asked to stop, has saved a checkpoint and can be resumed from it."""
 
     def __init__(self, signum: int) -> None:

@@ -11,8 +11,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 
 from mixlab.config.keys import config_dir, leaves, nearest_name, unknown_key
-from mixlab.errors import NO_CHOICE, is_user_error, print_error
+from mixlab.errors import HYDRA_SAYS_NO_CHOICE, is_user_error, print_error
 
+PACKAGE = Path(__file__).resolve().parents[1]
 ELSEWHERE = {  # what people take for a choice of a group, and how it is said
     "data": "images of your own are data=folder data.path=...",
     "model": "a model of timm's is model=timm model.name={name}",
@@ -20,11 +21,25 @@ ELSEWHERE = {  # what people take for a choice of a group, and how it is said
 
 
 def explain(error: Exception, config_name: str = "train") -> None:
-    """Print an error: one sentence where a user can mend it, else all of it."""
+    """Print an error: one sentence where a user can fix it, else the whole traceback.
+
+    An error in the user's own code begins with their line: the traceback starts in ours.
+    """
     if not is_user_error(error) or os.environ.get("MIXLAB_TRACEBACK"):
+        if (place := users_line(error)) and not is_user_error(error):
+            print_error(Path(sys.argv[0]).stem, f"{place}: {type(error).__name__}: {error}")
         traceback.print_exception(error)
     else:
         print_error(Path(sys.argv[0]).stem, sentence(error, config_name))
+
+
+def users_line(error: BaseException) -> str | None:
+    """`mylab.py, line 12`: the last line of the user's own code in a traceback."""
+    installed = ("site-packages", "dist-packages", os.path.dirname(os.__file__), str(PACKAGE))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not any(folder in frame.filename for folder in installed) and frame.filename[:1] != "<":
+            return f"{os.path.relpath(frame.filename)}, line {frame.lineno}"
+    return None
 
 
 def sentence(error: BaseException, config_name: str = "train") -> str:
@@ -52,7 +67,7 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
         return "--cfg and --help tell of one run: leave -m out"
     if "No supported gpu backend found" in text:
         return "trainer.accelerator=gpu, but there is no GPU here; use trainer=cpu"
-    if NO_CHOICE in text:
+    if HYDRA_SAYS_NO_CHOICE in text:
         return (
             "a group takes the name of one of its files: logger=none, say, instead of logger=null"
         )

@@ -31,7 +31,7 @@ def config_dir() -> Path:
     for folder in (package / "configs", package.parents[1] / "configs"):
         if (folder / "train.yaml").is_file():
             return folder
-    raise FileNotFoundError(f"no configs beside {package}; install mixlab again")
+    raise UserError(f"no configs beside {package}; install mixlab again")
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -27,7 +27,7 @@ FINGERPRINT_IMAGES = 64  # looked at, evenly spaced: reading all would take as l
 EVALUATION = Address(0, 0, 0, 0)  # what is drawn there is the same in every run
 
 
-class BadItem(ValueError):
+class BadItem(UserError):
     """A data set gave an image or label that cannot be used."""
 
 

@@ -1,11 +1,13 @@
 """From what was read to what is mixed: augmented, in float, normalised, with dense targets."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mixlab.checks import is_number, number, several
 from mixlab.data.augmentation import Augmentation
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Purpose, stream
@@ -44,6 +46,8 @@ class Normalize:
 
 
 def per_channel(key: str, value: Sequence[float] | float, channels: int) -> tuple[float, ...]:
+    if not is_number(value) and not several(number(-math.inf)).contains(value):
+        raise UserError(f"data.normalize.{key} must be a number or a list of them, got {value!r}")
     numbers = [value] * channels if isinstance(value, int | float) else list(value)
     if len(numbers) != channels:
         raise UserError(

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mixlab.errors import UserError
+from mixlab.errors import ForUsers, UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
@@ -91,7 +91,7 @@ def unwritable(path: Path, error: OSError, key: str = "paths.log_dir") -> "Canno
     )
 
 
-class CannotWrite(OSError):
+class CannotWrite(ForUsers, OSError):
     """A file or folder could not be written."""
 
 

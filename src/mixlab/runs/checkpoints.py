@@ -27,7 +27,7 @@ SEAL_MARK = b"sha256:"
 SEAL = len(SEAL_MARK) + 2 * hashlib.sha256().digest_size
 
 
-class Broken(ValueError):
+class Broken(UserError):
     """A checkpoint that is not what was written."""
 
     def __init__(self, path: Path, reason: str) -> None:

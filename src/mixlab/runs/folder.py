@@ -31,7 +31,7 @@ from mixlab.runs.status import (
 )
 
 
-class Refused(ValueError):
+class Refused(UserError):
     """A run that cannot go on as asked, and stays what it was."""
 
 
@@ -51,7 +51,7 @@ class Run:
         """Make and lock the folder of this configuration; with `existing=new`, an empty one.
 
         Raises:
-            RuntimeError: another process is training this very run.
+            UserError: another process is training this very run.
         """
         folder = run_folder(cfg)
         run = cls(folder, cfg, taken(folder))

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mixlab.errors import UserError
 from mixlab.runs.atomic import make_folder, writing
 
 ANOTHER = "another process"
@@ -23,7 +24,7 @@ def taken(folder: Path) -> int:
     """A descriptor that holds the lock on a run folder, which is made if it is not there.
 
     Raises:
-        RuntimeError: another process holds it.
+        UserError: another process holds it.
         CannotWrite: nothing can be written there.
     """
     for attempt in range(LOCK_ATTEMPTS):
@@ -32,7 +33,7 @@ def taken(folder: Path) -> int:
         with suppress(FileNotFoundError), writing(folder):  # removed by another, just now
             if (descriptor := lock(folder)) is not None:
                 return descriptor
-    raise RuntimeError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
+    raise UserError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
 
 
 def lock(folder: Path) -> int | None:

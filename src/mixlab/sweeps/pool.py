@@ -19,6 +19,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+from mixlab.errors import UserError
 from mixlab.runs.locks import is_running
 from mixlab.signals import Stop, stopping
 from mixlab.sweeps.worker import JobSpec, run_job
@@ -154,7 +155,7 @@ class ProcessPool:
         self.lost += 1
         self.watcher.say("the process that starts the jobs was killed: there is a new one")
         if self.lost > LOST:
-            raise RuntimeError(
+            raise UserError(
                 "the process that starts the jobs was killed again and again (out of memory?); "
                 "the same command goes on where each run was"
             )

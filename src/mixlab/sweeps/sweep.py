@@ -163,7 +163,7 @@ def archived(jobs: Sequence[Job]) -> list[Job]:
     """
     running = [job.folder for job in jobs if is_running(job.folder)]
     if running:
-        raise RuntimeError(
+        raise UserError(
             f"{running[0]} is being trained by {ANOTHER}; wait for it or end it before existing=new"
         )
     for job in jobs:
