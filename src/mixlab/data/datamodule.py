@@ -33,7 +33,7 @@ class ImageDataModule(pl.LightningDataModule):
     Args:
         source: brings the data sets to train on, to choose a checkpoint by, and to judge by
             (`Source`); or a data set to train on, alone.
-        name: of the data, for messages.
+        name, path: of the data, for messages.
         seed: of the run; decides order and augmentation, never the validation split.
         batch_size: training rows in a batch, over all processes together.
         eval_batch_size: the same for validation and test, at most.
@@ -57,6 +57,7 @@ class ImageDataModule(pl.LightningDataModule):
         source: Source | Dataset | Sequence[Any],
         *,
         name: str = "data",
+        path: str | None = None,
         seed: int = 0,
         batch_size: int = 64,
         eval_batch_size: int = 512,
@@ -75,7 +76,7 @@ class ImageDataModule(pl.LightningDataModule):
         super().__init__()
         for key, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             whole(1).check(f"data.{key}", value)
-        self.name, self.seed, self.shuffle = name, seed, shuffle
+        self.name, self.path, self.seed, self.shuffle = name, path, seed, shuffle
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.guests = num_workers, guests
         self.workers: list[Workers] = []

@@ -20,7 +20,6 @@ from torchvision import io as torchvision
 from torchvision.transforms.v2 import functional as transform
 
 from mixlab.data.map_style import BadItem
-from mixlab.errors import UserError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 BIT_DEPTH = 24  # where a PNG file says how many bits a channel has
@@ -33,11 +32,6 @@ UNREADABLE_IMAGE = (OSError, SyntaxError, EOFError, RuntimeError)  # what PIL an
 def bad(path: str, what: str) -> BadItem:
     """The error for an image that cannot be used."""
     return BadItem(f"{path} {what}; {SKIP_REMEDY}")
-
-
-def check_channels(channels: int) -> None:
-    if channels not in READ_MODES:
-        raise UserError(f"data.channels must be 3 (colour) or 1 (grey), got {channels!r}")
 
 
 def read_header(path: str) -> tuple[int, int]:

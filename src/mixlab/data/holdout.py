@@ -6,8 +6,6 @@ from mixlab.checks import VAL_SPLIT
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Purpose, stream
 
-RULES = ("stratified", "first", "last")
-
 
 def num_held_out(num_rows: int, size: float, key: str = "data.val_size") -> int:
     """`size` as a number of rows: a fraction in (0, 1), or a whole number of rows; 0 is none.
