@@ -48,7 +48,7 @@ def test_every_arm_composes_and_equal_ones_are_one(file: Path) -> None:
 def test_the_header_gives_the_claim_the_command_and_the_finding(file: Path) -> None:
     first, *header = re.findall(r"^#.*", file.read_text(), re.M)
     assert first == "# @package _global_" and header[0].startswith("# Claim: ")
-    assert any(re.match(rf"#   mixlab-train -m .*\bsweep={file.stem}\b", line) for line in header)
+    assert any(re.match(rf"#   mixlab-train -m .*\bclaim={file.stem}\b", line) for line in header)
     assert any(line.startswith("# Found") for line in header)
     folder = OmegaConf.to_container(OmegaConf.load(file), resolve=False)["hydra"]["sweep"]["dir"]
     assert folder.endswith(f"/sweeps/${{task_name}}_{file.stem}")
