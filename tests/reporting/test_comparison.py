@@ -1,11 +1,13 @@
 """Arms are paired by seed within their block, and nothing is dropped in silence."""
 
+import itertools
 import json
 import shutil
 
 import pytest
 
 from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
+from mixlab.reporting import formatting
 from mixlab.reporting.comparison import compare_runs
 from mixlab.reporting.pairing import Question
 from mixlab.runs.records import find
@@ -156,6 +158,17 @@ def test_a_loss_is_better_when_it_is_lower(tmp_path):
     sweep = quickstart(tmp_path, range(8), sd=0.0001)
     best = arms(compared(sweep, metric="test/loss").blocks[0])["mixup"].results["best"]
     assert best.difference.mean < 0 and best.verdict == "better"
+
+
+def test_unit_and_direction_are_those_that_the_runs_recorded(tmp_path):
+    facts = {"metrics": {"wrong": {"unit": "%", "higher_is_better": False}}}
+    for seed, (node, level) in itertools.product(range(6), ((config(), 0.2), (MIXUP, 0.1))):
+        results = {"last": {"test/wrong": level + 0.001 * seed * (node is MIXUP)}}
+        write_run(tmp_path, node, seed, results=results, **facts)
+    comparison = compared(tmp_path, metric="test/wrong")
+    mixup = arms(comparison.blocks[0])["mixup"].results["last"]
+    assert mixup.difference.mean < 0 and mixup.verdict == "better"
+    assert formatting.metric_words(comparison.question) == "test wrong, %"
 
 
 def test_a_single_seed_is_shown_and_claims_nothing(tmp_path):

@@ -50,8 +50,10 @@ def known_at(checkpoint):
     found = {BASE: base}
     for arm, (t, error) in SHIFTS.items():
         seeds = seeds_of(arm)
+        if checkpoint == "last":
+            t, error = 0.7 * t, 1.5 * error
         noise = stats.zscore(rng.normal(size=len(seeds)), ddof=1)
-        deltas = error * (t * (1 if checkpoint == "best" else 0.7) + len(seeds) ** 0.5 * noise)
+        deltas = error * (t + len(seeds) ** 0.5 * noise)
         found[arm] = {seed: base[seed] + delta for seed, delta in zip(seeds, deltas, strict=True)}
     return found
 
