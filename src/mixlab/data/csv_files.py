@@ -11,10 +11,9 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from mixlab.config.keys import nearest_name
 from mixlab.data.image_files import Entry, split_files
-from mixlab.data.spec import Datasets
+from mixlab.data.spec import SPLITS, Datasets
 from mixlab.errors import UserError
 
-SPLITS = Datasets._fields
 MASK_FOLDER_COLUMN = "mask_path"
 SPLIT_COLUMN = "split"  # read where there is one; any other has to be there
 WHOLE_NUMBER = re.compile("0|-?[1-9][0-9]*")

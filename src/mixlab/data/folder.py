@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mixlab.data.image_files import Entry, ImageFiles, split_files
-from mixlab.data.spec import Datasets
+from mixlab.data.spec import SPLITS, Datasets
 from mixlab.errors import UserError
 
-SPLITS = Datasets._fields
 NO_IMAGE = ("thumbs.db", "desktop.ini")  # what desktops leave behind, besides names with a dot
 
 

@@ -15,6 +15,9 @@ class Datasets(NamedTuple):
         return self
 
 
+SPLITS = Datasets._fields
+
+
 class Source(Protocol):
     """Where data come from: the node `source` of a file in `configs/data`."""
 
