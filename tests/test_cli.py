@@ -61,7 +61,7 @@ VALUES = {
     "model.name=resnet18": "for a model of timm's use model=timm model.name=resnet18",
     "augmentation=noise augmentation.std=[0.2,0.1]": "std must be [lowest, highest], both",
     "augmentation=randaugment augmentation.pool=[Equalise]": "did you mean Equalize?",
-    f"{ONE_OF}=[{{_target_:{PACKAGE}.Noise,sdt:1}}]": "Noise takes no argument sdt; did you mean std?",
+    f"{ONE_OF}=[{{_target_:{PACKAGE}.Noise,sdt:1}}]": "no argument sdt; did you mean std?",
     f"{ONE_OF}=[{{_target_:{PACKAGE}.Noise,std:1}}]": "augmentation.std must be [lowest, highest]",
     f"{ONE_OF}=[{{_target_:os.system}}]": "add allow=[mylab]",
     "logger=wandb logger.wandb.mode=never": "auto, online, offline, disabled, got 'never'",
