@@ -209,6 +209,16 @@ def test_hydras_own_help(here: Path, command: Callable, program: str) -> None:
     assert not list(here.iterdir())
 
 
+@pytest.mark.parametrize("program", ["evaluate", "preview"])
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+def test_what_makes_no_sweep_refuses_one(
+    here: Path, command: Callable, program: str, flag: str
+) -> None:
+    said = command(program, flag, {"evaluate": "run=a,b", "preview": "seed=0,1"}[program])
+    assert said.status == 2 and "leave out -m and call it for each" in said.sentence
+    assert not list(here.iterdir()), "nothing is left behind"
+
+
 def test_our_own_defects_keep_their_traceback(
     here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,12 @@ from mixlab.config.explain import explain, unknown_choice
 from mixlab.config.keys import config_dir, is_knob
 from mixlab.errors import UserError, exit_status
 
+ONE_AT_A_TIME = {
+    "evaluate": "it tests one run: leave out -m and call it for each, "
+    "as in for run in logs/runs/*/*/seed-*; do mixlab-evaluate run=$run; done",
+    "preview": "it draws one picture: leave out -m and call it for each, with its own output=...",
+}
+
 
 class Loader(ConfigLoaderImpl):
     """Hydra's loader, that looks at what Hydra would call before Hydra does.
@@ -33,6 +39,8 @@ class Loader(ConfigLoaderImpl):
     def load_configuration(
         self, config_name: str | None, overrides: list[str], run_mode: RunMode, **kwargs: Any
     ) -> DictConfig:
+        if run_mode == RunMode.MULTIRUN and config_name in ONE_AT_A_TIME:
+            raise UserError(ONE_AT_A_TIME[config_name])
         knobs = [word for word in overrides if run_mode == RunMode.MULTIRUN and is_knob(word)]
         others = [word for word in overrides if word not in knobs]
         cfg = super().load_configuration(config_name, others, run_mode, **kwargs)

@@ -22,11 +22,25 @@ class Steps(LastCheckpoint):
         super()._save_checkpoint(trainer, filepath)
 
 
+class AtTheEnd(pl.Callback):
+    """Looks which checkpoints were written before the training ended."""
+
+    def __init__(self, last: Steps) -> None:
+        self.last = last
+        self.steps: list[int] = []
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.steps = list(self.last.steps)
+
+
 def written(folder: Path, seconds: float, **length: int) -> list[int]:
+    """The steps of the checkpoints, all of them written at the end of an epoch."""
     last = Steps(str(folder), seconds)
+    end = AtTheEnd(last)
     options = {"max_epochs": 4, "enable_checkpointing": True, **length}
-    trainer(folder, last, **options).fit(Plain(), loader_of_lists())
+    trainer(folder, end, last, **options).fit(Plain(), loader_of_lists())
     assert (folder / "last.ckpt").is_file()
+    assert end.steps == last.steps
     return last.steps
 
 

@@ -52,6 +52,15 @@ def test_best_and_last_are_never_confused() -> None:
     assert "test/accuracy" not in record.epochs[1], "a copy"
 
 
+def test_of_epochs_that_tie_the_first_is_best() -> None:
+    """It is the one that `ModelCheckpoint` has saved."""
+    record = RunRecord()
+    for number, accuracy in enumerate((0.5, 0.75, 0.75)):
+        epoch(record, number, val_accuracy=accuracy)
+    found = record.results(trainer_with(chosen(0.75)))
+    assert found["best"] is not None and found["best"]["epoch"] == 1
+
+
 @pytest.mark.parametrize("callbacks", [[], [ModelCheckpoint()], [chosen(None)]])
 def test_without_validation_there_is_no_best(callbacks: list[ModelCheckpoint]) -> None:
     record = RunRecord()

@@ -8,7 +8,8 @@ import pytest
 from helpers.small_runs import composed, small, write_npz
 from mixlab.runs import Run, run_folder
 from mixlab.runs.atomic import read_json
-from mixlab.training.resume import check_start
+from mixlab.runs.checkpoints import SealedFiles
+from mixlab.training.resume import ResumePoint, check_start, resume_point
 from mixlab.training.supervise import train
 
 
@@ -67,3 +68,19 @@ def test_a_finished_run_of_other_data_is_not_taken_for_this(tmp_path: Path) -> N
     records = [run_folder(cfg), run_folder(cfg).with_name("seed-0.1")]
     rows = [read_json(folder / "run.json")["data"]["train_rows"] for folder in records]
     assert rows == [48, 40]
+
+
+def test_an_interrupted_run_goes_on_from_its_own_checkpoint(tmp_path: Path) -> None:
+    """Not from the one that `ckpt_path` named when it began."""
+    named = tmp_path / "named.ckpt"
+    SealedFiles().save_checkpoint({"global_step": 1}, named)
+    with Run.open(small(tmp_path, f"ckpt_path={named}")) as run:
+        assert resume_point(run) == ResumePoint(named, is_own=False)
+        last = run.checkpoints / "last.ckpt"
+        for step in (2, 3):
+            SealedFiles().save_checkpoint({"global_step": step}, last)
+        assert resume_point(run) == ResumePoint(last, is_own=True)
+        last.write_bytes(b"")
+        start = resume_point(run)
+    assert (start.checkpoint, start.is_own) == (run.checkpoints / "previous.ckpt", True)
+    assert start.words == f"previous.ckpt; {last} is broken: it is empty"
