@@ -23,7 +23,7 @@ from mixlab.config.keys import (
 )
 from mixlab.mixing.methods import CutMix, OneOf
 
-GROUPS = ("data", "model", "mixing", "optimizer", "scheduler", "trainer", "logger")
+GROUPS = ("data", "model", "mixing", "optimizer", "scheduler", "trainer", "logger", "metrics")
 CHOICES = {
     group: sorted(p.stem for p in (config_dir() / group).glob("[!_]*.yaml")) for group in GROUPS
 }
@@ -82,6 +82,7 @@ REFERENCE = OmegaConf.create(
         {"mixing": {"gate": {"every": 5}}},  # below a plain value any key goes
         {"data": {"source": {"kwargs": {"root": "skin"}}}},  # and below an open node
         {"logger": {"wandb": None}},  # and a node may go
+        {"callbacks": {"mine": {"_target_": "mylab.Mine", "word": "hello"}}},
     ],
 )
 def test_legal_keys(given: Any) -> None:
@@ -95,6 +96,7 @@ def test_legal_keys(given: Any) -> None:
         ({"mixing": {"alpha": 0.5}}, "mixing.method.alpha"),  # the right word in the wrong place
         ({"mixin": {"gate": "row"}}, "mixing.gate"),
         ({"mixin": "cutmix"}, "mixing"),
+        ({"loger": {"wandb": {"_target_": "mylab.Mine"}}}, "logger.wandb.mode"),
         ({"data": {"source": {"kwarg": {"root": 1}}}}, "data.source.kwargs"),
     ],
 )

@@ -70,6 +70,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = [sys.executable, ROOT / "scripts" / "folder_to_csv.py", tmp_path / "data" / "flowers5"]
     subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
     (tmp_path / "mylab.py").write_text(MYLAB)
+    parts = [block for page in PAGES for block in blocks(page, "python") if "Greeting" in block]
+    (tmp_path / "mylab_parts.py").write_text(parts[0])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -97,6 +97,10 @@ def test_a_callback_on_the_command_line(lab: Path, command: Callable) -> None:
         (["callbacks=[default,early_stoping]"], "early_stopping"),
         (["+metrics.accuracy._target_=mylab.Worst"], "every model has accuracy already"),
         (["+metrics.mine._target_=mylab.Shout"], "is not a torchmetrics.Metric"),
+        (["callbacks.mine._target_=mylab.Shout"], "write +callbacks.mine._target_=... to add it"),
+        (["+callbacks.mine.word=hi"], "callbacks.mine.word is not a key"),
+        (["metrics=f1", "callbacks.best.monitor=val/f2"], "did you mean val/f1?"),
+        (["callbacks.best.monitor=val/f1"], "must be one of val/accuracy, val/loss"),
     ],
 )
 def test_a_slip_is_one_sentence(
@@ -126,5 +130,49 @@ def test_files_may_add_list_and_override(lab: Path, command: Callable) -> None:
 
 
 def test_early_stopping_is_a_choice(lab: Path, command: Callable) -> None:
-    said = command("train", *QUICK, "callbacks=[default,early_stopping,lr_monitor]")
+    more = "callbacks=[default,early_stopping,lr_monitor,model_summary,rich_progress_bar]"
+    said = command("train", *QUICK, more)
     assert said.status == 0, said.err
+    assert "lr-Adam" in next(lab.rglob("metrics.csv")).read_text()
+
+
+def test_without_callbacks_there_are_no_checkpoints(lab: Path, command: Callable) -> None:
+    assert command("train", *QUICK, "callbacks=none").status == 0
+    assert not [*lab.rglob("*.ckpt")] and records(lab)[0]["results"]["last"]["test/loss"] > 0
+
+
+def test_a_logger_and_a_monitor_of_the_users(lab: Path, command: Callable) -> None:
+    said = command(
+        "train", *QUICK, "allow=[mylab]", "+metrics.wrong._target_=mylab.Worst",
+        "callbacks.best.monitor=val/wrong", "callbacks.best.mode=min",
+        "+logger.mine._target_=mylab.CSVLogger", "+logger.mine.save_dir=mine",
+    )  # fmt: skip
+    assert said.status == 0, said.err
+    assert records(lab)[0]["monitor"] == {"metric": "val/wrong", "mode": "min"}
+    assert "val/wrong" in next(lab.glob("mine/**/metrics.csv")).read_text()
+
+
+def planned(here: Path) -> list[str]:
+    """The arms of the sweep, by their folders."""
+    text = (here / "logs" / "sweeps" / "train" / "sweep.json").read_text()
+    return [Path(run).parts[-2] for run in json.loads(text)["runs"]]
+
+
+def test_none_crosses_with_any_knob(here: Path, command: Callable, monkeypatch) -> None:
+    monkeypatch.setattr("mixlab.sweeps.launch.launch", lambda *args: None)  # planned only
+    command("train", "-m", "mixing=none,mixup_many", "mixing.method.sources=3,4")
+    arms = planned(here)
+    assert [arm.split("-")[2] for arm in arms] == ["none", "mixupmany", "mixupmany"]
+    command("train", "-m", "mixing=none,mixup_many", "mixing.method.sources=3")
+    assert planned(here) == arms[:2]
+
+
+@pytest.mark.parametrize(
+    ("knob", "sentence"),
+    [("sources=3", "cutmix has no mixing.method.sources; arms="), ("alhpa=1", "mean alpha?")],
+)
+def test_a_knob_that_an_arm_has_not(
+    here: Path, command: Callable, knob: str, sentence: str
+) -> None:
+    said = command("train", "-m", "mixing=none,cutmix", f"mixing.method.{knob}")
+    assert said.status == 2 and sentence in said.sentence and not (here / "logs").exists()

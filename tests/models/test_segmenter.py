@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_jaccard_index
 
-from helpers.small_runs import small
+from helpers.small_runs import composed, small
 from mixlab.data.spec import ImageSpec
 from mixlab.mixing import Blend, CutMix, Mixup
 from mixlab.models.losses import LOSSES
-from mixlab.models.metrics import RunningMetrics
+from mixlab.models.metrics import RunningMetrics, build_metrics
 from mixlab.models.networks import Segmentation
 from mixlab.training.supervise import train
 
@@ -82,11 +81,18 @@ def test_networks_that_cannot_be(kwargs, said):
         Segmentation(SPEC, **kwargs)
 
 
-def test_overlap_by_torchmetrics_is_intersection_over_union():
-    predicted = torch.tensor([[[0, 0], [1, 1]]])
-    true = torch.tensor([[[0, 1], [1, 1]]])
-    found = multiclass_jaccard_index(predicted, true, num_classes=2)
-    torch.testing.assert_close(found, torch.tensor((1 / 2 + 2 / 3) / 2))
+def test_overlap_is_the_mean_over_the_classes_of_intersection_over_union():
+    (iou,) = build_metrics(composed("data=shapes", "model=segmentation").metrics, 3)
+    assert iou.torchmetric is not None
+    assert (iou.name, iou.unit, iou.higher_is_better) == ("iou", "%", True)
+    for rows in (slice(0, 3), slice(3, 4)):  # over the whole set, not batch by batch
+        iou.torchmetric.update(LOGITS[rows], CLASSES[rows])
+    found = LOGITS.argmax(1)
+    each = [
+        ((found == k) & (CLASSES == k)).sum() / ((found == k) | (CLASSES == k)).sum()
+        for k in range(3)
+    ]
+    torch.testing.assert_close(iou.torchmetric.compute(), torch.stack(each).mean())
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import pytest
 from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
 from mixlab.reporting import curves
 from mixlab.reporting.comparison import compare_runs
+from mixlab.reporting.pairing import Question
 from mixlab.runs.records import find, read_run
 
 
@@ -25,6 +26,13 @@ def test_a_missing_or_broken_log_is_no_curve(tmp_path, text):
     if text is not None:
         (folder / "metrics.csv").write_text(text)
     assert curves.read_metrics(read_run(folder), ["val/loss"]) == {}
+
+
+def test_a_curve_has_the_unit_that_the_runs_recorded(tmp_path):
+    sweep = quickstart(tmp_path, metrics={"loss": {"unit": "%", "higher_is_better": False}})
+    comparison = compare_runs(find([sweep]), Question("test/loss"))
+    figure = curves.draw_curves(comparison.blocks[0], comparison)
+    assert figure is not None and figure.axes[0].get_title("left") == "val/loss, %"
 
 
 def test_average_is_over_shared_epochs():

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from helpers.small_runs import composed
 from mixlab.runs import arm_hash, arm_slug, run_folder
-from mixlab.runs.identity import file_name
+from mixlab.runs.identity import file_name, watching
 
 ACTS = [
     "data.batch_size=32", "data.val_size=0.1", "data.image_size=28", "model=resnet20",
@@ -19,12 +19,15 @@ ACTS = [
     "trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2",
     "trainer.gradient_clip_val=1", "trainer.limit_train_batches=20", "callbacks.best.mode=min",
     "trainer.kwargs={max_time:'00:00:01:00'}", "ckpt_path=somewhere.ckpt",
+    "trainer.limit_val_batches=2", "trainer.limit_test_batches=2", "trainer.overfit_batches=2",
+    "trainer.check_val_every_n_epoch=2", "data.normalize={mean:[0.5],std:[0.5]}",
 ]  # fmt: skip
 WATCHES = [
     "seed=7", "task_name=another", "tags=[x]", "threads=3", "test=false", "existing=reuse",
     "retry=all",    "logger=none", "trainer.enable_progress_bar=true", "trainer.profiler=simple",
     "trainer.log_every_n_steps=1", "data.num_workers=4", "paths.root_dir=/elsewhere",
     "trainer.accelerator=cpu", "allow=[helpers]", "callbacks.last.every_seconds=0",
+    "metrics=f1", "callbacks=[default,lr_monitor]",
 ]  # fmt: skip
 
 
@@ -78,6 +81,19 @@ def test_a_callback_that_may_act_counts() -> None:
         with_callback = cfg.copy()
         with_callback.callbacks.more = {"_target_": f"pytorch_lightning.callbacks.{name}"}
         assert (arm_hash(with_callback) != arm_hash(cfg)) == counts
+
+
+def test_a_callback_says_itself_whether_it_acts(tmp_path: Path, monkeypatch) -> None:
+    says = "class Watch:\n    changes_training = False\nclass Silent:\n    pass\n"
+    (tmp_path / "watchlab.py").write_text(says)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, allow, acts in (
+        ("Watch", ["watchlab"], False), ("Silent", ["watchlab"], True), ("Watch", [], True),
+    ):  # fmt: skip
+        cfg = composed().copy()
+        cfg.callbacks.mine, cfg.allow = {"_target_": f"watchlab.{name}"}, allow
+        assert (arm_hash(cfg) != arm_hash(composed())) == acts
+        assert watching(cfg) == ([] if acts else ["mine"])
 
 
 def test_the_folder_is_a_function_of_the_configuration(tmp_path: Path) -> None:

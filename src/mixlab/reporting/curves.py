@@ -74,7 +74,9 @@ def draw_curves(
         for axes in every_axes[len(panels) :]:
             axes.set_axis_off()
         for axes, (metric, bands) in zip(every_axes, panels.items(), strict=False):
-            _draw_panel(axes, metric, bands, block)
+            is_asked = metric.rsplit("/", 1)[-1] == comparison.question.metric.rsplit("/", 1)[-1]
+            unit = formatting.unit(comparison.question if is_asked else metric)
+            _draw_panel(axes, metric, bands, block, unit)
         drawn = sorted({index for bands in panels.values() for index in bands})
         handles = [Line2D([], [], color=style.color(index), linewidth=1.6) for index in drawn]
         labels = [style.one_line_label(block.arms[index].label) for index in drawn]
@@ -98,8 +100,9 @@ def _bands(block: Block, comparison: Comparison) -> dict[str, dict[int, Band]]:
     return bands
 
 
-def _draw_panel(axes: Axes, metric: str, bands: Mapping[int, Band], block: Block) -> None:
-    unit = formatting.unit(metric)
+def _draw_panel(
+    axes: Axes, metric: str, bands: Mapping[int, Band], block: Block, unit: formatting.Unit
+) -> None:
     for index, band in bands.items():
         color = style.color(index)
         is_point = len(band.epochs) == 1  # a line of one epoch would not be seen
