@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -33,6 +33,8 @@ class MixingCallback(pl.Callback):
         num_classes: Needed with data that are not ours and integer targets.
         seed: Likewise with data that are not ours; a batch of ours brings its own.
     """
+
+    mixes_batches: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -226,6 +226,6 @@ class ImageDataModule(pl.LightningDataModule):
     def mixed(self, batch: Batch) -> Batch:
         """What each of the trainer's mixing callbacks makes of a training batch, in turn."""
         for callback in getattr(self.trainer, "callbacks", ()):
-            if hasattr(callback, "mix"):  # a BatchMixer; isinstance of a protocol costs far more
+            if getattr(callback, "mixes_batches", False):  # isinstance of a protocol costs far more
                 batch = cast(BatchMixer, callback).mix(batch).after
         return batch

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, Self
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 from torch import Tensor
 
@@ -66,5 +66,7 @@ class MixedBatch(NamedTuple):
 
 class BatchMixer(Protocol):
     """What `ImageDataModule` calls among the trainer's callbacks, to mix a training batch."""
+
+    mixes_batches: ClassVar[bool] = True
 
     def mix(self, batch: Batch) -> MixedBatch: ...
