@@ -198,7 +198,7 @@ def test_allow_takes_packages_of_the_users(here: Path, command: Callable, word: 
 FILES = {
     "experiment": "# @package _global_\nallow: [evil]\ncallbacks:\n  last: {_target_: evil.Boom}\n",
     "callbacks": "# @package _global_\nallow: [evil]\ncallbacks: {x: {_target_: evil.Boom}}\n",
-    "sweep": "# @package _global_\nhydra:\n  sweeper:\n    params:\n      allow: '[evil]'\n"
+    "claim": "# @package _global_\nhydra:\n  sweeper:\n    params:\n      allow: '[evil]'\n"
     "      callbacks.last._target_: evil.Boom\n",
 }
 ARMS = (
@@ -213,10 +213,10 @@ def test_a_file_cannot_allow_itself(
 ) -> None:
     mark = plant(here)
     monkeypatch.syspath_prepend(here)
-    name = "sweep" if group == "arms" else group
+    name = "claim" if group == "arms" else group
     (here / "conf" / name).mkdir(parents=True)
     (here / "conf" / name / "theirs.yaml").write_text(FILES.get(group, ARMS))
-    flags = ("-m",) if name == "sweep" else ()
+    flags = ("-m",) if name == "claim" else ()
     words = [word for word in SMALL if not word.startswith("callbacks.")]  # theirs has none
     said = command("train", "--config-dir=conf", *flags, *words, f"{name}=theirs", "logger=csv")
     assert said.status == 2 and "on the command line" in said.sentence

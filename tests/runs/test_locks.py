@@ -22,7 +22,7 @@ def test_one_process_at_a_time(cfg: DictConfig) -> None:
     assert not is_running(run_folder(cfg))
     with Run.open(cfg) as run:
         assert is_running(run.folder)
-        with pytest.raises(RuntimeError, match="is being trained by another process; wait for it"):
+        with pytest.raises(ValueError, match="is being trained by another process; wait for it"):
             Run.open(cfg)
     assert not is_running(run.folder)
     with Run.open(cfg):

@@ -105,7 +105,7 @@ def test_new_archives_every_run(tmp_path: Path, config: DictConfig) -> None:
     assert jobs[0].arm.existing == "new", "seeds share it"
     assert statuses(jobs) == ["planned", "planned"]
     assert (jobs[0].folder.with_name("seed-0.1") / "run.json").exists()
-    with Run.open(jobs[1].config), pytest.raises(RuntimeError, match="before existing=new"):
+    with Run.open(jobs[1].config), pytest.raises(ValueError, match="before existing=new"):
         sweep.begin(jobs, config)
     assert statuses(jobs) == ["planned", "planned"]
 

@@ -55,6 +55,6 @@ def check_knobs_of(cfg: DictConfig, values: Sequence[Any]) -> None:
             near = nearest_name(key.rsplit(".", 1)[-1], own)
             raise UserError(
                 f"mixing={cfg.hydra.runtime.choices.mixing} has no {key}"
-                + (f"; did you mean {near}?" if near else "")
+                + (f"; did you mean {key.rsplit('.', 1)[0]}.{near}?" if near else "")
                 + "; arms={none:{},cutmix:{method.alpha:1}} gives each arm its own knobs"
             )
