@@ -169,7 +169,10 @@ def test_none_crosses_with_any_knob(here: Path, command: Callable, monkeypatch) 
 
 @pytest.mark.parametrize(
     ("knob", "sentence"),
-    [("sources=3", "cutmix has no mixing.method.sources; arms="), ("alhpa=1", "mean mixing.method.alpha?")],
+    [
+        ("sources=3", "cutmix has no mixing.method.sources; arms="),
+        ("alhpa=1", "mean mixing.method.alpha?"),
+    ],
 )
 def test_a_knob_that_an_arm_has_not(
     here: Path, command: Callable, knob: str, sentence: str
