@@ -159,7 +159,7 @@ def test_ctrl_c_and_sigterm_save_what_runs(
     said, _ = long_sweep.communicate(timeout=60)
     assert long_sweep.returncode == 130
     assert "stopping: each job saves a checkpoint" in said
-    assert said.count("interrupted: stopped by SIGTERM; the same command goes on") == 2
+    assert said.count("interrupted: stopped by SIGTERM; the same command resumes it") == 2
     assert set(records(lab).values()) == {"interrupted"}
 
 

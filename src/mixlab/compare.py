@@ -28,7 +28,7 @@ PLAIN_COLUMNS = 120  # columns, where the output is no terminal
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, compare, print. What a user can mend is one sentence and status 2."""
+    """Parse, compare, print. What a user can fix is one sentence and status 2."""
     args = compare_parser().parse_args(argv)
     with one_sentence("mixlab-compare"):
         print_comparison(args)

@@ -23,7 +23,7 @@ STATES = [*RETRIED, Status.INTERRUPTED]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse and do. What a user can mend is one sentence and status 2."""
+    """Parse and do. What a user can fix is one sentence and status 2."""
     args = sweep_parser().parse_args(argv)
     with one_sentence("mixlab-sweep"):
         sys.exit(run_subcommand(args))

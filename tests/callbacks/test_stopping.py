@@ -44,7 +44,9 @@ def stop_after(stop: GracefulStop, batch_idx: int = 0, **facts: Any) -> list[Pat
 def test_a_signal_saves_and_stops(tmp_path: Path, signum: signal.Signals) -> None:
     last = tmp_path / "last.ckpt"
     run = trainer(tmp_path, GracefulStop(last), SignalAt(1, 0, signum))
-    with pytest.raises(Interrupted, match=f"by {signum.name}; the same command goes on") as error:
+    with pytest.raises(
+        Interrupted, match=f"by {signum.name}; the same command resumes it"
+    ) as error:
         run.fit(Plain(), loader_of_lists())
     assert last.exists() and run.global_step == 5
     assert exit_status(error.value) == 128 + signum

@@ -89,7 +89,7 @@ def test_held_out_rows(labels):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"image": "cat/9.jpg"}, "column image: .*cat/9.jpg is not there; mend or remove it"),
+        ({"image": "cat/9.jpg"}, "column image: .*cat/9.jpg is not there; fix or remove it"),
         ({"image": "../cat/0.jpg"}, "column image: '../cat/0.jpg' .* leads outside"),
         ({"image": "/etc/hosts"}, "column image: '/etc/hosts' .* is absolute; write it relative"),
         ({"image": "labels.csv"}, "column image: .*labels.csv is not a JPEG or PNG image"),

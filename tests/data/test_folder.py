@@ -89,7 +89,7 @@ def damage(root, how):
     ("how", "sentence"),
     [
         ("empty folder", "elk has no image; fill or remove this class folder"),
-        ("text", "dog/3.png is not a JPEG or PNG image; mend or remove it"),
+        ("text", "dog/3.png is not a JPEG or PNG image; fix or remove it"),
         ("link", "'dog/3.png' as seen from .* leads outside"),
         ("size", "0.jpg has 16 x 16 and .*dog/3.png has 20 x 20 pixels.*set data.image_size"),
     ],

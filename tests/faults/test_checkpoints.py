@@ -44,7 +44,7 @@ def test_the_newest(
     watch = Watch()
     train_with(stopped, watch)
     (line,) = (line for line in capfd.readouterr().out.splitlines() if "broken" in line)
-    assert "last.ckpt is broken: " in line and line.endswith("goes on from previous.ckpt")
+    assert "last.ckpt is broken: " in line and line.endswith("resumes from previous.ckpt")
     resumed_from = read_json(run_folder(stopped) / "run.json")["resumed_from"]
     assert resumed_from.startswith("previous.ckpt; ") and "last.ckpt is broken" in resumed_from
     assert [step.address[2] for step in watch.steps] == [1] * 4, "the second epoch, from its start"
@@ -60,7 +60,7 @@ def test_all_of_them(stopped: DictConfig, how: str, injected: Injected) -> None:
         DAMAGES[how](checkpoints(stopped) / name)
     rows = (run_folder(stopped) / "metrics.csv").read_text()
     watch = Watch()
-    with pytest.raises(ValueError, match="no checkpoint to go on from: .*existing=new") as error:
+    with pytest.raises(ValueError, match="no checkpoint to resume from: .*existing=new") as error:
         train_with(stopped, watch)
     assert exit_status(error.value) == 2
     assert read_json(run_folder(stopped) / "run.json")["status"] == "failed"

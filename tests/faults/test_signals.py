@@ -110,7 +110,7 @@ def test_a_signal_to_all_processes_of_a_sweep(
     records = nothing_lost(tmp_path / "logs" / "sweeps" / "train", planned=2)
     assert {record["status"] for record in records.values()} == {"interrupted"}
     assert {record["error"] for record in records.values()} == {
-        "stopped by SIGTERM; the same command goes on"
+        "stopped by SIGTERM; the same command resumes it"
     }
     assert all((run / "checkpoints" / "last.ckpt").is_file() for run in records)
     injected(

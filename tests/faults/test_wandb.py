@@ -44,7 +44,7 @@ def check(cfg: Any, alone: Any, caplog: pytest.LogCaptureFixture) -> None:
     rows = [(run_folder(each) / "metrics.csv").read_text() for each in (cfg, alone)]
     assert rows[0] == rows[1] and len(rows[0].splitlines()) > 2
     said = [r.getMessage() for r in caplog.records if "W&B" in r.getMessage()]
-    assert len(said) == 1 and "goes on without it" in said[0]
+    assert len(said) == 1 and "continues without it" in said[0]
 
 
 class Broken(NullRun):

@@ -100,7 +100,7 @@ def test_a_start_that_fails_does_not_stop_the_training(
     cfg = small(tmp_path, logger="default")
     train(cfg)
     assert read_json(run_folder(cfg) / "run.json")["status"] == "finished"
-    assert "W&B could not start (no space left on device); training goes on" in caplog.text
+    assert "W&B could not start (no space left on device); training continues" in caplog.text
 
 
 @pytest.mark.parametrize("broken", [False, True])

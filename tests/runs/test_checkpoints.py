@@ -96,5 +96,5 @@ def test_the_one_before_stands_in_for_a_broken_one(tmp_path: Path, damage: Any) 
     path, wrong = newest(tmp_path)
     assert path == tmp_path / "previous.ckpt" and "last.ckpt is broken: " in wrong
     damage(tmp_path / "previous.ckpt")
-    with pytest.raises(ValueError, match="no checkpoint to go on from: .*last.*previous.*=new"):
+    with pytest.raises(ValueError, match="no checkpoint to resume from: .*last.*previous.*=new"):
         newest(tmp_path)

@@ -22,7 +22,7 @@ class Interrupted(ForUsers):
     """Training was asked to stop, has saved a checkpoint and can be resumed from it."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}; the same command goes on")
+        super().__init__(f"stopped by {signal.Signals(signum).name}; the same command resumes it")
         self.signum = signum
 
 

@@ -25,7 +25,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 BIT_DEPTH = 24  # where a PNG file says how many bits a channel has
 READ_MODES = {1: "GRAY", 3: "RGB"}  # by the number of channels, as torchvision calls them
 PIL_MODES = {1: "L", 3: "RGB"}
-SKIP_REMEDY = "mend or remove it, or leave out such images with data.on_error=skip"
+SKIP_REMEDY = "fix or remove it, or leave out such images with data.on_error=skip"
 UNREADABLE_IMAGE = (OSError, SyntaxError, EOFError, RuntimeError)  # what PIL and torchvision raise
 
 

@@ -136,7 +136,7 @@ class WandbRun(WandbLogger):
             goes_on = (
                 "logging offline, for `mixlab-sweep sync`"
                 if kept
-                else "training goes on without it"
+                else "training continues without it"
             )
             log.warning("W&B could not %s (%s); %s", what, reason, goes_on)
         self._given_up = not kept

@@ -83,7 +83,7 @@ def unwritable(path: Path, error: OSError, key: str = "paths.log_dir") -> "Canno
     if error.errno in FULL:
         return DiskFull(
             f"there was no room left on the disk to write {path}; make some, and the same command "
-            "goes on from what is there"
+            "resumes from what is there"
         )
     why = error.strerror or str(error)
     return CannotWrite(
@@ -111,7 +111,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
-        raise UserError(f"{path} is not readable JSON ({error}); move it away to go on") from None
+        raise UserError(
+            f"{path} is not readable JSON ({error}); move it away to continue"
+        ) from None
 
 
 def finite(node: Any) -> Any:

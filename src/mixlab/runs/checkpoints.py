@@ -110,7 +110,7 @@ def newest(folder: Path) -> tuple[Path | None, str]:
             wrong.append(error.fault)
     if wrong:
         raise UserError(
-            f"there is no checkpoint to go on from: {'; '.join(wrong)}; {RESTART_REMEDY}"
+            f"there is no checkpoint to resume from: {'; '.join(wrong)}; {RESTART_REMEDY}"
         )
     return None, ""
 

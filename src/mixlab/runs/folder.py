@@ -134,7 +134,7 @@ class Run:
             goes_on: from a checkpoint of its own.
 
         Raises:
-            Refused: the run goes on from a checkpoint, and its data are not what they were.
+            Refused: the run resumes from a checkpoint, and its data are not what they were.
         """
         self._check_data(facts.get("data") or {}, goes_on)
         if status_of(self.record) is Status.RUNNING:  # nobody was left to say how long

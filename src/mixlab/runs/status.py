@@ -154,7 +154,7 @@ def other_data(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str
         for key in {**before, **now}
         if before.get(key) != now.get(key)
     )
-    return f"{folder} was trained on other data ({differences}); put them back to go on"
+    return f"{folder} was trained on other data ({differences}); restore them to continue"
 
 
 def short_value(value: Any) -> str:

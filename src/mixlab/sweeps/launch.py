@@ -25,7 +25,7 @@ def launch(jobs: Sequence[Job], at_once: int | None, jobs_per_device: int) -> No
         try:
             run_all(tickets, places, board)
         except KeyboardInterrupt:
-            board.say("stopped; the same command goes on where each run was")
+            board.say("stopped; the same command resumes each run")
             raise
 
 

@@ -157,7 +157,7 @@ class ProcessPool:
         if self.lost > LOST:
             raise UserError(
                 "the process that starts the jobs was killed again and again (out of memory?); "
-                "the same command goes on where each run was"
+                "the same command resumes each run"
             )
 
     def ask_to_stop(self) -> None:

@@ -52,7 +52,7 @@ class SweepPlan:
 
     def __str__(self) -> str:
         skipped = f", {len(self.skip)} of them finished" if self.skip else ""
-        resumed = f", {len(self.resume)} begun and to go on" if self.resume else ""
+        resumed = f", {len(self.resume)} to be resumed" if self.resume else ""
         left = f", {len(self.leave)} left as they failed" if self.leave else ""
         every = len(self.skip) + len(self.to_train) + len(self.leave)
         return f"{counted(every, 'run')}{skipped}{resumed}{left}"
@@ -170,14 +170,14 @@ def archived(jobs: Sequence[Job]) -> list[Job]:
         if (job.folder / "run.json").exists():
             with Run.open(job.config):
                 pass
-    print("what was there is kept as seed-<n>.<number>; leave existing=new out to go on with these")
+    print("archived earlier runs as seed-<n>.<number>; omit existing=new to resume these")
     return [replace(job, own={**job.own, "existing": str(Existing.CHECK)}) for job in jobs]
 
 
 def end(jobs: Sequence[Job], config: DictConfig) -> None:
     """Say what is not finished and what to do next; exit with 1 if anything is not.
 
-    With 2 where each is something that the command line or the data can mend, as a single run does.
+    With 2 where each is something that the command line or the data can fix, as a single run does.
 
     The run folders are the truth, whichever launcher there was.
     """

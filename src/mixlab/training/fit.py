@@ -39,7 +39,7 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
     trainer = experiment.trainer
     if start.is_own and start.checkpoint and trainer.is_global_zero:
         trouble = f"{start.trouble}; " if start.trouble else ""
-        print(f"{trouble}the run goes on from {start.checkpoint.name}", flush=True)
+        print(f"{trouble}the run resumes from {start.checkpoint.name}", flush=True)
     run.begin(
         goes_on=start.is_own,
         threads=experiment.threads,
