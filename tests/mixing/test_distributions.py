@@ -7,6 +7,7 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from mixlab.mixing import Address, Boxes, CutMix, Cutout, Method, Mixup, MixupMany, OneOf, Policy
+from mixlab.mixing.methods.published import PublishedCutMix
 
 TARGETS = torch.eye(2)
 
@@ -85,7 +86,9 @@ def test_every_pixel_can_be_pasted() -> None:
 
 
 def test_sides_of_no_pixel_become_one_where_asked() -> None:
-    without, with_one = (_boxes(CutMix(1.0, min_side=side), 16, 16, 2000) for side in (0, 1))
+    without, with_one = (
+        _boxes(PublishedCutMix(1.0, min_side=side), 16, 16, 2000) for side in (0, 1)
+    )
     sides = [np.diff(edges.reshape(-1, 2, 2), axis=2).squeeze(2) for edges in (without, with_one)]
     assert (sides[0] == 0).any() and (sides[1] >= 1).all()
     assert (sides[1] == np.maximum(sides[0], 1)).all()

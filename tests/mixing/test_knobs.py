@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mixlab.mixing import CutMix, Cutout, Mixup, MixupMany, OneOf, Policy, Sequence
+from mixlab.mixing.methods.published import PublishedCutMix
 
 NAN, INFINITE = float("nan"), float("inf")
 NOT_POSITIVE = [0, -1, "0.2", None, True, NAN, INFINITE, [1.0], {"a": 1}]
@@ -22,7 +23,7 @@ WRONG: list[tuple[Callable[..., Any], str, list[Any]]] = [
     (partial(MixupMany, 1.0), "per_row", NOT_A_FLAG),
     (CutMix, "alpha", NOT_POSITIVE),
     (partial(CutMix, 1.0), "per_row", NOT_A_FLAG),
-    (partial(CutMix, 1.0), "min_side", [-1, 2, "0", None, True, 1.0]),
+    (partial(PublishedCutMix, 1.0), "min_side", [-1, 2, "0", None, True, 1.0]),
     (Cutout, "side_fraction", [0, *NOT_A_FRACTION]),
     (partial(Cutout, 0.5), "per_row", NOT_A_FLAG),
     (OneOf, "methods", [[], "Mixup", None, [1], Mixup(1.0), [None]]),

@@ -19,7 +19,7 @@ from helpers.mixing_cases import (
     method_node,
 )
 from mixlab.mixing import Address, Policy
-from mixlab.mixing.methods import BothClasses
+from mixlab.mixing.methods.published import BothClasses
 
 TOLERANCE = {  # in 16 bit: two roundings of numbers up to one
     torch.float32: 1e-6,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlab.mixing import CutMix, Mixup, Sequence
-from mixlab.mixing.methods import BothClasses
+from mixlab.mixing.methods.published import BothClasses, PublishedCutMix
 
 seeds = st.integers(0, 2**32 - 1)
 CLASSES = torch.tensor([0, 1, 1, 2, 0, 2, 1, 0])
@@ -48,7 +48,7 @@ def test_both_classes_needs_a_method_of_two_sources() -> None:
 def test_a_label_of_unclipped_boxes_gives_the_partner_at_least_its_pixels(seed: int) -> None:
     images = torch.rand(8, 1, 17, 23)
     true = CutMix(1.0)(images, TARGETS, np.random.default_rng(seed))
-    slip = CutMix(1.0, clipped_label=False)(images, TARGETS, np.random.default_rng(seed))
+    slip = PublishedCutMix(1.0, clipped_label=False)(images, TARGETS, np.random.default_rng(seed))
     assert torch.equal(true.images(images), slip.images(images))
     torch.testing.assert_close(slip.share.sum(1), torch.ones(8))
     assert (slip.share[:, 1] >= true.share[:, 1] - 1e-6).all()
@@ -59,7 +59,9 @@ def test_shares_of_unclipped_boxes_are_uniform_and_those_of_clipped_ones_are_not
 
     images, targets = torch.rand(4000, 1, 32, 32), torch.zeros(4000, 2)
     own = {
-        clipped: CutMix(1.0, clipped_label=clipped)(images, targets, np.random.default_rng(0))
+        clipped: PublishedCutMix(1.0, clipped_label=clipped)(
+            images, targets, np.random.default_rng(0)
+        )
         .share[:, 0]
         .numpy()
         for clipped in (True, False)

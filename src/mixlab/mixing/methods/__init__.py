@@ -1,6 +1,5 @@
 """The mixing methods: frozen dataclasses, called as `method(images, targets, rng, partners)`."""
 
-from mixlab.mixing.methods.both_classes import BothClasses
 from mixlab.mixing.methods.cutmix import CutMix
 from mixlab.mixing.methods.cutout import Cutout
 from mixlab.mixing.methods.method import Method
@@ -10,7 +9,6 @@ from mixlab.mixing.methods.one_of import OneOf
 from mixlab.mixing.methods.sequence import Sequence
 
 __all__ = [
-    "BothClasses",
     "CutMix",
     "Cutout",
     "Method",

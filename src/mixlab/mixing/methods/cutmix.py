@@ -9,7 +9,6 @@ weighed by what is left of it, as in the authors' code.
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mixlab import checks
@@ -27,29 +26,17 @@ class CutMix:
         alpha: > 0, of Beta(alpha, alpha), from which the own share *before clipping* is drawn; with
             alpha 1 a row keeps 0.70 of itself on average, not 0.50.
         per_row: draw a box for each row, or one for the batch as in the authors' code.
-        min_side: 0, or 1: where a side comes out as no pixel it becomes one.
-        clipped_label: False repeats a slip of some libraries (keras-cv up to 0.4.2): the label
-            counts the box as if the border had cut nothing off.
     """
 
     alpha: float
     per_row: bool = True
-    min_side: int = 0
-    clipped_label: bool = True
 
     num_partners = 1
+    label_differs = None
 
     def __post_init__(self) -> None:
         alpha = checks.POSITIVE.but("1.0 is usual; probability=0 mixes nothing")
-        checks.check_fields(self, alpha=alpha, per_row=checks.FLAG, clipped_label=checks.FLAG)
-        checks.check_fields(self, min_side=checks.whole(0, 1))
-
-    @property
-    def label_differs(self) -> str | None:
-        """See `Method`."""
-        if self.clipped_label:
-            return None
-        return "the label counts boxes before they are clipped at the border"
+        checks.check_fields(self, alpha=alpha, per_row=checks.FLAG)
 
     def __call__(
         self,
@@ -58,15 +45,18 @@ class CutMix:
         rng: np.random.Generator,
         partners: np.ndarray | None = None,
     ) -> Blend:
-        """See `Method`; raises ValueError for images without height and width."""
-        height, width = picture_size(images, "CutMix")
+        """See `Method`; raises UserError for images without height and width."""
         partner = partner_columns(partners, images, rng)[:, 0]
-        num_boxes = len(partner) if self.per_row else 1
+        _, boxes = self.draw(images, rng, len(partner))
+        return Blend.pair(partner, boxes)
+
+    def draw(
+        self, images: Tensor, rng: np.random.Generator, num_rows: int, min_side: int = 0
+    ) -> tuple[np.ndarray, Boxes]:
+        """The boxes, clipped at the border, and their sides before that, as fractions (B|1,)."""
+        height, width = picture_size(images, "CutMix")
+        num_boxes = num_rows if self.per_row else 1
         side_fraction = np.sqrt(1 - own_shares(self.alpha, rng, num_boxes))
         size = np.array([height, width])
-        edges = clipped_boxes(side_fraction[:, None] * size, num_boxes, size, rng, self.min_side)
-        share = None
-        if not self.clipped_label:
-            pasted = torch.from_numpy(side_fraction**2).float()
-            share = torch.stack([1 - pasted, pasted], dim=1)
-        return Blend.pair(partner, Boxes(edges, OWN_OF_TWO, height, width), share)
+        edges = clipped_boxes(side_fraction[:, None] * size, num_boxes, size, rng, min_side)
+        return side_fraction, Boxes(edges, OWN_OF_TWO, height, width)
