@@ -21,6 +21,7 @@ from mixlab.config.keys import (
     nearest_name,
     unknown_key,
 )
+from mixlab.errors import UserError
 from mixlab.mixing.methods import CutMix, OneOf
 
 GROUPS = ("data", "model", "mixing", "optimizer", "scheduler", "trainer", "logger", "metrics")
@@ -173,6 +174,23 @@ def test_what_a_library_refuses_is_a_sentence_with_its_name() -> None:
     for extra in ({}, {"kwargs": {"in_features": 1}}):
         with pytest.raises(ValueError, match="torch.nn.Liner"):
             build({"_target_": "torch.nn.Liner", **extra})
+
+
+def test_what_a_library_refuses_names_key_and_value() -> None:
+    cfg = OmegaConf.create({"a": {"_target_": "torch.nn.Dropout", "p": 2}})
+    with pytest.raises(UserError, match=r"torch\.nn\.Dropout: .*; a was given p=2$"):
+        build(cfg.a)
+    cfg.b = {"_target_": "torch.nn.Identity", "x": [cfg.a], "y": cfg.a}
+    with pytest.raises(UserError, match=r"; b\.x was given p=2$"):
+        build(cfg.b)
+
+
+@pytest.mark.parametrize("word", ["_args_", "_recursive_", "_convert_"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_other_words_of_hydras_are_refused(word: str, inside: bool) -> None:
+    extra = {"kwargs": {word: [1]}} if inside else {word: [1]}
+    with pytest.raises(UserError, match=f"{word} is not supported"):
+        build({"_target_": "torch.nn.Identity", **extra})
 
 
 def test_our_own_errors_stay_as_they_are() -> None:

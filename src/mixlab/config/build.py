@@ -12,6 +12,8 @@ from mixlab.config.keys import OPEN_NODE, leaves, nearest_name
 from mixlab.errors import ForUsers, UserError
 
 SPECIAL = ("_target_", "_partial_", OPEN_NODE)  # what is not an argument of the call
+NOT_ARGUMENTS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")  # Hydra's words
+PLAIN = (str, int, float, list, type(None))
 
 
 def build(node: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> Any:
@@ -22,7 +24,9 @@ def build(node: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> An
     Raises:
         UserError: a `_target_` may not be called, or does not take what the node says.
     """
+    top = ""
     if OmegaConf.is_config(node):
+        top = node._get_full_key(None)
         node = OmegaConf.to_container(node, resolve=True)
     for key, value in leaves(node):
         if "${" in str(value):  # resolved again, it could name what nobody has checked
@@ -30,30 +34,36 @@ def build(node: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> An
     callables = {target: locate(target, allow) for target in targets(node)}  # before any call
     mine = ("mixlab", *allow)
 
-    def made(node: Any, *args: Any, **kwargs: Any) -> Any:
+    def made(node: Any, place: str, /, *args: Any, **kwargs: Any) -> Any:
         if isinstance(node, list):
-            return [made(value) for value in node]
+            return [made(value, place) for value in node]
         if not isinstance(node, dict):
             return node
         if "_target_" not in node:
-            return {key: made(value) for key, value in node.items()}
+            return {key: made(value, f"{place}.{key}") for key, value in node.items()}
         target = node["_target_"]
         if target is None:
             return None
         written = {key: value for key, value in node.items() if key not in SPECIAL}
         written |= node.get(OPEN_NODE) or {}
         check_arguments(target, callables[target], [*written])
-        given = {key: made(value) for key, value in written.items()}
-        make = partial(call, target, callables[target], mine, **given)
+        given = {key: made(value, f"{place}.{key}") for key, value in written.items()}
+        make = partial(call, target, callables[target], mine, place.strip("."), **given)
         return make if node.get("_partial_") else make(*args, **kwargs)
 
-    return made(node, *args, **kwargs)
+    return made(node, top, *args, **kwargs)
 
 
 def call(
-    target: str, found: Callable[..., Any], mine: tuple[str, ...], /, *args: Any, **kwargs: Any
+    target: str,
+    found: Callable[..., Any],
+    mine: tuple[str, ...],
+    place: str,
+    /,
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
-    """`found(*args, **kwargs)`; what a library refuses is a sentence with the target's name.
+    """`found(*args, **kwargs)`; what a library refuses is a sentence with key and values.
 
     An error within our own code or a user's (`mine`) stays what it is.
     """
@@ -66,11 +76,16 @@ def call(
     except (TypeError, ValueError) as error:
         if isinstance(error, ForUsers) or str(found.__module__).split(".")[0] in mine:
             raise
-        raise UserError(f"{target}: {error}") from error
+        plain = [f"{name}={value!r}" for name, value in kwargs.items() if isinstance(value, PLAIN)]
+        given = f"; {place or 'it'} was given {', '.join(plain)}" if plain else ""
+        raise UserError(f"{target}: {error}{given}") from error
 
 
 def check_arguments(target: str, made: Any, arguments: Sequence[str]) -> None:
     """Raise UserError if `target`, which is `made`, takes no argument of one of these names."""
+    for name in arguments:
+        if name in NOT_ARGUMENTS:
+            raise UserError(f"{target}: {name} is not supported here; name each argument")
     parameters = inspect.signature(made).parameters if arguments else {}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return

@@ -45,6 +45,8 @@ def users_line(error: BaseException) -> str | None:
 def sentence(error: BaseException, config_name: str = "train") -> str:
     """An error in one paragraph, with the nearest key or choice where a name was misspelt."""
     text = str(error) or type(error).__name__
+    if text.startswith("Caught ") and " in DataLoader worker " in text:  # with its traceback
+        text = text.strip().rpartition("\n")[2].partition(": ")[2]
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return unknown_choice(group, name, error.options)
