@@ -106,7 +106,7 @@ class Command:
 
     def ranks(self) -> list[int]:
         """Processes that have joined a run as its other ranks."""
-        return [pid for pid in self.alive() if b"runs/join.py" in words_of(pid)]
+        return [pid for pid in self.alive() if b"mixlab/rank.py" in words_of(pid)]
 
     def left(self, seconds: float = 20) -> dict[int, bytes]:
         """What of it has not ended by itself so many seconds from now, with its command line."""
