@@ -36,7 +36,7 @@ def test_random_kills(tmp_path: Path, injected: Injected) -> None:
     untouched = time.monotonic() - began
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed of the kills: {seed}")
-    storm = Storm(20, launchers=3, pause=untouched / 30, rng=random.Random(seed))
+    storm = Storm(20, launchers=3, pause=untouched / 45, rng=random.Random(seed))
     seconds = storm.rage(storm_folder, *STORM, *RETRY)
     print(f"{storm.commands} commands, {seconds:.0f} s against {untouched:.0f} s")
     assert storm.hit == 20 and storm.launchers_hit == 3

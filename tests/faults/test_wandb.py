@@ -83,7 +83,7 @@ def test_it_fails_inside(
 ) -> None:
     release = threading.Event()
     run = Broken(place, release.wait if answer == "hangs" else fail)  # pyright: ignore
-    monkeypatch.setattr(wandb_run, "LIMIT", 1.0)
+    monkeypatch.setattr(wandb_run, "ANSWER_SECONDS", 1.0)
 
     def init(**_: Any) -> Any:
         run.reached("init")

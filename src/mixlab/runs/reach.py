@@ -10,9 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from mixlab.config.allowlist import first_file, targets
+from mixlab.runs.identity import identity
 
 # The code that decides what a run is.
 TRAINS = ("mixing", "data", "models", "callbacks", "training")
@@ -134,8 +133,11 @@ class Packages:
 
 
 def reached_files(cfg: Any) -> list[str]:
-    """The files that a run of this configuration reaches, as its record names them."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
+    """The files that a run of this configuration reaches, as its record names them.
+
+    From what makes the run what it is: metrics and callbacks that only watch do not count.
+    """
+    plain = identity(cfg)
     packages = Packages.of(cfg.get("allow") or ())
     todo = [(ENTRY, ALL_NAMES), *(place_of(target, packages) for target in targets(plain))]
     seen, files = set(), set()
