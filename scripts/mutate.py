@@ -16,9 +16,14 @@ import time
 import tomllib
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+LIBRARIES = (
+    "hydra.main", "hypothesis", "matplotlib.figure", "pytest", "pytorch_lightning", "scipy.stats",
+    "statsmodels.stats.power", "timm", "torchvision.transforms.v2",
+)  # fmt: skip
 COPIED = ("src", "tests", "configs", "scripts", "docs", "benchmarks", "pyproject.toml", "README.md")
 
 
@@ -56,15 +61,8 @@ def load_libraries() -> None:
     """Load here, once, what every test would load; a child has them by fork."""
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     sys.dont_write_bytecode = True  # a mutant of the same size and second would not be seen
-    import hydra.main  # noqa: F401
-    import hypothesis  # noqa: F401
-    import matplotlib.figure  # noqa: F401
-    import pytest  # noqa: F401
-    import pytorch_lightning  # noqa: F401
-    import scipy.stats  # noqa: F401
-    import statsmodels.stats.power  # noqa: F401
-    import timm  # noqa: F401
-    import torchvision.transforms.v2  # noqa: F401
+    for name in LIBRARIES:
+        import_module(name)
 
 
 def is_noticed(mutant: dict, tree: Path) -> bool:
