@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.config.allowlist import check_allow, check_hydra
 from mixlab.config.checks import prepare
 from mixlab.config.explain import explain, unknown_choice
-from mixlab.config.keys import config_dir, is_knob
+from mixlab.config.keys import OPEN_GROUPS, config_dir, is_knob
 from mixlab.errors import UserError, exit_status
 
 ONE_AT_A_TIME = {
@@ -95,7 +95,8 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     if "HYDRA_FULL_ERROR" not in os.environ:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints the error itself and exits with 1
     hydra._internal.hydra.ConfigLoaderImpl = Loader  # pyright: ignore
-    sys.argv[1:] = sorted(sys.argv[1:], key=is_override)  # argparse wants them together
+    words = map(whole_node, sys.argv[1:])
+    sys.argv[1:] = sorted(words, key=is_override)  # argparse wants them together
     path = str(config_dir())
     main = hydra.main(config_path=path, config_name=config_name, version_base="1.3")(checked)
     try:
@@ -119,6 +120,16 @@ def exit_with(code: int) -> None:
 def is_override(word: str) -> bool:
     """Whether a word of the command line is `key=value`, `+key=value` or `~key`."""
     return word[:1] != "-" and ("=" in word or word[:1] == "~")
+
+
+def whole_node(word: str) -> str:
+    """`model.loss={...}` and `model.loss._target_=...` as `++...`: what they call has its own keys.
+
+    In an open group that would be a new node, so a misspelt name there is left to be refused.
+    """
+    key, _, value = word.partition("=")
+    opens = key.endswith("._target_") and key.split(".")[0] not in OPEN_GROUPS
+    return f"++{word}" if key[:1].isalpha() and (opens or value[:1] == "{") else word
 
 
 def check_sweep(hydra_cfg: Any) -> None:

@@ -88,6 +88,14 @@ def locate(target: str, allow: Iterable[str] = ()) -> Any:
     return found
 
 
+def argument_names(found: Any) -> set[str] | None:
+    """The arguments that a callable names; None if it takes any."""
+    parameters = inspect.signature(found).parameters.values()
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return None
+    return {each.name for each in parameters}
+
+
 def may_be_called(found: Any, allow: tuple[str, ...] = ()) -> bool:
     """Whether an object is a class of one of the places, or of a package of the user's."""
     home = str(getattr(found, "__module__", ""))

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mixlab.config.allowlist import check_targets, first_file
 from mixlab.config.keys import (
@@ -24,6 +24,7 @@ from mixlab.config.keys import (
     config_dir,
     leaves,
 )
+from mixlab.config.retarget import drop_arguments, name_after_class
 from mixlab.config.schema import check_values
 from mixlab.config.secrets import check_secrets
 from mixlab.errors import UserError
@@ -34,27 +35,36 @@ def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     plain = reference(loader, hydra_cfg)
     check_secrets(cfg)
+    if cfg.get("allow"):
+        import_from_here()
+        for package in cfg.allow:
+            first_file(package)  # or there would be a run folder before that is known
     check_keys(cfg, plain)
     check_missing(cfg)
     check_present(cfg, plain)
+    with open_dict(cfg):
+        drop_arguments(cfg, plain, given_keys(hydra_cfg.overrides.task))
+        name_after_class(cfg, plain)
     cfg = canonical(cfg)
     check_values(cfg, plain)
     check_targets(cfg, cfg.get("allow") or ())
     if "paths" in cfg:
         absolute_paths(cfg, Path.cwd())
-    if cfg.get("allow"):
-        import_from_here()
-        for package in cfg.allow:
-            first_file(package)  # or there would be a run folder before that is known
     check_mixing(cfg)
     check_model_name(cfg, plain)
     return cfg
 
 
+def given_keys(overrides: Sequence[str]) -> set[str]:
+    """The keys of overrides, without what Hydra marks them with."""
+    return {override.lstrip("+~").partition("=")[0] for override in overrides}
+
+
 def check_model_name(cfg: DictConfig, plain: DictConfig) -> None:
     """Raise ValueError where another name would not make another network."""
     given, own = (OmegaConf.select(each, "model.name") for each in (cfg, plain))
-    if given != own and not cfg.model.network._target_.endswith(".Timm"):
+    target, default = (OmegaConf.select(each, "model.network._target_") for each in (cfg, plain))
+    if given != own and target == default and not str(target).endswith(".Timm"):
         raise UserError(
             f"model.name={given} would only rename {own}; for a model of timm's use model=timm "
             f"model.name={given}"

@@ -10,7 +10,13 @@ from pathlib import Path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 
-from mixlab.config.keys import config_dir, leaves, nearest_name, unknown_key
+from mixlab.config.keys import (
+    config_dir,
+    is_of_the_user,
+    leaves,
+    nearest_name,
+    unknown_key,
+)
 from mixlab.errors import HYDRA_SAYS_NO_CHOICE, is_user_error, print_error
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -58,7 +64,7 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
     if key := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
         name, known = key[1].split("@")[0], known_keys(config_name)
         there = f"{name} is not there any more: ~ has taken it out"
-        return there if name in known else unknown_key(name, known)
+        return there if name in known else unknown_key(name, known) + way_to_add(name, known)
     if inner := re.search(r"raised while resolving interpolation: ([^\n]*)", text):
         return f"{getattr(error, 'full_key', None) or 'a value'}: {inner[1]}"
     if several := re.search(r"Ambiguous value for argument '([^']+)'", text):
@@ -74,6 +80,14 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
             "a group takes the name of one of its files: logger=none, say, instead of logger=null"
         )
     return " ".join(text.split())
+
+
+def way_to_add(key: str, known: Sequence[str]) -> str:
+    """How to pass an argument of a library's class, or a value of one's own, if that is meant."""
+    if key.split(".")[0] in ("trainer", "optimizer", "scheduler") and "." in key:
+        return f"; +{key}=... passes an argument that is not listed"
+    own = "." not in key and is_of_the_user(key, {name.split(".")[0] for name in known})
+    return f"; +{key}=... records a value of your own" if own else ""
 
 
 def unknown_choice(group: str, name: str, options: Sequence[str]) -> str:

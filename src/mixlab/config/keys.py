@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ OPEN_NODE = "kwargs"  # below a node of this name any key is legal; the construc
 OPEN_GROUPS = ("callbacks", "logger", "metrics")  # may have nodes of the user's, with a `_target_`
 OPTIONAL = (*OPEN_GROUPS, "augmentation", "mixing", "scheduler", "tta")  # may be missing
 WHOLE = ("trainer", "paths")  # of these every key is needed
+GIVEN_BY_US = {"model": ("network", "num_classes", "spec", "optimizer", "scheduler", "metrics")}
 ABSENT = object()
 RENAMED = {
     "code": "existing=reuse, or existing=replace for code=rerun",
@@ -46,21 +47,48 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
-    """Raise ValueError if `cfg` has a key that `reference` has not, naming the nearest one.
+    """Raise UserError if `cfg` has a key that nothing reads, naming the nearest one.
 
-    Below an open node, and below what is a plain value in the reference, any key goes. A node of an
-    open group may have any key beside its `_target_`: the constructor checks them.
+    Legal are the keys of `reference`; any key below an open node, below what is a plain value there
+    and beside the `_target_` of an open group; an argument that the `_target_` above it takes; and
+    a node of the user's own at the top, unless it looks like a misspelt one of ours.
     """
     legal = dict(leaves(reference))
     for key, _ in leaves(cfg):
         parts = key.split(".")
+        above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+        if key in legal or OPEN_NODE in parts or any(name in legal for name in above):
+            continue
+        if any(name.startswith(f"{key}.") for name in legal):
+            continue  # a whole node set to null, as logger.wandb=null
         if parts[0] in OPEN_GROUPS and OmegaConf.select(cfg, ".".join((*parts[:2], "_target_"))):
             continue
-        above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-        if OPEN_NODE not in parts and key not in legal and not any(name in legal for name in above):
-            if any(name.startswith(f"{key}.") for name in legal):
-                continue  # a whole node set to null, as logger.wandb=null
-            raise UserError(unknown_key(key, legal))
+        if is_of_the_user(parts[0], {name.split(".")[0] for name in legal}):
+            continue
+        arguments = arguments_beside(cfg, parts)
+        if key not in arguments:
+            raise UserError(unknown_key(key, {*legal, *arguments}))
+
+
+def is_of_the_user(name: str, ours: Collection[str]) -> bool:
+    """Whether a name at the top is meant as the user's own, for notes and interpolations."""
+    return name not in ours and name not in RENAMED and nearest_name(name, ours) is None
+
+
+def arguments_beside(cfg: DictConfig, parts: Sequence[str]) -> set[str]:
+    """Keys that the nearest `_target_` above a key may be given, and this key if it takes any."""
+    for depth in range(len(parts) - 1, 0, -1):
+        place, name = ".".join(parts[:depth]), parts[depth]
+        target = OmegaConf.select(cfg, f"{place}._target_")
+        if target is None or name == "_target_":  # which belongs to the argument above
+            continue
+        from mixlab.config.allowlist import argument_names, locate
+
+        names = argument_names(locate(target, tuple(cfg.get("allow") or ())))
+        names = {name} if names is None else names - {*GIVEN_BY_US.get(place, ())}
+        taken = name in names or name == "_partial_"
+        return {f"{place}.{each}" for each in names} | ({".".join(parts)} if taken else set())
+    return set()
 
 
 def check_present(cfg: DictConfig, reference: DictConfig) -> None:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
-from mixlab.checks import BELOW_1, LOSS, WEIGHT_DECAY_ON
+from mixlab.checks import BELOW_1, WEIGHT_DECAY_ON
 from mixlab.errors import UserError
-from mixlab.models.losses import LOSSES, probabilities, widened
+from mixlab.models.losses import Loss, find_loss, probabilities, widened
 from mixlab.models.metrics import BUILT_IN, ClassMetrics, Metric, RunningMetrics, single_numbers
 from mixlab.models.optimizers import parameter_groups
 
@@ -33,7 +33,7 @@ class ImageClassifier(pl.LightningModule):
         scheduler: takes the optimizer; it is stepped once an epoch.
         num_classes: of the data, if known.
         metrics: beside loss and accuracy, of validation and test.
-        loss: `cross_entropy` or `binary_cross_entropy`.
+        loss: `cross_entropy`, `binary_cross_entropy`, or one of the user's, see `OwnLoss`.
         label_smoothing: in [0, 1); of the training labels, after mixing.
         weight_decay_on: what the optimizer's weight decay acts on: `all` parameters, `weights`
             (without biases and normalisation) or `convolutions` (their kernels only).
@@ -49,14 +49,13 @@ class ImageClassifier(pl.LightningModule):
         *,
         num_classes: int | None = None,
         metrics: Sequence[Metric] = (),
-        loss: str = "cross_entropy",
+        loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
         label_smoothing: float = 0.0,
         weight_decay_on: str = "all",
         channels_last: bool = True,
         compile: bool = False,
     ) -> None:
         super().__init__()
-        LOSS.check("model.loss", loss)
         BELOW_1.check("model.label_smoothing", label_smoothing)
         WEIGHT_DECAY_ON.check("model.weight_decay_on", weight_decay_on)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -66,7 +65,7 @@ class ImageClassifier(pl.LightningModule):
         self.num_classes = num_classes
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
-        self.loss = LOSSES[loss]
+        self.loss: Loss = find_loss(loss)
         self.label_smoothing = float(label_smoothing)
         self.weight_decay_on = weight_decay_on
         self.tallies = {stage: RunningMetrics() for stage in STAGES}

@@ -1,10 +1,14 @@
 """Losses on soft labels, in at least 32 bits whatever the network computes in."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from mixlab.checks import LOSS
+from mixlab.errors import UserError
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -25,11 +29,36 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0
 
     Arguments as for `cross_entropy`.
     """
+    return F.binary_cross_entropy_with_logits(logits, as_shares(targets, logits, smoothing))
+
+
+class OwnLoss(nn.Module):
+    """A loss of the user's, `own(logits, targets) -> one number`, on targets as shares.
+
+    Targets are floats shaped as the logits, (B, C) or (B, C, H, W), in validation and test too.
+    They are smoothed before the loss sees them.
+    """
+
+    def __init__(self, own: Callable[..., Any]) -> None:
+        super().__init__()
+        self.own = own  # a module is moved to the device with the model, and saved with it
+
+    def forward(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        loss = self.own(logits, as_shares(targets, logits, smoothing))
+        if not isinstance(loss, Tensor) or loss.ndim:
+            what = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise UserError(
+                f"model.loss returned {what} for logits {tuple(logits.shape)}; return one number, "
+                "the mean over the batch"
+            )
+        return loss
+
+
+def as_shares(targets: Tensor, logits: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Targets as floats shaped as the logits; `smoothing` is the share spread over all classes."""
     if not targets.is_floating_point():
         targets = F.one_hot(targets, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
-    if smoothing:
-        targets = targets * (1 - smoothing) + smoothing / logits.shape[1]
-    return F.binary_cross_entropy_with_logits(logits, targets)
+    return targets * (1 - smoothing) + smoothing / logits.shape[1] if smoothing else targets
 
 
 LOSSES: dict[str, Loss] = {
@@ -46,4 +75,18 @@ def widened(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def probabilities(logits: Tensor, loss: Loss) -> Tensor:
     """What logits (B, C) mean to a loss: shares that sum to one, or each class by itself."""
-    return logits.sigmoid() if loss is binary_cross_entropy else logits.softmax(1)
+    own = getattr(loss, "own", loss)
+    each_class = own is binary_cross_entropy or isinstance(own, nn.BCEWithLogitsLoss)
+    return logits.sigmoid() if each_class else logits.softmax(1)
+
+
+def find_loss(loss: str | Callable[..., Any]) -> Loss:
+    """The loss of a name in `LOSSES`, or one of the user's.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if callable(loss):
+        return OwnLoss(loss)
+    LOSS.check("model.loss", loss)
+    return LOSSES[loss]

@@ -6,7 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from mixlab.runs.identity import HASHED, HASHED_OF_TRAINER, NOT_HASHED_OF_DATA, acting
+from mixlab.runs.identity import (
+    HASHED,
+    NOT_HASHED_OF_DATA,
+    NOT_HASHED_OF_TRAINER,
+    acting,
+    without,
+)
 from mixlab.runs.records import StoredRun, mapping, one_line
 
 GROUPS = (*HASHED, "trainer", "callbacks", "ckpt_path")
@@ -22,11 +28,11 @@ def settings(run: StoredRun) -> Settings:
     Paths are replaced by their names, so that runs of two machines are arms of one comparison.
     """
     config = run.config
-    trainer, data = mapping(config.get("trainer")), config.get("data")
+    data = config.get("data")
     kept: dict[str, Any] = {group: config.get(group) for group in HASHED}
     if isinstance(data, Mapping):
-        kept["data"] = {key: data[key] for key in data if key not in NOT_HASHED_OF_DATA}
-    kept["trainer"] = {key: trainer[key] for key in HASHED_OF_TRAINER if key in trainer}
+        kept["data"] = without(data, NOT_HASHED_OF_DATA)
+    kept["trainer"] = without(mapping(config.get("trainer")), NOT_HASHED_OF_TRAINER)
     kept["callbacks"] = acting(mapping(config.get("callbacks")), run.record.get("watching") or ())
     kept["ckpt_path"] = config.get("ckpt_path")
     paths = {name: str(path) for name, path in mapping(config.get("paths")).items() if path}

@@ -13,10 +13,9 @@ from mixlab.config.allowlist import locate
 from mixlab.errors import UserError
 
 HASHED = ("data", "model", "mixing", "augmentation", "optimizer", "scheduler")
-HASHED_OF_TRAINER = (
-    "max_epochs", "max_steps", "limit_train_batches", "limit_val_batches", "limit_test_batches",
-    "check_val_every_n_epoch", "precision", "accumulate_grad_batches", "gradient_clip_val",
-    "devices", "num_nodes", "strategy", "overfit_batches", "fast_dev_run", "kwargs",
+NOT_HASHED_OF_TRAINER = (
+    "_target_", "accelerator", "num_sanity_val_steps", "deterministic", "detect_anomaly",
+    "profiler", "enable_progress_bar", "enable_model_summary", "log_every_n_steps",
 )  # fmt: skip
 NOT_HASHED_OF_DATA = ("num_workers",)
 # Callbacks that cannot change what is trained, known without importing Lightning. Others say so
@@ -40,11 +39,16 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     trainer, data = plain.get("trainer") or {}, plain.get("data") or {}
     return {
         **{name: plain.get(name) for name in HASHED},
-        "data": {key: value for key, value in data.items() if key not in NOT_HASHED_OF_DATA},
-        "trainer": {key: trainer[key] for key in HASHED_OF_TRAINER if key in trainer},
+        "data": without(data, NOT_HASHED_OF_DATA),
+        "trainer": without(trainer, NOT_HASHED_OF_TRAINER),
         "callbacks": acting(plain.get("callbacks") or {}, watching(cfg)),
         "ckpt_path": plain.get("ckpt_path"),
     }
+
+
+def without(node: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """A node less some of its keys."""
+    return {key: value for key, value in node.items() if key not in names}
 
 
 def watching(cfg: DictConfig) -> list[str]:

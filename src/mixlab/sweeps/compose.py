@@ -39,6 +39,7 @@ class Composer:
         ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
         OmegaConf.set_struct(cfg, False)
         hydra_cfg = cfg.pop("hydra")
+        hydra_cfg.overrides.task.extend([str(each.input_line) for each in values])
         return prepare(cfg, hydra_cfg)
 
     def is_value(self, override: Any) -> bool:

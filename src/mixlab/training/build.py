@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.profilers import PassThroughProfiler
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from mixlab.callbacks import (
     GracefulStop,
@@ -22,12 +24,14 @@ from mixlab.callbacks import (
     StepLoss,
     StopOnDivergence,
 )
+from mixlab.config.allowlist import argument_names, locate
 from mixlab.config.build import build
 from mixlab.data import ImageDataModule
 from mixlab.data.sampler import GUESTS
 from mixlab.errors import UserError
 from mixlab.models import ImageClassifier, ImageSegmenter
 from mixlab.models.metrics import build_metrics
+from mixlab.models.networks.build import build_network
 from mixlab.runs import arm_hash, arm_slug
 from mixlab.runs.checkpoints import LAST, SealedFiles
 from mixlab.runtime import keep_memory, quiet, set_threads, threads_for
@@ -109,23 +113,50 @@ def build_data(cfg: DictConfig) -> ImageDataModule:
     )
 
 
-def build_model(cfg: DictConfig, data: ImageDataModule) -> ImageClassifier:
-    """The network, sized by the data, its initial weights a function of the seed alone."""
+def build_model(cfg: DictConfig, data: ImageDataModule) -> Any:
+    """The model, sized by the data, its initial weights a function of the seed alone.
+
+    A LightningModule of the user's gets those of `network`, `num_classes`, `spec`, `optimizer`,
+    `scheduler` and `metrics` that its constructor asks for.
+    """
     pl.seed_everything(cfg.seed, workers=False, verbose=False)
     allow = cfg.get("allow", ())
-    network = build(cfg.model.network, data.spec, allow=allow)
+    node = {key: value for key, value in plain(cfg.model).items() if key != "name"}
+    network = node.pop("network", None)
     metrics = build_metrics(plain(cfg.get("metrics") or {}), data.spec.num_classes, allow)
-    model = build(
-        {key: value for key, value in plain(cfg.model).items() if key not in ("network", "name")},
-        network=network,
-        num_classes=data.spec.num_classes,
-        optimizer=build(cfg.optimizer, allow=allow),
-        scheduler=build(cfg.scheduler, allow=allow) if cfg.get("scheduler") else None,
-        allow=allow,
-        **({"metrics": metrics} if metrics else {}),  # a user's own module may not take any
-    )
+    module = locate(node["_target_"], allow)
+    if inspect.isclass(module) and not issubclass(module, pl.LightningModule):
+        raise UserError(
+            f"model._target_={node['_target_']} is not a LightningModule; for a network of yours "
+            f"use model.network._target_={node['_target_']}"
+        )
+    asked = argument_names(module)
+    offered = {
+        "network": lambda: build_network(network, data.spec, allow),
+        "num_classes": lambda: data.spec.num_classes,
+        "spec": lambda: data.spec,
+        "optimizer": lambda: build_factory(cfg.optimizer, allow),
+        "scheduler": lambda: build_factory(cfg.get("scheduler"), allow),
+        "metrics": lambda: metrics,
+    }
+    given = {name: make() for name, make in offered.items() if asked is None or name in asked}
+    model = build(node, allow=allow, **given)
     check_learns(model, data)
     return model
+
+
+def build_factory(node: Any, allow: Iterable[str]) -> Any:
+    """What makes an optimizer or a scheduler later; None for no scheduler.
+
+    `_partial_` goes without saying for a class that needs the parameters or the optimizer first.
+    """
+    node = plain(node or {"_target_": None})
+    if node["_target_"] is None:
+        return None
+    found = locate(node["_target_"], allow)
+    if inspect.isclass(found) and issubclass(found, Optimizer | LRScheduler):
+        node["_partial_"] = True
+    return build(node, allow=allow)
 
 
 def check_learns(model: Any, data: ImageDataModule) -> None:
