@@ -51,10 +51,14 @@ class MyModule(pl.LightningModule):
         images, targets = batch
         return F.cross_entropy(self.network(images), targets)
 
+    def validation_step(self, batch, batch_idx):
+        self.log("val/accuracy", self.accuracy(*batch))
+
     def test_step(self, batch, batch_idx):
-        images, targets = batch
-        right = self.network(images).argmax(1) == targets
-        self.log("test/accuracy", right.float().mean())
+        self.log("test/accuracy", self.accuracy(*batch))
+
+    def accuracy(self, images, targets):
+        return (self.network(images).argmax(1) == targets).float().mean()
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters())
@@ -127,7 +131,7 @@ def test_networks_and_losses(lab: Path, command: Callable, words: list[str], mod
 
 @pytest.mark.parametrize("word", ["._target_=mylab.MyModule", "={_target_:mylab.MyModule}"])
 def test_a_module_gets_what_it_asks_for(lab: Path, command: Callable, word: str) -> None:
-    said = command("train", *QUICK, f"model{word}", "+model.hidden=4", "data.val_size=0")
+    said = command("train", *QUICK, f"model{word}", "+model.hidden=4")
     assert said.status == 0, said.err
     config, record = only_run(lab)
     assert config["model"] == {"_target_": "mylab.MyModule", "name": "mymodule", "hidden": 4}
