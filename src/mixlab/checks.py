@@ -149,6 +149,10 @@ LOSS = one_of("cross_entropy", "binary_cross_entropy").but(
     "for a loss of yours, model.loss._target_=mylab.Focal"
 )
 ON_ERROR = one_of("raise", "skip")
+FREEZE = one_of("backbone").or_(None)
+PRETRAINED = Allowed(
+    "true, false or the path of a file of weights", lambda x: type(x) in (bool, str)
+)
 SMALL_STEM = FLAG.or_("auto")
 VAL_SPLIT = one_of("stratified", "first", "last")
 VOTE = one_of("mean", "majority")

@@ -152,14 +152,17 @@ def canonical(cfg: DictConfig) -> DictConfig:
 
 
 def absolute_paths(cfg: DictConfig, folder: str | Path) -> None:
-    """Make `paths.*` and `data.path` absolute, in place, as seen from `folder`.
+    """Make `paths.*` and paths of files absolute, in place, as seen from `folder`.
 
     A file below `paths.root_dir` is written as such, for a moved checkout has the same runs.
     """
     for name in ("root_dir", "data_dir", "log_dir"):
         cfg.paths[name] = str((Path(folder) / Path(cfg.paths[name]).expanduser()).resolve())
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
-    given = (plain.get("data") or {}).get("path")
-    if isinstance(given, str) and "${" not in given and not Path(given).expanduser().is_absolute():
-        here = str(Path(folder).resolve())
-        cfg.data.path = f"{'${paths.root_dir}' if here == cfg.paths.root_dir else here}/{given}"
+    for group, key in (("data", "path"), ("model", "pretrained")):
+        given = (plain.get(group) or {}).get(key)
+        relative = isinstance(given, str) and not Path(given).expanduser().is_absolute()
+        if relative and "${" not in str(given):
+            here = str(Path(folder).resolve())
+            root = "${paths.root_dir}" if here == cfg.paths.root_dir else here
+            cfg[group][key] = f"{root}/{given}"

@@ -9,13 +9,16 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mixlab.checks import (
+    ABOVE_0,
     BELOW_1,
     CHANNELS,
     FLAG,
     FRACTION,
+    FREEZE,
     LOSS,
     ON_ERROR,
     POSITIVE,
+    PRETRAINED,
     SMALL_STEM,
     VAL_SPLIT,
     VOTE,
@@ -93,6 +96,9 @@ VALUES = {
     "model.loss": LOSS,
     "model.label_smoothing": BELOW_1,
     "model.weight_decay_on": WEIGHT_DECAY_ON,
+    "model.layer_decay": ABOVE_0,
+    "model.pretrained": PRETRAINED,
+    "model.freeze": FREEZE,
     "model.channels_last": FLAG,
     "model.compile": FLAG,
     "model.network.dropout": BELOW_1,

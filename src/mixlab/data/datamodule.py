@@ -98,8 +98,12 @@ class ImageDataModule(pl.LightningDataModule):
             augmentation.check_spec(self.spec, name)
         if self.augmentation and self.has_masks:
             check_serves_masks(self.augmentation)
-        scale = Normalize.of(normalize, self.spec.channels)
-        self.prepare = Preprocess(self.spec.num_classes, self.augmentation, scale)
+        self.prepare = Preprocess(self.spec.num_classes, self.augmentation, None)
+        self.normalize(normalize)
+
+    def normalize(self, scale: Mapping[str, Sequence[float]] | None) -> None:
+        """Normalize all images from now on, see the argument of this name."""
+        self.prepare = replace(self.prepare, normalize=Normalize.of(scale, self.spec.channels))
 
     @cached_property
     def fingerprint(self) -> str:

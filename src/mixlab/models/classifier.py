@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
-from mixlab.checks import BELOW_1, WEIGHT_DECAY_ON
+from mixlab.checks import ABOVE_0, BELOW_1, WEIGHT_DECAY_ON
 from mixlab.errors import UserError
 from mixlab.models.losses import Loss, find_loss, probabilities, widened
 from mixlab.models.metrics import BUILT_IN, ClassMetrics, Metric, RunningMetrics, single_numbers
-from mixlab.models.optimizers import parameter_groups
+from mixlab.models.optimizers import parameter_groups, scale_learning_rates
 
 STAGES = ("train", "val", "test")
 
@@ -37,6 +37,7 @@ class ImageClassifier(pl.LightningModule):
         label_smoothing: in [0, 1); of the training labels, after mixing.
         weight_decay_on: what the optimizer's weight decay acts on: `all` parameters, `weights`
             (without biases and normalisation) or `convolutions` (their kernels only).
+        layer_decay: in (0, 1]; see `parameter_groups`.
         channels_last: memory format in which CPUs and tensor cores convolve fastest.
         compile: whether to run the network through `torch.compile`.
     """
@@ -52,12 +53,14 @@ class ImageClassifier(pl.LightningModule):
         loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
         label_smoothing: float = 0.0,
         weight_decay_on: str = "all",
+        layer_decay: float = 1.0,
         channels_last: bool = True,
         compile: bool = False,
     ) -> None:
         super().__init__()
         BELOW_1.check("model.label_smoothing", label_smoothing)
         WEIGHT_DECAY_ON.check("model.weight_decay_on", weight_decay_on)
+        ABOVE_0.check("model.layer_decay", layer_decay)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self.layout)
         if compile:
@@ -67,7 +70,7 @@ class ImageClassifier(pl.LightningModule):
         self.scheduler_factory = scheduler
         self.loss: Loss = find_loss(loss)
         self.label_smoothing = float(label_smoothing)
-        self.weight_decay_on = weight_decay_on
+        self.weight_decay_on, self.layer_decay = weight_decay_on, layer_decay
         self.tallies = {stage: RunningMetrics() for stage in STAGES}
         self.metrics = (*BUILT_IN, *metrics)
         classes: Any = {metric.name: metric.torchmetric for metric in metrics}
@@ -155,9 +158,10 @@ class ImageClassifier(pl.LightningModule):
             self.tallies["train"] = RunningMetrics.of(sums[self.trainer.global_rank])
 
     def configure_optimizers(self) -> Any:
-        groups = parameter_groups(self.network, self.weight_decay_on)
+        groups = parameter_groups(self.network, self.weight_decay_on, self.layer_decay)
         try:  # values of a wrong type come to light only here
             optimizer = self.optimizer_factory(groups)
+            scale_learning_rates(optimizer)
             scheduler = self.scheduler_factory and self.scheduler_factory(optimizer)
         except TypeError as error:
             raise UserError(f"optimizer or scheduler cannot be made: {error}") from error

@@ -16,19 +16,43 @@ from mixlab.errors import UserError
 SMALLEST_DECAYED_NDIM = {"all": 0, "weights": 2, "convolutions": 3}
 
 
-def parameter_groups(network: nn.Module, weight_decay_on: str = "all") -> list[dict[str, Any]]:
+def parameter_groups(
+    network: nn.Module, weight_decay_on: str = "all", layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
     """Groups of the trainable parameters: those that decay, and those whose weight decay is 0.
 
     Convolution kernels have three dimensions or more, weights of dense layers two, biases and
-    normalisation one.
+    normalisation one. With `layer_decay` below 1 there are groups for each layer, whose `lr_scale`
+    is 1 for the last and that much smaller for each before it (arXiv:2106.08254).
     """
     WEIGHT_DECAY_ON.check("model.weight_decay_on", weight_decay_on)
     smallest = SMALLEST_DECAYED_NDIM[weight_decay_on]
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    decayed = [parameter for parameter in trainable if parameter.ndim >= smallest]
-    others = [parameter for parameter in trainable if parameter.ndim < smallest]
-    groups = [{"params": decayed}]
-    return [*groups, {"params": others, "weight_decay": 0.0}] if others else groups
+    layers = layer_numbers(network) if layer_decay < 1 else {}
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            key = (layers.get(name, 0), parameter.ndim < smallest)
+            groups.setdefault(key, {"params": []})["params"].append(parameter)
+    last = max(layers.values(), default=0)
+    for (layer, exempt), group in groups.items():
+        group |= {"weight_decay": 0.0} if exempt else {}
+        group |= {"lr_scale": layer_decay ** (last - layer)} if layers else {}
+    return [groups[key] for key in sorted(groups)] or [{"params": []}]
+
+
+def layer_numbers(network: Any) -> dict[str, int]:
+    """The layer of each parameter, counted from the input."""
+    from timm.models import group_parameters  # pyright: ignore[reportPrivateImportUsage]
+
+    if not hasattr(network, "group_matcher"):
+        raise UserError("model.layer_decay needs a network of timm, which knows its layers")
+    return group_parameters(network, network.group_matcher(coarse=False), reverse=True)
+
+
+def scale_learning_rates(optimizer: Optimizer) -> None:
+    """Multiply the rate of each group by its `lr_scale`, once, before a scheduler sees it."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["lr"] * group.pop("lr_scale", 1.0)
 
 
 class TimmOptimizer:

@@ -32,6 +32,7 @@ from mixlab.errors import UserError
 from mixlab.models import ImageClassifier, ImageSegmenter
 from mixlab.models.metrics import build_metrics
 from mixlab.models.networks.build import build_network
+from mixlab.models.networks.pretrained import pretrained_scale
 from mixlab.runs import arm_hash, arm_slug
 from mixlab.runs.checkpoints import LAST, SealedFiles
 from mixlab.runtime import keep_memory, quiet, set_threads, threads_for
@@ -104,13 +105,16 @@ def build_data(cfg: DictConfig) -> ImageDataModule:
     node = plain(cfg.data)
     source = node.get("source") or {}
     module = {"_target_", *inspect.signature(ImageDataModule).parameters}
-    return build(
+    data = build(
         {key: value for key, value in node.items() if key in module or key not in source},
         augmentation=augmentation,
         guests=partners if partners in GUESTS else None,
         seed=cfg.seed,
         allow=allow,
     )
+    if node.get("normalize") is None and OmegaConf.select(cfg, "model.pretrained"):
+        data.normalize(pretrained_scale(cfg.model.name, data.spec.channels))
+    return data
 
 
 def build_model(cfg: DictConfig, data: ImageDataModule) -> Any:
@@ -120,9 +124,8 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> Any:
     `scheduler` and `metrics` that its constructor asks for.
     """
     pl.seed_everything(cfg.seed, workers=False, verbose=False)
-    allow = cfg.get("allow", ())
-    node = {key: value for key, value in plain(cfg.model).items() if key != "name"}
-    network = node.pop("network", None)
+    allow, node = cfg.get("allow", ()), plain(cfg.model)
+    network = node.pop("network", None) or {}
     metrics = build_metrics(plain(cfg.get("metrics") or {}), data.spec.num_classes, allow)
     module = locate(node["_target_"], allow)
     if inspect.isclass(module) and not issubclass(module, pl.LightningModule):
@@ -131,6 +134,10 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> Any:
             f"use model.network._target_={node['_target_']}"
         )
     asked = argument_names(module)
+    # A key that only the network takes stands beside it for the network to refer to.
+    for key in ("name", *network):
+        if key != "_target_" and (asked is None or key not in asked):
+            node.pop(key, None)
     offered = {
         "network": lambda: build_network(network, data.spec, allow),
         "num_classes": lambda: data.spec.num_classes,

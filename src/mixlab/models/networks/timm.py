@@ -6,40 +6,59 @@ from typing import Any
 import torch
 from torch import nn
 
-from mixlab.checks import SMALL_STEM
+from mixlab.checks import FREEZE, SMALL_STEM
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
+from mixlab.models.networks.pretrained import create_pretrained, freeze_backbone
 
 SMALL_PIXELS = 64  # images up to this side get the small stem when it is left to us
 
 
 def Timm(
-    spec: ImageSpec, *, name: str, small_stem: bool | str = "auto", **kwargs: Any
+    spec: ImageSpec,
+    *,
+    name: str,
+    pretrained: bool | str = False,
+    freeze: str | None = None,
+    small_stem: bool | str = "auto",
+    **kwargs: Any,
 ) -> nn.Module:
-    """Build a timm model, without pretrained weights unless `pretrained` is among `kwargs`.
+    """Build a timm model.
 
     Args:
         spec: of the data.
         name: as timm knows it: `resnet18`, `densenet121`, `vit_tiny_patch16_224`, ...
+        pretrained: True for timm's weights, or the path of a file of weights. A classifier for
+            another number of classes is left out, and the stem is adapted to grey images.
+        freeze: `backbone` trains the classifier alone.
         small_stem: whether the stem keeps the resolution, where made for 224 pixels it would
-            divide it by 4; `auto` does so for images of at most 64 pixels if it knows how.
+            divide it by 4; `auto` does so for images of at most 64 pixels if it knows how, unless
+            the weights are pretrained: they are those of the stem as it is.
         kwargs: of `timm.create_model`.
 
     Raises:
-        ValueError: for an unknown name, images the model cannot take, or a stem that we cannot
-            change though we must.
+        UserError: for an unknown name, images the model cannot take, a stem that cannot be changed,
+            or weights that are not there or do not fit.
     """
     import timm
 
     SMALL_STEM.check("model.network.small_stem", small_stem)
+    FREEZE.check("model.freeze", freeze)
     check_name(name)
+    pretrained = kwargs.pop("pretrained", False) or pretrained
+    if pretrained and small_stem is True:
+        raise UserError(
+            f"small_stem=true would replace the pretrained stem of {name}; leave it out and give "
+            "the images a size that the stem was made for, as data.image_size=224"
+        )
     small = max(spec.height, spec.width) <= SMALL_PIXELS if small_stem == "auto" else small_stem
+    small = small and not pretrained
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
         kwargs = {"img_size": (spec.height, spec.width), **kwargs}
     kwargs = {"num_classes": spec.num_classes, "in_chans": spec.channels, **kwargs}
     try:
-        model = timm.create_model(name, **kwargs)
+        model = create_pretrained(name, pretrained, **kwargs)
     except TypeError as error:
         raise UserError(f"model.network.kwargs does not suit {name}: {error}") from error
     if small and not keep_resolution(model) and small_stem is True:
@@ -48,6 +67,8 @@ def Timm(
             "use model.network.small_stem=auto, and model.network.kwargs for its own options"
         )
     check_takes(model, spec, name)
+    if freeze == "backbone":
+        freeze_backbone(model)
     return model
 
 
