@@ -148,6 +148,7 @@ CHANNELS = Allowed("3 (colour) or 1 (grey)", lambda n: type(n) is int and n in (
 LOSS = one_of("cross_entropy", "binary_cross_entropy").but(
     "for a loss of yours, model.loss._target_=mylab.Focal"
 )
+NOISE_KIND = one_of("symmetric", "asymmetric")
 ON_ERROR = one_of("raise", "skip")
 FREEZE = one_of("backbone").or_(None)
 PRETRAINED = Allowed(

@@ -13,6 +13,7 @@ from mixlab.checks import whole
 from mixlab.data.augmentation import Augmentation
 from mixlab.data.augmentation.augmentation import check_kinds, check_serves_masks
 from mixlab.data.in_memory import ArrayDataset
+from mixlab.data.label_noise import LabelNoise, with_wrong_labels
 from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.preprocess import Normalize, Preprocess
@@ -20,6 +21,7 @@ from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler
 from mixlab.data.spec import Datasets, ImageSpec, Source
 from mixlab.data.splits import Split, Splits
 from mixlab.data.workers import Workers
+from mixlab.errors import UserError
 from mixlab.mixing import Batch, BatchMixer
 
 
@@ -41,6 +43,10 @@ class ImageDataModule(pl.LightningDataModule):
         val_size: of the training rows that validate where no such set is used: a fraction in
             (0, 1), a number of rows, or 0 for no validation set.
         val_split: which rows: `stratified`, `first` or `last`.
+        fraction: in (0, 1], of the rows left to train on that are used: each class's share.
+        label_noise: in [0, 1), the share of those that get a wrong label (`LabelNoise`).
+        noise_kind, noise_seed: which wrong label, and for which rows; the seed decides on
+            `fraction` too.
         shuffle: whether the order changes from epoch to epoch.
         image_size: side in pixels to which all images are resized; None leaves them.
         normalize: `{mean: [...], std: [...]}`, one for each channel, of images in [0, 1].
@@ -64,6 +70,10 @@ class ImageDataModule(pl.LightningDataModule):
         use_val: bool = True,
         val_size: float = 0.1,
         val_split: str = "stratified",
+        fraction: float = 1.0,
+        label_noise: float = 0.0,
+        noise_kind: str = "symmetric",
+        noise_seed: int = 0,
         shuffle: bool = True,
         image_size: int | None = None,
         normalize: Mapping[str, Sequence[float]] | None = None,
@@ -91,7 +101,11 @@ class ImageDataModule(pl.LightningDataModule):
             val_size=val_size,
             val_split=val_split,
         )
+        self.parts = self.parts.with_fewer(fraction, noise_seed)
         self.spec: ImageSpec = self.parts.spec
+        self.noise = LabelNoise(label_noise, noise_kind, noise_seed)
+        if label_noise and self.has_masks:
+            raise UserError("data.label_noise is for one class an image, not for masks")
         check_kinds(label_preserving)
         self.augmentation = augmentation and augmentation.allowed(label_preserving, name)
         if augmentation:
@@ -106,6 +120,12 @@ class ImageDataModule(pl.LightningDataModule):
         self.prepare = replace(self.prepare, normalize=Normalize.of(scale, self.spec.channels))
 
     @cached_property
+    def label_shift(self) -> torch.Tensor:
+        """What is added to the label of each row of the training data, 0 where it is right."""
+        train = self.parts.train
+        return self.noise.shift(train.rows, len(train.data), self.spec.num_classes)
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the data that train, validate and test."""
         return self.parts.fingerprint()
@@ -116,6 +136,7 @@ class ImageDataModule(pl.LightningDataModule):
             "sha256": self.fingerprint,
             **{f"{name}_rows": len(part) for name, part in self.parts.named().items()},
             "val_split": self.parts.note,
+            **({"wrong_labels": int(self.label_shift.count_nonzero())} if self.noise.share else {}),
             **self.parts.facts(),
         }
 
@@ -140,7 +161,10 @@ class ImageDataModule(pl.LightningDataModule):
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
     def train_dataloader(self) -> TrainLoader:
-        return TrainLoader(self.train_plan(), self.fetch(self.augmented_part()))
+        fetch = self.fetch(self.augmented_part())
+        if self.noise.share:
+            fetch = with_wrong_labels(fetch, self.label_shift, self.spec.num_classes)
+        return TrainLoader(self.train_plan(), fetch)
 
     def train_plan(self) -> TrainBatchSampler:
         """Which rows stand in which training batch."""

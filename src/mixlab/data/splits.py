@@ -12,6 +12,7 @@ from mixlab.checks import whole
 from mixlab.data.holdout import hold_out
 from mixlab.data.image_files import ImageFiles
 from mixlab.data.in_memory import ArrayDataset
+from mixlab.data.label_noise import fewer_rows
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
@@ -82,6 +83,14 @@ class Splits:
         kind = "random" if val_split == "stratified" and targets is None else val_split
         note = f"{kind} rows of the training set, the same for every seed" if val_size else "none"
         return Splits(spec, Split(images, rows), Split(images, held_out), judged, note)
+
+    def with_fewer(self, fraction: float, seed: int) -> "Splits":
+        """The same with a part of the training rows, see `fewer_rows`."""
+        data, rows = self.train.data, self.train.rows
+        targets = None if data.targets is None else data.targets.numpy()[rows]
+        if targets is not None and targets.ndim > 1:
+            targets = None
+        return replace(self, train=Split(data, fewer_rows(rows, targets, fraction, seed)))
 
     def named(self) -> dict[str, Split]:
         return {"train": self.train, "val": self.val, "test": self.test}

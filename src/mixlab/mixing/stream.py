@@ -36,6 +36,8 @@ class Purpose(IntEnum):
     GUESTS = 4  # which rows beyond the batch may feed it
     SPLIT = 5  # validation split
     PREVIEW = 6  # which rows a picture shows
+    LABEL_NOISE = 7  # which labels are wrong, and what they say
+    FRACTION = 8  # which training rows are used
     MIXING = 1000  # the k-th mixing callback draws for MIXING + k, so this stays the largest
 
 
