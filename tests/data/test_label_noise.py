@@ -1,4 +1,4 @@
-"""Wrong and few labels: exactly so many, the same for every seed, never outside the training set."""
+"""Wrong and few labels: exactly so many, for every seed alike, and in the training set alone."""
 
 import json
 from collections.abc import Callable
