@@ -95,3 +95,10 @@ def check_arguments(target: str, made: Any, arguments: Sequence[str]) -> None:
             raise UserError(
                 f"{target} takes no argument {name}" + (f"; did you mean {hint}?" if hint else "")
             )
+
+
+def plain(node: Any) -> dict[str, Any]:
+    """A configuration node as plain dicts and lists."""
+    found = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}

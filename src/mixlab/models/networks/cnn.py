@@ -1,8 +1,8 @@
-"""Two small convolutional networks."""
+"""Three small convolutional networks."""
 
 from torch import Tensor, nn
 
-from mixlab.checks import BELOW_1
+from mixlab.checks import BELOW_1, whole
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
 
@@ -78,3 +78,31 @@ class CNN6(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))
+
+
+class CNNBN(nn.Sequential):
+    """Two convolutions with batch normalisation and a dense layer, which learn in a few epochs.
+
+    For grey images of 16 x 16 pixels and 10 classes: 29,162 parameters. It is sized by the image
+    and large enough to learn wrong labels by heart. Initial weights are torch's.
+
+    Args:
+        spec: of the data, whose images are at least 16 pixels high and wide.
+        width: channels of the first convolution; the second has twice as many.
+    """
+
+    def __init__(self, spec: ImageSpec, *, width: int = 32) -> None:
+        check_smallest(spec, 16, "CNNBN")
+        whole(1).check("model.network.width", width)
+        super().__init__(
+            nn.Conv2d(spec.channels, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(2 * width * (spec.height // 4) * (spec.width // 4), spec.num_classes),
+        )

@@ -1,0 +1,79 @@
+"""The model of a configuration: ours around a network, or a LightningModule of the user's."""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from mixlab.config.allowlist import argument_names, locate
+from mixlab.config.build import build, plain
+from mixlab.data import ImageDataModule
+from mixlab.errors import UserError
+from mixlab.models import ImageClassifier, ImageSegmenter
+from mixlab.models.metrics import build_metrics
+from mixlab.models.networks.build import build_network
+
+
+def build_model(cfg: DictConfig, data: ImageDataModule) -> Any:
+    """The model, sized by the data, its initial weights a function of the seed alone.
+
+    A LightningModule of the user's gets those of `network`, `num_classes`, `spec`, `optimizer`,
+    `scheduler` and `metrics` that its constructor asks for.
+    """
+    pl.seed_everything(cfg.seed, workers=False, verbose=False)
+    allow, node = cfg.get("allow", ()), plain(cfg.model)
+    network = node.pop("network", None) or {}
+    metrics = build_metrics(plain(cfg.get("metrics") or {}), data.spec.num_classes, allow)
+    module = locate(node["_target_"], allow)
+    if inspect.isclass(module) and not issubclass(module, pl.LightningModule):
+        raise UserError(
+            f"model._target_={node['_target_']} is not a LightningModule; for a network of yours "
+            f"use model.network._target_={node['_target_']}"
+        )
+    asked = argument_names(module)
+    # A key that only the network takes stands beside it for the network to refer to.
+    for key in ("name", *network):
+        if key != "_target_" and (asked is None or key not in asked):
+            node.pop(key, None)
+    offered = {
+        "network": lambda: build_network(network, data.spec, allow),
+        "num_classes": lambda: data.spec.num_classes,
+        "spec": lambda: data.spec,
+        "optimizer": lambda: build_factory(cfg.optimizer, allow),
+        "scheduler": lambda: build_factory(cfg.get("scheduler"), allow),
+        "metrics": lambda: metrics,
+    }
+    given = {name: make() for name, make in offered.items() if asked is None or name in asked}
+    model = build(node, allow=allow, **given)
+    check_learns(model, data)
+    return model
+
+
+def build_factory(node: Any, allow: Iterable[str]) -> Any:
+    """What makes an optimizer or a scheduler later; None for no scheduler.
+
+    `_partial_` goes without saying for a class that needs the parameters or the optimizer first.
+    """
+    node = plain(node or {"_target_": None})
+    if node["_target_"] is None:
+        return None
+    found = locate(node["_target_"], allow)
+    if inspect.isclass(found) and issubclass(found, Optimizer | LRScheduler):
+        node["_partial_"] = True
+    return build(node, allow=allow)
+
+
+def check_learns(model: Any, data: ImageDataModule) -> None:
+    """Raise UserError if a classifier is given masks, or a segmenter labels."""
+    segments = isinstance(model, ImageSegmenter)
+    if isinstance(model, ImageClassifier) and segments != data.has_masks:
+        what, remedy = ("images", "a classifier, as model=cnn callbacks=default")
+        if data.has_masks:
+            what, remedy = ("pixels", "model=segmentation callbacks=segmentation")
+        raise UserError(
+            f"{data.name} has classes of {what}, not what this model learns; use {remedy}"
+        )
