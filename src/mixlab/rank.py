@@ -23,7 +23,7 @@ def join(folder: Path, allow: list[str]) -> None:
     cfg.allow = allow
     # For a rank that ends with an error Lightning kills the others, before they have said why.
     with suppress(Interrupted, Diverged):
-        fit(Run.join(folder, cfg))  # pyright: ignore[reportArgumentType]
+        fit(Run(folder, cfg))  # pyright: ignore[reportArgumentType]
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def test_seconds_of_a_process_that_died_are_told_by_its_heartbeat(cfg: DictConfi
     began = (run.folder / "config.yaml").stat().st_mtime
     os.utime(run.folder / ".lock", (began + 30, began + 30))
     with Run.open(cfg) as run:
-        run.begin(goes_on=True)
+        run.begin(resumes=True)
         assert run.record["seconds"] == pytest.approx(30, abs=0.01)
         run.end(Status.FINISHED)
     assert 30 <= run.record["seconds"] < 35
@@ -73,7 +73,7 @@ def test_another_rank_reads_and_never_writes(cfg: DictConfig) -> None:
     with Run.open(cfg) as run:
         run.begin(threads=3)
         before = {path: path.stat().st_mtime_ns for path in run.folder.iterdir()}
-        joined = Run.join(run.folder, cfg)
+        joined = Run(run.folder, cfg)
         assert joined.record["threads"] == 3
         joined.begin(threads=7)
         joined.end(Status.FAILED)
@@ -147,7 +147,7 @@ def test_a_stale_run_that_is_resumed_says_so(cfg: DictConfig) -> None:
     finished(cfg, {**code_hashes(), "mixlab/training/gone.py": "another"})
     for _ in range(2):
         with Run.open(cfg) as run:
-            run.begin(goes_on=True)
+            run.begin(resumes=True)
         assert run.record["stale_code"] == ["mixlab/training/gone.py"]
         assert run.changed() == [], "its code is that of today"
     with Run.open(cfg) as run:
@@ -223,10 +223,10 @@ def test_other_data_are_refused_where_a_run_goes_on(cfg: DictConfig) -> None:
     before = (run.folder / "run.json").read_bytes()
     sentence = r"sha256 aaaaaaaa... then, bbbbbbbb... now, train_rows 10 then, 11 now.*existing=new"
     with Run.open(cfg) as run, pytest.raises(Refused, match=sentence):
-        run.begin(goes_on=True, data={"sha256": "b" * 64, "train_rows": 11})
+        run.begin(resumes=True, data={"sha256": "b" * 64, "train_rows": 11})
     assert (run.folder / "run.json").read_bytes() == before
     with Run.open(cfg) as run:
-        run.begin(goes_on=True, data={"sha256": "a" * 64, "train_rows": 10})
+        run.begin(resumes=True, data={"sha256": "a" * 64, "train_rows": 10})
 
 
 def test_history_remembers_ends_that_were_not_good(cfg: DictConfig) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mixlab.errors import counted
 from mixlab.runs.locks import lock
-from mixlab.runs.records import StoredRun, find, is_aside, shown_path
+from mixlab.runs.records import StoredRun, find, is_archived, shown_path
 from mixlab.runs.status import Status
 
 # States of runs that may have come to nothing.
@@ -88,7 +88,7 @@ def is_worthless(entry: Path) -> bool:
 
 def aside(folder: Path) -> list[Path]:
     """The folders that `existing=new` has archived for this one."""
-    return sorted(path for path in folder.parent.glob(f"{folder.name}.*") if is_aside(path.name))
+    return sorted(path for path in folder.parent.glob(f"{folder.name}.*") if is_archived(path.name))
 
 
 def remove(each: Removable) -> bool:
@@ -97,7 +97,7 @@ def remove(each: Removable) -> bool:
     if descriptor is None:
         return False
     try:
-        if each.path == each.run and not (is_aside(each.path.name) or holds_nothing(each.path)):
+        if each.path == each.run and not (is_archived(each.path.name) or holds_nothing(each.path)):
             return False  # begun meanwhile
         if each.path.is_dir():
             shutil.rmtree(each.path)

@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.config.keys import leaves
 from mixlab.errors import UserError
 from mixlab.runs.checkpoints import Broken, load_checkpoint
+from mixlab.runs.provenance import check_same_data
 from mixlab.runs.records import read_config
-from mixlab.runs.status import check_same_data
 from mixlab.training.build import Experiment
 
 

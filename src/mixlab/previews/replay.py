@@ -15,9 +15,9 @@ from mixlab.data import ImageDataModule
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, MixedBatch
 from mixlab.runs.atomic import read_json
-from mixlab.runs.provenance import BATCHES, check_code, versions
+from mixlab.runs.provenance import BATCHES, check_code, check_same_data, versions
 from mixlab.runs.records import read_config
-from mixlab.runs.status import Status, check_same_data
+from mixlab.runs.status import Status
 from mixlab.training.build import build_callbacks, build_data, plain, set_up_process
 
 ONE_PROCESS = {

@@ -1,4 +1,4 @@
-"""Small files that are whole or not there at all."""
+"""Write small files so that they are complete or absent."""
 
 import errno
 import json
@@ -16,7 +16,7 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """As `write_bytes`, in UTF-8."""
+    """Like `write_bytes`, in UTF-8."""
     write_bytes(path, text.encode(), durable=durable)
 
 
@@ -27,15 +27,16 @@ def write_bytes(
     before: Callable[[Path], object] | None = None,
     durable: bool = True,
 ) -> None:
-    """Write beside the final place, on the same file system, sync and rename.
+    """Write a temporary file in the same folder, sync it, and rename it to `path`.
+
+    If anything fails, the old file stays as it is.
 
     Args:
-        before: called with `path` when the new file is whole and about to take its place.
-        durable: wait until the disk has it. What can be made again need not.
+        before: called with `path` when the new file is complete, just before the rename.
+        durable: sync to disk; not needed for files that can be made again.
 
     Raises:
-        CannotWrite: the disk is full, or one may not write there.
-        OSError: of another kind. What was there before is as it was.
+        CannotWrite: the disk is full, or writing there is not permitted.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -48,18 +49,15 @@ def write_bytes(
             before(path)
         os.replace(part, path)
     finally:
-        with suppress(OSError):  # why it could not be written says more
+        with suppress(OSError):  # the first error says more
             part.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path, key: str = "paths.log_dir") -> None:
-    """Make a folder, and those above it, where they are not there.
+    """Make a folder and its parents, unless they exist; CannotWrite if that fails.
 
     Args:
-        key: what the user sets to choose another place.
-
-    Raises:
-        CannotWrite: it cannot be made there.
+        key: the configuration key that chooses another place.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +67,7 @@ def make_folder(folder: Path, key: str = "paths.log_dir") -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Within, a full disk or a place that takes no files is an error that says so in a sentence."""
+    """Within, a full disk or a missing permission is a CannotWrite with the path and a remedy."""
     try:
         yield
     except OSError as error:
@@ -79,11 +77,11 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def unwritable(path: Path, error: OSError, key: str = "paths.log_dir") -> "CannotWrite":
-    """An error of the system's, as a sentence with the path and what to do."""
+    """A system error as a sentence with the path and a remedy."""
     if error.errno in FULL:
         return DiskFull(
             f"there was no room left on the disk to write {path}; make some, and the same command "
-            "resumes from what is there"
+            "resumes from there"
         )
     why = error.strerror or str(error)
     return CannotWrite(
@@ -96,16 +94,16 @@ class CannotWrite(ForUsers, OSError):
 
 
 class DiskFull(CannotWrite):
-    """For want of space."""
+    """No space was left."""
 
 
 def write_json(path: Path, record: Any, *, durable: bool = True) -> None:
-    """As JSON that every reader takes: NaN and infinity become null."""
+    """Write standard JSON: NaN and infinity become null."""
     write_text(path, json.dumps(finite(record), indent=1) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The record, or {} where there is none; a broken one is an error that names the file."""
+    """The record, or {} where there is none; UserError if it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -117,7 +115,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def finite(node: Any) -> Any:
-    """A copy without NaN and infinity, which JSON does not know."""
+    """A copy with None for NaN and infinity, which JSON does not have."""
     if isinstance(node, dict):
         return {str(key): finite(value) for key, value in node.items()}
     if isinstance(node, (list, tuple)):

@@ -1,7 +1,7 @@
-"""Checkpoints that can be trusted: whole or not there at all, and checked before they are used.
+"""Checkpoints that are complete or absent, and checked before they are used.
 
-Lightning's own writer stages in `TMPDIR`, from where a file reaches another file system in pieces:
-a full disk then leaves half a checkpoint under its final name. And torch reads past flipped bits.
+Lightning's own writer stages in `TMPDIR`, and copying to another file system is not atomic: a full
+disk can leave half a checkpoint under its final name. And torch does not notice flipped bits.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ SEAL = len(SEAL_MARK) + 2 * hashlib.sha256().digest_size
 
 
 class Broken(UserError):
-    """A checkpoint that is not what was written."""
+    """A checkpoint that differs from what was written."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.fault = f"{path} is broken: {reason}"
@@ -36,10 +36,7 @@ class Broken(UserError):
 
 
 class SealedFiles(CheckpointIO):
-    """Write beside the final place, sync and rename; `last.ckpt` becomes `previous.ckpt` first.
-
-    Only tensors and plain values are ever loaded.
-    """
+    """Write atomically, keeping the old `last.ckpt` as `previous.ckpt`; load only plain values."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -58,13 +55,13 @@ class SealedFiles(CheckpointIO):
 
 
 def rotate_last(last: Path) -> None:
-    """Let the checkpoint that is about to be replaced be the previous one."""
+    """Keep the checkpoint that is about to be replaced as the previous one."""
     if last.exists():
         os.replace(last, last.with_name(PREVIOUS))
 
 
 def sealed(checkpoint: dict[str, Any]) -> memoryview:
-    """What `torch.save` makes, with its SHA-256 as the comment that a zip archive may end with."""
+    """The output of `torch.save`, with its SHA-256 as the comment at the end of a zip archive."""
     archive = io.BytesIO()
     torch.save(checkpoint, archive)
     archive.seek(-2, os.SEEK_END)  # the length of the comment
@@ -74,10 +71,10 @@ def sealed(checkpoint: dict[str, Any]) -> memoryview:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint, on the CPU. One that others wrote has no seal and is taken as it is.
+    """A checkpoint, on the CPU. Checkpoints of other programs have no seal to check.
 
     Raises:
-        Broken: it was cut short, or changed.
+        Broken: it was cut short or changed.
     """
     data = path.read_bytes()
     if not data:
@@ -90,15 +87,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except UnpicklingError:
         raise Broken(path, "it holds more than tensors and plain values") from None
-    except Exception as error:  # torch raises whatever it stumbles over
+    except Exception as error:  # torch raises many kinds
         raise Broken(path, str(error).partition(". ")[0]) from None
 
 
 def newest(folder: Path) -> tuple[Path | None, str]:
-    """The newest whole checkpoint of a run, and in words what is wrong with the one after it.
+    """The newest intact checkpoint of a run, and what is wrong with a newer one.
 
     Raises:
-        ValueError: there are checkpoints, all broken. To start anew is not for us to decide.
+        UserError: all checkpoints are broken. The user decides whether to start again.
     """
     wrong = []
     for path in (folder / LAST, folder / PREVIOUS):
@@ -116,10 +113,10 @@ def newest(folder: Path) -> tuple[Path | None, str]:
 
 
 def export_weights(run: Run, spec: Any) -> None:
-    """Write `<name>.safetensors` beside each checkpoint, whose metadata say what the weights are.
+    """Write `<name>.safetensors` beside each checkpoint, with metadata that describe the weights.
 
     Args:
-        spec: of the data, a dataclass: channels, height, width and the names of the classes.
+        spec: the data's channels, height, width and class names, a dataclass.
     """
     facts = {name: str(run.record[name]) for name in ("arm", "hash", "seed")}
     facts |= {"format": "pt", "data": json.dumps({"name": run.cfg.data.name, **asdict(spec)})}

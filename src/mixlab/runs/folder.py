@@ -32,11 +32,11 @@ from mixlab.runs.status import (
 
 
 class Refused(UserError):
-    """A run that cannot go on as asked, and stays what it was."""
+    """A run that cannot continue as asked; its status stays."""
 
 
 class Run:
-    """A run folder in the hands of the process that trains it."""
+    """A run's folder. Without its lock, as in the other ranks of a run, nothing is written."""
 
     def __init__(self, folder: Path, cfg: DictConfig, lock: int | None = None) -> None:
         self.folder = folder
@@ -51,19 +51,14 @@ class Run:
         """Make and lock the folder of this configuration; with `existing=new`, an empty one.
 
         Raises:
-            UserError: another process is training this very run.
+            UserError: another process is training this run.
         """
         folder = run_folder(cfg)
         run = cls(folder, cfg, taken(folder))
-        os.register_at_fork(after_in_child=run.__exit__)  # or loader workers would hold the lock on
+        os.register_at_fork(after_in_child=run.__exit__)  # or loader workers would keep the lock
         if cfg.get("existing") == Existing.NEW:
             run.archive()
         return run
-
-    @classmethod
-    def join(cls, folder: Path, cfg: DictConfig) -> "Run":
-        """The same folder in another rank of the run's process group: read, never written."""
-        return cls(folder, cfg)
 
     def __enter__(self) -> "Run":
         return self
@@ -78,24 +73,24 @@ class Run:
         return self.folder / "checkpoints"
 
     def changed(self) -> list[str]:
-        """Source files of the run that are not what they were, now that somebody looks."""
+        """Source files of the run that changed since it was trained."""
         before = self.record.get("code") or {}
         now = code_hashes(self.cfg.get("allow") or ())
         return changed_files(before, now, reached_files(self.cfg) if before else ())
 
     def next_action(self) -> Action:
-        """What is to be done about it, now that somebody has asked for it by name.
+        """What to do about this run, which the user asked for by name.
 
-        A run that failed is trained again; one that diverged would diverge again, and is left until
-        `retry` or `existing=new` says otherwise.
+        A run that failed is trained again. One that diverged would diverge again, so it is left
+        until `retry` or `existing=new` asks for it.
         """
         retry = (Status.FAILED, *asked_again(self.cfg.get("retry")))
         begun = is_begun(self.folder)
         return next_action(self.record, self.changed(), self.cfg.existing, retry, begun)
 
     def archive(self) -> None:
-        """Keep what an earlier training left as `seed-<n>.<number>`, and begin with nothing."""
-        self.cfg.existing = str(Existing.CHECK)  # it is done; `config.yaml` asks for no other
+        """Keep an earlier training as `seed-<n>.<number>`, and start with an empty folder."""
+        self.cfg.existing = str(Existing.CHECK)  # `config.yaml` does not ask for it again
         if status_of(self.record) in (None, Status.PLANNED):
             return
         names = (self.folder.with_name(f"{self.folder.name}.{n}") for n in itertools.count(1))
@@ -105,7 +100,7 @@ class Run:
         self._lock, self.record = taken(self.folder), {}
 
     def clear(self) -> None:
-        """Remove what an earlier training left, all but the lock and what was printed."""
+        """Remove everything that an earlier training left, except the lock and the log."""
         for entry in self.folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -115,11 +110,11 @@ class Run:
         self.record = {"history": history} if history else {}
 
     def is_untouched(self) -> bool:
-        """Whether nothing has been written here yet, by any process."""
+        """Whether no process has written anything here yet."""
         return all(entry.name == ".lock" for entry in self.folder.iterdir())
 
     def discard(self) -> None:
-        """Remove an untouched folder, and those above it that are empty; what lay there is back."""
+        """Remove an untouched folder and its empty parents; put back what was archived."""
         (self.folder / ".lock").unlink()
         for folder in (self.folder, *self.folder.parents[:2]):
             with suppress(OSError):
@@ -127,25 +122,26 @@ class Run:
         if self._aside is not None:
             os.rename(self._aside, self.folder)
 
-    def begin(self, *, goes_on: bool = False, **facts: Any) -> None:
+    def begin(self, *, resumes: bool = False, **facts: Any) -> None:
         """Write `config.yaml` and a first `run.json`, status running.
 
         Args:
-            goes_on: from a checkpoint of its own.
+            resumes: from a checkpoint of its own.
 
         Raises:
-            Refused: the run resumes from a checkpoint, and its data are not what they were.
+            Refused: the run resumes from a checkpoint, and its data changed.
         """
-        self._check_data(facts.get("data") or {}, goes_on)
-        if status_of(self.record) is Status.RUNNING:  # nobody was left to say how long
+        self._check_data(facts.get("data") or {}, resumes)
+        if status_of(self.record) is Status.RUNNING:  # its process died
             self.record["seconds"] = seconds_with(self.folder, self.record)
-        stale = sorted({*self.record.get("stale_code", ()), *self.changed()}) if goes_on else []
-        self.record.pop("stale_code", None)
+        stale = self.record.pop("stale_code", ())
+        if resumes and (stale := sorted({*stale, *self.changed()})):
+            facts["stale_code"] = stale
         self._began = time.monotonic()
         if self._lock is not None:
             write_text(self.folder / "config.yaml", OmegaConf.to_yaml(self.cfg, resolve=True))
-        self.move(
-            Status.RUNNING,
+        self.record = transition(self.record, Status.RUNNING)
+        self.write(
             task_name=self.cfg.task_name,
             arm=arm_slug(self.cfg),
             hash=arm_hash(self.cfg),
@@ -158,31 +154,26 @@ class Run:
             code=reached_hashes(self.cfg),
             versions=versions(),
             git=git_commit(),
-            **({"stale_code": stale} if stale else {}),
             **facts,
         )
 
-    def _check_data(self, data: dict[str, Any], goes_on: bool) -> None:
-        """Those of the run itself, or of the run that `ckpt_path` is of."""
+    def _check_data(self, data: dict[str, Any], resumes: bool) -> None:
+        """Compare with the data of the run itself, or of the run that `ckpt_path` belongs to."""
         start = self.cfg.get("ckpt_path")
-        if goes_on:
+        if resumes:
             if why := other_data(self.folder, self.record.get("data") or {}, data):
                 raise Refused(f"{why}, or add existing=new to archive it and train again")
         elif start is not None and self.cfg.get("existing") != Existing.REUSE:
             folder = Path(start).absolute().parents[1]
             before = read_json(folder / "run.json").get("data") or {}
             if why := other_data(folder, before, data):
-                raise UserError(f"{why}, or add existing=reuse to start from it all the same")
+                raise UserError(f"{why}, or add existing=reuse to start from it anyway")
 
     def end(self, status: Status, error: str | None = None, **facts: Any) -> None:
         """Write how it ended. `seconds` adds up over the processes that trained the run."""
         seconds = self.record.get("seconds", 0.0) + time.monotonic() - self._began
-        self.move(status, error=error, ended=now(), seconds=round(seconds, 3), **facts)
-
-    def move(self, status: Status, **facts: Any) -> None:
-        """Go to another state, and add to `run.json`."""
         self.record = transition(self.record, status)
-        self.write(**facts)
+        self.write(error=error, ended=now(), seconds=round(seconds, 3), **facts)
 
     def write(self, **facts: Any) -> None:
         """Add to `run.json`, atomically."""
@@ -192,7 +183,7 @@ class Run:
 
 
 def keep_stale(folder: Path, changed: list[str]) -> None:
-    """Say that a finished run is kept though other code made it, and mark its record."""
+    """Report that a finished run made by other code is kept, and mark its record."""
     print(f"kept, made by other code ({first_names(changed)} changed): {folder}", flush=True)
     record = read_json(folder / "run.json")
     if record.get("stale_code") != changed:
@@ -200,7 +191,7 @@ def keep_stale(folder: Path, changed: list[str]) -> None:
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether there is a checkpoint that a run could go on from."""
+    """Whether there is a checkpoint that a run could resume from."""
     return any((folder / "checkpoints").glob("*.ckpt"))
 
 

@@ -1,4 +1,4 @@
-"""Who a run is: an arm (a configuration without its seed) at a seed, whatever the clock says."""
+"""What identifies a run: an arm (a configuration without its seed) and a seed."""
 
 import hashlib
 import json
@@ -18,8 +18,8 @@ NOT_HASHED_OF_TRAINER = (
     "profiler", "enable_progress_bar", "enable_model_summary", "log_every_n_steps",
 )  # fmt: skip
 NOT_HASHED_OF_DATA = ("num_workers",)
-# Callbacks that cannot change what is trained, known without importing Lightning. Others say so
-# themselves: `changes_training = False`.
+# Callbacks that cannot change the training, known without importing Lightning. Others declare
+# `changes_training = False`.
 WATCHING = (
     "ModelCheckpoint", "LastCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor",
     "ThroughputMonitor", "Timer", "RichProgressBar", "TQDMProgressBar", "ModelSummary",
@@ -52,22 +52,21 @@ def without(node: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
 
 
 def watching(cfg: DictConfig) -> list[str]:
-    """Names of the user's own callbacks whose class says that it does not change the training."""
+    """Names of the user's own callbacks whose class declares `changes_training = False`."""
     allow = tuple(cfg.get("allow") or ())
-    nodes = [(name, node) for name, node in (cfg.get("callbacks") or {}).items() if node]
-    targets = {name: str(node.get("_target_")) for name, node in nodes}
-    return [
-        name
-        for name, target in targets.items()
-        if target.split(".")[0] in allow and not changes_training(target, allow)
-    ]
+    names = []
+    for name, node in (cfg.get("callbacks") or {}).items():
+        target = str(node.get("_target_")) if node else ""
+        if target.split(".")[0] in allow and not changes_training(target, allow):
+            names.append(name)
+    return names
 
 
 def changes_training(target: str, allow: Iterable[str]) -> bool:
-    """What a callback's class says in `changes_training`; true where it says nothing."""
+    """What a callback's class declares as `changes_training`; true by default."""
     try:
         return getattr(locate(target, allow), "changes_training", True)
-    except UserError:  # it is told where the callback is made
+    except UserError:  # reported when the callback is built
         return True
 
 
@@ -75,7 +74,7 @@ def acting(callbacks: Mapping[str, Any], watching: Collection[str] = ()) -> dict
     """The callbacks that may change the training, and what chooses the best checkpoint.
 
     Args:
-        watching: names of others that do not.
+        watching: names of callbacks that do not change it.
     """
     kept = {}
     for name, node in callbacks.items():
@@ -110,12 +109,12 @@ def arm_slug(cfg: DictConfig) -> str:
 
 
 def file_name(word: str) -> str:
-    """`word` as the name of a folder: it cannot leave its parent, nor be cut by `=` or spaces."""
+    """`word` as a folder name: without separators, spaces or `=`."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", str(word)).strip(".") or "_"
 
 
 def arm_folder(cfg: DictConfig) -> Path:
-    """logs/runs/<task_name>/<arm>-<hash8>, a function of the configuration alone."""
+    """logs/runs/<task_name>/<arm>-<hash8>."""
     arm = f"{arm_slug(cfg)}-{arm_hash(cfg)}"
     return Path(cfg.paths.log_dir) / "runs" / file_name(cfg.task_name) / arm
 

@@ -1,7 +1,7 @@
-"""Who has a run folder in hand, and when it was last seen to advance.
+"""Which process holds a run folder, and when the run last advanced.
 
-A lock on the folder, held while the process lives, is the truth about "running": the kernel lets
-go of it however the process dies. When it was last touched is the heartbeat, for people.
+The lock on the folder decides what "running" means: a process holds it while it lives, and the
+kernel releases it however the process dies. Its modification time is the heartbeat, for people.
 """
 
 import fcntl
@@ -15,24 +15,22 @@ from mixlab.errors import UserError
 from mixlab.runs.atomic import make_folder, writing
 
 ANOTHER = "another process"
-LOCK_ATTEMPTS = (
-    25  # 20 ms apart: who only looks whether a run is running holds its lock for an instant
-)
+LOCK_ATTEMPTS = 25  # 20 ms apart: checking whether a run is running holds its lock for a moment
 
 
 def taken(folder: Path) -> int:
-    """A descriptor that holds the lock on a run folder, which is made if it is not there.
+    """A descriptor that holds the lock on a run folder, which is made if it does not exist.
 
     Raises:
         UserError: another process holds it.
         CannotWrite: nothing can be written there.
     """
-    for attempt in range(LOCK_ATTEMPTS):
-        time.sleep(0.02 * (attempt > 0))
+    for _ in range(LOCK_ATTEMPTS):
         make_folder(folder)
-        with suppress(FileNotFoundError), writing(folder):  # removed by another, just now
+        with suppress(FileNotFoundError), writing(folder):  # another process just removed it
             if (descriptor := lock(folder)) is not None:
                 return descriptor
+        time.sleep(0.02)
     raise UserError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
 
 
@@ -45,27 +43,27 @@ def lock(folder: Path) -> int | None:
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass
-    os.close(descriptor)  # another's, or of a folder that was moved away meanwhile
+    os.close(descriptor)  # another process's, or of a folder that was moved away meanwhile
     return None
 
 
 def is_running(folder: Path) -> bool:
     """Whether a process trains the run of this folder now, whatever `run.json` says.
 
-    Those who look share the lock, and whoever begins to train tries for longer than they hold it.
+    Checks share the lock, and a process that begins to train tries for longer than they hold it.
     """
     try:
         with open(folder / ".lock", "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
     except BlockingIOError:
         return True
+    except OSError:  # no lock, or one that cannot be read
+        pass
     return False
 
 
 def last_heartbeat(folder: Path) -> float | None:
-    """When a run was last seen to advance, in seconds since 1970; None where it never began."""
+    """When a run last advanced, in seconds since 1970; None if it never began."""
     try:
         return (folder / ".lock").stat().st_mtime
     except OSError:
@@ -73,7 +71,7 @@ def last_heartbeat(folder: Path) -> float | None:
 
 
 def seconds_with(folder: Path, record: dict[str, Any]) -> float:
-    """A record's seconds with those of a process that died, as far as its heartbeat tells."""
+    """A record's seconds plus those of a process that died, up to its last heartbeat."""
     beat, before = last_heartbeat(folder), record.get("seconds", 0.0)
     with suppress(OSError):
         began = (folder / "config.yaml").stat().st_mtime  # written whenever training begins

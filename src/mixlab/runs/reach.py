@@ -1,6 +1,6 @@
 """Which source files a run's configuration reaches, so that other files may change without harm.
 
-The imports are read from the text: nothing is imported and no torch is loaded.
+Imports are read from the source text: nothing is imported, and torch is not loaded.
 """
 
 import ast
@@ -15,24 +15,106 @@ from mixlab.runs.identity import identity
 
 # The code that decides what a run is.
 TRAINS = ("mixing", "data", "models", "callbacks", "training")
-ENTRY = "mixlab.training.fit"  # every training comes through here
+ENTRY = "mixlab.training.fit"  # every training starts here
 DYNAMIC = {"import_module", "__import__", "exec", "spec_from_file_location", "iter_modules"}
 ALL_NAMES = ""  # in place of a name: all of a module
+
+Place = tuple[str, str]  # a module and a name in it
+
+
+def reached_files(cfg: Any) -> list[str]:
+    """The files that a run of this configuration reaches, as its record names them.
+
+    Metrics and callbacks that only watch the training do not count.
+    """
+    files = source_files(cfg.get("allow") or ())
+    names = {dotted(name): name for name in files}
+    modules = {module: files[name] for module, name in names.items()}
+    todo = [(ENTRY, ALL_NAMES), *(place_of(target, modules) for target in targets(identity(cfg)))]
+    seen: set[Place] = set()
+    reached: set[str] = set()
+    while todo:
+        place = todo.pop()
+        if place not in seen:
+            seen.add(place)
+            counts, further = follow(*place, modules)
+            if counts:
+                reached.add(names[place[0]])
+            todo += further
+    return sorted(reached)
+
+
+def source_files(allow: Iterable[str]) -> dict[str, Path]:
+    """Files of mixlab and of the user's packages that can matter, by name: `mylab/skin.py`."""
+    files: dict[str, Path] = {}
+    for package in ("mixlab", *allow):
+        root = first_file(package)
+        if root.name != "__init__.py":
+            files[root.name] = root
+            continue
+        rooms = [root.parent / room for room in TRAINS] if package == "mixlab" else [root.parent]
+        for file in sorted(file for room in rooms for file in room.rglob("*.py")):
+            files[f"{package}/{file.relative_to(root.parent).as_posix()}"] = file
+    return files
+
+
+def dotted(name: str) -> str:
+    """The module of a file: `mylab.skin`."""
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def place_of(target: str, modules: Mapping[str, Path]) -> Place:
+    """The module and the name in it that a `_target_` means."""
+    parts = target.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        if (module := ".".join(parts[:length])) in modules:
+            return module, parts[length]
+    return target, ALL_NAMES
+
+
+def follow(module: str, name: str, modules: Mapping[str, Path]) -> tuple[bool, list[Place]]:
+    """Whether the file of `module` counts when `name` is imported from it, and what comes next."""
+    parent = module.rpartition(".")[0]
+    above = [(parent, "*")] if parent else []  # a package's `__init__` runs before its modules
+    submodule = [(f"{module}.{name}", ALL_NAMES)] if f"{module}.{name}" in modules else []
+    if module not in modules:  # perhaps a folder without `__init__`
+        return False, [*above, *submodule]
+    file = modules[module]
+    found = file_imports(file.read_bytes())
+    places = [(absolute(each, module, file), each) for each in found.names]
+    if found.is_index and file.name == "__init__.py" and name != ALL_NAMES:
+        always = [(home, ALL_NAMES) for home, each in places if each.name == ALL_NAMES]
+        own = [(home, each.name) for home, each in places if each.alias == name]
+        return False, [*above, *always, *(own or submodule)]
+    further = [*above, *((home, each.name) for home, each in places), *submodule]
+    if found.is_dynamic:
+        package = module.split(".")[0]
+        further += [(other, ALL_NAMES) for other in modules if other.split(".")[0] == package]
+    return True, further
 
 
 @dataclass(frozen=True)
 class ImportedName:
-    """One `from module import name as alias`; of `import module` the name is ALL_NAMES."""
+    """One `from module import name as alias`; for `import module` the name is ALL_NAMES."""
 
     level: int  # dots before the module
     module: str
-    name: str
-    alias: str
+    name: str = ALL_NAMES
+    alias: str = ""
+
+
+def absolute(imported: ImportedName, module: str, file: Path) -> str:
+    """The full name of the module that a file imports from."""
+    if not imported.level:
+        return imported.module
+    parts = module.split(".")
+    dropped = imported.level - 1 if file.name == "__init__.py" else imported.level
+    return ".".join([*parts[: len(parts) - dropped], *filter(None, [imported.module])])
 
 
 @dataclass(frozen=True)
 class FileImports:
-    """What the text of a file says of its imports.
+    """What a file imports, according to its text.
 
     Attributes:
         is_index: it holds nothing but imports and `__all__`, as a package's `__init__` may.
@@ -46,42 +128,49 @@ class FileImports:
 
 @lru_cache(maxsize=2048)  # one reading for all runs of a process
 def file_imports(source: bytes) -> FileImports:
-    """The imports anywhere in a file, those inside functions too."""
+    """The imports anywhere in a file, also those inside functions."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return FileImports((), False, True)
+        return FileImports((), is_index=False, is_dynamic=True)
     names: list[ImportedName] = []
-    known: set[ast.expr] = set()  # calls of `import_module` that say what they import
-    dynamic: set[ast.expr] = set()
+    dynamic: set[ast.AST] = set()
+    constant: set[ast.AST] = set()  # `import_module` where it is called with a known module
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [
-                ImportedName(0, each.name, ALL_NAMES, each.asname or "") for each in node.names
-            ]
-        elif isinstance(node, ast.ImportFrom):
-            for each in node.names:
-                name = ALL_NAMES if each.name == "*" else each.name
-                alias = each.asname or each.name
-                names.append(ImportedName(node.level, node.module or "", name, alias))
-        elif isinstance(node, ast.Call) and (module := constant_import(node)):
-            names.append(ImportedName(0, module, ALL_NAMES, ""))
-            known.add(node.func)
-        elif isinstance(node, ast.Name | ast.Attribute) and name_in(node) in DYNAMIC:
+        names += imported_names(node)
+        if isinstance(node, ast.Call) and constant_import(node):
+            constant.add(node.func)
+        elif last_name(node) in DYNAMIC:
             dynamic.add(node)
-    return FileImports(tuple(names), all(map(is_listing, tree.body)), bool(dynamic - known))
+    return FileImports(tuple(names), all(map(is_listing, tree.body)), bool(dynamic - constant))
 
 
-def name_in(node: ast.expr) -> str | None:
+def imported_names(node: ast.AST) -> Iterator[ImportedName]:
+    """What a statement or a call imports."""
+    if isinstance(node, ast.Import):
+        for each in node.names:
+            yield ImportedName(0, each.name)
+    elif isinstance(node, ast.ImportFrom):
+        for each in node.names:
+            name = ALL_NAMES if each.name == "*" else each.name
+            yield ImportedName(node.level, node.module or "", name, each.asname or each.name)
+    elif isinstance(node, ast.Call) and (module := constant_import(node)):
+        yield ImportedName(0, module)
+
+
+def last_name(node: ast.AST) -> str | None:
     """`import_module` of `importlib.import_module`."""
-    return getattr(node, "attr", None) or getattr(node, "id", None)
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def constant_import(call: ast.Call) -> str | None:
-    """The module that `import_module("medmnist")` imports; None of any other call."""
-    word = call.args[0] if call.args and name_in(call.func) == "import_module" else None
-    text = word.value if isinstance(word, ast.Constant) else None
-    return text if isinstance(text, str) and not text.startswith(".") else None
+    """The module that `import_module("medmnist")` imports; None for any other call."""
+    if last_name(call.func) == "import_module" and call.args:
+        word = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
+        return word if isinstance(word, str) and not word.startswith(".") else None
+    return None
 
 
 def is_listing(statement: ast.stmt) -> bool:
@@ -90,105 +179,3 @@ def is_listing(statement: ast.stmt) -> bool:
         return [getattr(target, "id", None) for target in statement.targets] == ["__all__"]
     is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return is_text or isinstance(statement, ast.Import | ast.ImportFrom)
-
-
-@dataclass(frozen=True)
-class Packages:
-    """Mixlab and the user's own packages: the only ones that are followed."""
-
-    roots: Mapping[str, Path]  # the first file of each
-
-    @classmethod
-    def of(cls, allow: Iterable[str]) -> "Packages":
-        return cls({package: first_file(package) for package in ("mixlab", *allow)})
-
-    def file(self, module: str) -> Path | None:
-        """The file of a module, None where there is none that counts."""
-        package, *parts = module.split(".")
-        root = self.roots.get(package)
-        if root is None or (package == "mixlab" and (not parts or parts[0] not in TRAINS)):
-            return None
-        if not parts:
-            return root
-        path = root.parent.joinpath(*parts)
-        choices = (path / "__init__.py", path.with_suffix(".py"))
-        found = next((each for each in choices if each.is_file()), None)
-        return found if root.name == "__init__.py" else None
-
-    def name(self, file: Path) -> str:
-        """`mylab/skin.py`, as a record names the file."""
-        for package, root in self.roots.items():
-            if root.name == "__init__.py" and file.is_relative_to(root.parent):
-                return f"{package}/{file.relative_to(root.parent).as_posix()}"
-        return file.name
-
-    def modules(self, package: str) -> Iterator[str]:
-        """Every module of a package."""
-        root = self.roots[package]
-        files = root.parent.rglob("*.py") if root.name == "__init__.py" else [root]
-        for file in files:
-            parts = file.relative_to(root.parent).with_suffix("").parts
-            inner = parts if root.name == "__init__.py" else ()
-            yield ".".join((package, *(part for part in inner if part != "__init__")))
-
-
-def reached_files(cfg: Any) -> list[str]:
-    """The files that a run of this configuration reaches, as its record names them.
-
-    From what makes the run what it is: metrics and callbacks that only watch do not count.
-    """
-    plain = identity(cfg)
-    packages = Packages.of(cfg.get("allow") or ())
-    todo = [(ENTRY, ALL_NAMES), *(place_of(target, packages) for target in targets(plain))]
-    seen, files = set(), set()
-    while todo:
-        place = todo.pop()
-        if place not in seen:
-            seen.add(place)
-            file, further = follow(*place, packages)
-            files |= {file} if file else set()
-            todo += further
-    return sorted(packages.name(file) for file in files)
-
-
-def place_of(target: str, packages: Packages) -> tuple[str, str]:
-    """The module and the name in it that a `_target_` means."""
-    parts = target.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        if packages.file(".".join(parts[:length])):
-            return ".".join(parts[:length]), parts[length]
-    return target, ALL_NAMES
-
-
-def follow(module: str, name: str, packages: Packages) -> tuple[Path | None, list[tuple[str, str]]]:
-    """The file that an import of `name` from `module` counts, and the imports it leads to."""
-    file = packages.file(module)
-    parent = module.rpartition(".")[0]
-    above = [(parent, "*")] if parent else []  # a package's `__init__` runs before its modules
-    if file is None:  # a folder without `__init__`, perhaps
-        inside = f"{module}.{name}"
-        return None, [*above, (inside, ALL_NAMES)] if packages.file(inside) else above
-    found = file_imports(file.read_bytes())
-    places = [(absolute(each, module, file), each) for each in found.names]
-    if found.is_index and file.name == "__init__.py" and name != ALL_NAMES:
-        always = [(home, ALL_NAMES) for home, each in places if each.name == ALL_NAMES]
-        own = [(home, each.name) for home, each in places if each.alias == name]
-        if not own and name != "*":
-            inside = f"{module}.{name}"
-            own = [(inside, ALL_NAMES)] if packages.file(inside) else []
-        return None, [*above, *always, *own]
-    further = [(home, each.name) for home, each in places]
-    if found.is_dynamic:
-        further += [(other, ALL_NAMES) for other in packages.modules(module.split(".")[0])]
-    if file.name == "__init__.py" and name not in (ALL_NAMES, "*"):  # a module of that name, if any
-        further += [(f"{module}.{name}", ALL_NAMES)]
-    return file, [*above, *further]
-
-
-def absolute(imported: ImportedName, module: str, file: Path) -> str:
-    """The full name of the module that a file imports from."""
-    if not imported.level:
-        return imported.module
-    parts = module.split(".")
-    keep = len(parts) - imported.level + (file.name == "__init__.py")
-    return ".".join([*parts[:keep], *filter(None, [imported.module])])

@@ -1,6 +1,5 @@
-"""Run folders as they are found on disk: where they lie and what they say of themselves."""
+"""Run folders as they are found on disk, and what their files say."""
 
-import fcntl
 import glob
 import json
 import math
@@ -16,9 +15,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.errors import UserError
-from mixlab.runs.status import Status
+from mixlab.runs.locks import is_running
+from mixlab.runs.status import Status, first_names
 
-UNREADABLE, DUPLICATE = "unreadable", "duplicate"  # of folders, beside what a record can say
+UNREADABLE, DUPLICATE = "unreadable", "duplicate"  # of folders; no record has these
 STATUSES = (
     Status.FINISHED, Status.RUNNING, Status.PLANNED, Status.INTERRUPTED, Status.FAILED,
     Status.DIVERGED, UNREADABLE, DUPLICATE,
@@ -29,12 +29,12 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One run folder. Whatever is in it was written by others and may be missing or odd."""
+    """One run folder. Any file in it may be missing or malformed."""
 
     folder: Path
     status: str  # one of STATUSES
     arm: str  # the arm's hash, or the name of its folder where there is none
-    slug: str  # the arm's name for people, as the folder has it
+    slug: str  # the readable part of the arm's name
     seed: int | None
     problem: str = ""  # why it does not count, in one line
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)  # run.json
@@ -63,7 +63,7 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class Found:
-    """What lies under the given paths."""
+    """The runs and sweeps under the given paths."""
 
     runs: tuple[StoredRun, ...]
     sweeps: tuple[Path, ...]  # folders with a sweep.json
@@ -73,7 +73,7 @@ def find(paths: Iterable[str | Path]) -> Found:
     """Read every run under `paths`, each once, and those that a sweep there plans.
 
     Raises:
-        ValueError: if a path does not exist, or there is no run under any of them.
+        UserError: a path does not exist, or there is no run under any of them.
     """
     given = [folder for path in paths for folder in _expand(str(path))]
     sweeps: dict[Path, None] = {}
@@ -86,12 +86,13 @@ def find(paths: Iterable[str | Path]) -> Found:
                 sweeps[run_or_sweep] = None
                 folders.update(dict.fromkeys(_planned(run_or_sweep)))
     if not folders:
-        raise UserError(f"no run.json or sweep.json under {_quoted(given)}; {GIVE}")
+        listed = one_line(first_names([str(path) for path in given], 3))
+        raise UserError(f"no run.json or sweep.json under {listed}; {GIVE}")
     return Found(tuple(read_run(folder) for folder in folders), tuple(sweeps))
 
 
 def read_run(folder: Path) -> StoredRun:
-    """Read one run folder. A folder that is not there is a run that is planned."""
+    """Read one run folder. A folder that does not exist is a planned run."""
     slug, arm, seed = _from_name(folder)
     try:
         record = mapping(json.loads((folder / "run.json").read_bytes()))
@@ -108,7 +109,7 @@ def read_run(folder: Path) -> StoredRun:
     )  # fmt: skip
 
 
-def is_aside(name: str) -> bool:
+def is_archived(name: str) -> bool:
     """Whether `existing=new` has archived a folder of this name."""
     return re.fullmatch(r"seed-\d+\.\d+", name) is not None
 
@@ -126,14 +127,14 @@ def finite_number(value: Any) -> float | None:
 
 
 def one_line(text: Any, longest: int = 200) -> str:
-    """Text for a table or a terminal: one line, nothing unprintable, not endless."""
+    """Text for a table or a terminal: one line, printable, limited in length."""
     words = "".join(c if c.isprintable() else " " for c in str(text)).split()
     line = " ".join(words)
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 
 def shown_path(path: Path) -> str:
-    """A path as one would type it from here."""
+    """A path relative to the working directory, if it is below it."""
     return one_line(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, 1000)
 
 
@@ -149,13 +150,13 @@ def _expand(path: str) -> list[Path]:
 def _walk(path: Path) -> Iterator[Path]:
     """Yield folders with a run.json or a sweep.json; a run folder has none below it.
 
-    What `existing=new` has archived (`seed-0.1`) is found only where it is named itself.
+    Runs archived by `existing=new` (`seed-0.1`) are found only if `path` names them.
     """
     path = path.resolve()
     if path.name in ("run.json", "sweep.json"):
         path = path.parent
     for folder, below, files in os.walk(path):
-        below[:] = sorted(name for name in below if not is_aside(name))
+        below[:] = sorted(name for name in below if not is_archived(name))
         if "run.json" in files or "sweep.json" in files:
             yield Path(folder)
         if "run.json" in files:
@@ -174,7 +175,7 @@ def _planned(sweep: Path) -> list[Path]:
 
 
 def _from_name(folder: Path) -> tuple[str, str, int | None]:
-    """Arm name, hash and seed from `<arm>-<hash8>/seed-<n>`, as far as the names tell."""
+    """Arm name, hash and seed from `<arm>-<hash8>/seed-<n>`, where the names have them."""
     parent = folder.parent.name
     named = re.fullmatch(r"(.+)-([0-9a-f]{8})", parent)
     slug, arm = named.groups() if named else (parent, parent)
@@ -183,32 +184,17 @@ def _from_name(folder: Path) -> tuple[str, str, int | None]:
 
 
 def _state(folder: Path, record: Mapping[str, Any]) -> tuple[str, str]:
-    """The status and what is wrong with it; a run without its lock is not running any more."""
+    """The status and the problem; a run whose lock is free is not running any more."""
     status, error = str(record.get("status")), one_line(record.get("error") or "")
     if status not in STATUSES:
         return UNREADABLE, f"run.json has the status {one_line(status, 40)}"
-    if status == Status.RUNNING and _is_abandoned(folder / ".lock"):
+    if status == Status.RUNNING and (folder / ".lock").exists() and not is_running(folder):
         return Status.INTERRUPTED, error or "its process is gone"
     return status, error
 
 
-def _is_abandoned(lock: Path) -> bool:
-    """Whether a lock file is there and nobody holds it."""
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go when the file is closed
-    except OSError:
-        return False
-    return True
-
-
-def _quoted(paths: Iterable[Path]) -> str:
-    names = [str(path) for path in paths]
-    return one_line(", ".join(names[:3]) + ", ..." * (len(names) > 3))
-
-
 def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
-    """The configuration of a run folder, with `allow` and threads of this command."""
+    """The configuration of a run folder, with `allow` and `threads` from this command."""
     file = folder / "config.yaml"
     if not file.is_file():
         inside = sorted(entry.parent.name for entry in folder.glob("seed-*/config.yaml"))
@@ -220,6 +206,6 @@ def read_config(folder: Path, cfg: DictConfig) -> DictConfig:
     found.threads = cfg.get("threads", found.get("threads"))
     if cfg.data_path is not None:
         for node in (found.data, found.data.source):
-            if node.get("path"):  # resolved when the run was made, each for itself
+            if node.get("path"):  # both are resolved in a run's configuration
                 node.path = str(Path(cfg.data_path).resolve())
     return found

@@ -1,4 +1,4 @@
-"""The states of a run, and what a command does about a run in each of them."""
+"""The states of a run, what a command does about a run in each of them, and what it says."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -9,7 +9,7 @@ from mixlab.errors import UserError, counted
 
 
 class Status(StrEnum):
-    """What `run.json` says of a run."""
+    """The status in `run.json`."""
 
     PLANNED = "planned"
     RUNNING = "running"
@@ -25,12 +25,12 @@ class Action(StrEnum):
     SKIP = "skip"  # it is finished
     RESUME = "resume"  # from its last checkpoint, or from the start where it has none
     RESTART = "restart"  # from the start, without what is there
-    LEAVE = "leave"  # as it failed, until somebody asks
-    ASK = "ask"  # other code made it, and the user has not said what then
+    LEAVE = "leave"  # as it failed, until the user asks for it
+    ASK = "ask"  # other code made it, and the user has not said what to do
 
 
 class Existing(StrEnum):
-    """What the user says of a run that is there already."""
+    """What the user wants done with a run that is there already."""
 
     CHECK = "check"
     REUSE = "reuse"
@@ -38,7 +38,7 @@ class Existing(StrEnum):
     NEW = "new"
 
 
-# What the same command does with the code that made the run.
+# What a command does about a run that the same code made.
 ACTIONS: dict[Status | None, Action] = {
     None: Action.RESUME,
     Status.PLANNED: Action.RESUME,
@@ -48,21 +48,21 @@ ACTIONS: dict[Status | None, Action] = {
     Status.FAILED: Action.LEAVE,
     Status.DIVERGED: Action.LEAVE,
 }
-# From which state a run may go to which.
+# Each status, and those that a run may have before it.
 TRANSITIONS: dict[Status, tuple[Status | None, ...]] = {
     Status.PLANNED: (None, *Status),  # `mixlab-sweep retry` plans any run again
-    Status.RUNNING: (None, *Status),  # a finished one, too, where only its tests were missing
+    Status.RUNNING: (None, *Status),  # also a finished one, where only its tests were missing
     Status.INTERRUPTED: (None, Status.PLANNED, Status.RUNNING),
     Status.FINISHED: (Status.RUNNING,),
     Status.FAILED: (None, *(status for status in Status if status != Status.FINISHED)),
     Status.DIVERGED: (Status.RUNNING,),
 }
-UNSETTLED = (None, Status.PLANNED, Status.RUNNING)  # left by a process that could say nothing more
-RETRIED = (Status.FAILED, Status.DIVERGED)  # trained again only when somebody asks
+UNSETTLED = (None, Status.PLANNED, Status.RUNNING)  # the process could not record how it ended
+RETRIED = (Status.FAILED, Status.DIVERGED)  # trained again only when the user asks
 
 
 def status_of(record: dict[str, Any]) -> Status | None:
-    """The status in a record; None where there is none, or none that we know."""
+    """The status in a record; None where there is none, or an unknown one."""
     word = record.get("status")
     return Status(word) if word in [*Status] else None
 
@@ -87,9 +87,9 @@ def next_action(
 
     Args:
         record: its `run.json`, empty where there is none.
-        changed: source files that are not what the run was made by.
-        existing: what the user says of a run that is there.
-        retry: which of failed and diverged are to be trained again; the others are left.
+        changed: source files that changed since it was trained.
+        existing: what the user wants done with a run that is there already.
+        retry: which of failed and diverged to train again; the others are left.
         begun: whether it has a checkpoint.
     """
     if existing not in [*Existing]:
@@ -110,7 +110,7 @@ def transition(record: dict[str, Any], status: Status, **facts: Any) -> dict[str
     A run that is planned or begun again keeps how it ended before, if not well, in `history`.
 
     Raises:
-        RuntimeError: no run goes from its state to that one.
+        RuntimeError: this status cannot follow the record's.
     """
     before = status_of(record)
     if before not in TRANSITIONS[status]:
@@ -125,9 +125,25 @@ def with_history(record: dict[str, Any]) -> dict[str, Any]:
     status = status_of(record)
     if status in (None, Status.PLANNED, Status.FINISHED):
         return record
-    status = Status.INTERRUPTED if status is Status.RUNNING else status  # it could not say so
+    status = Status.INTERRUPTED if status is Status.RUNNING else status  # its process died
     ended = {"status": str(status), "error": record.get("error"), "ended": record.get("ended")}
     return {**record, "history": [*record.get("history", []), ended]}
+
+
+def run_name(folder: Path) -> str:
+    """`digits-cnn-mixup-7845f86b/seed-0`: a run's arm and its seed."""
+    return "/".join(folder.parts[-2:])
+
+
+def results_line(results: dict[str, Any]) -> str:
+    """`test accuracy 0.9510 (chosen on validation), 0.9490 (last)`."""
+    rows = {"chosen on validation": results.get("best") or {}, "last": results.get("last") or {}}
+    for metric in ("test/iou", "test/accuracy", "val/iou", "val/accuracy"):
+        known = {when: row.get(metric) for when, row in rows.items()}
+        found = [f"{x:.4f} ({when})" for when, x in known.items() if isinstance(x, int | float)]
+        if found:
+            return f"{metric.replace('/', ' ')} {', '.join(found)}"
+    return "no metrics"
 
 
 def first_names(names: list[str], most: int = 5) -> str:
@@ -146,7 +162,7 @@ def other_code(folders: list[Path], changed: list[str]) -> str:
 
 
 def other_data(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """The sentence for a run whose data are not what they were; None where they are."""
+    """The sentence for a run whose data changed; None where they did not."""
     if before.get("sha256") in (None, now.get("sha256")):
         return None
     differences = ", ".join(
@@ -158,17 +174,6 @@ def other_data(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str
 
 
 def short_value(value: Any) -> str:
-    """A value in a sentence: of a long hash the first digits."""
+    """A value in a sentence: the first digits of a long hash."""
     text = str(value)
     return text if len(text) <= 12 else f"{text[:8]}..."
-
-
-def check_same_data(record: dict[str, Any], data: Any) -> None:
-    """Raise ValueError if the data are not those of the run."""
-    before = record.get("data", {}).get("sha256")
-    if before != data.fingerprint:
-        where = data.path or data.name
-        raise UserError(
-            f"the data ({where}) changed since the run was trained, so its batches cannot be made "
-            "again; name the file it was trained on with data_path=..."
-        )

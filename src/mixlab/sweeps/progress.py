@@ -9,8 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from mixlab.runs.results import results_line, run_name
-from mixlab.runs.status import Status
+from mixlab.runs.status import Status, results_line, run_name
 from mixlab.sweeps.exit_status import record_exit
 from mixlab.sweeps.worker import JobSpec
 

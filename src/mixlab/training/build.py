@@ -66,7 +66,7 @@ class Experiment:
         cfg: DictConfig,
         *,
         threads: int | None = None,
-        goes_on: bool = True,
+        resumes: bool = True,
         check: Callable[[ImageDataModule], None] | None = None,
         trainer: Callable[[DictConfig, ImageDataModule, RunRecord], pl.Trainer] | None = None,
     ) -> "Experiment":
@@ -74,7 +74,7 @@ class Experiment:
 
         Args:
             threads: in place of `cfg.threads`.
-            goes_on: see `RunRecord`.
+            resumes: from its own checkpoint, see `RunRecord`.
             check: raises if the data will not do, before a model is built for them.
             trainer: in place of `build_trainer`.
         """
@@ -82,7 +82,7 @@ class Experiment:
         data = build_data(cfg)
         if check is not None:
             check(data)
-        model, record = build_model(cfg, data), RunRecord(goes_on)
+        model, record = build_model(cfg, data), RunRecord(resumes)
         return Experiment(data, model, (trainer or build_trainer)(cfg, data, record), record, count)
 
 

@@ -26,7 +26,7 @@ def fit(run: Run) -> Results:
     """Train and test a run in its folder. Every rank of its process group comes through here."""
     start = resume_point(run)
     # A run that goes on keeps its number of threads.
-    experiment = Experiment.build(run.cfg, threads=run.record.get("threads"), goes_on=start.is_own)
+    experiment = Experiment.build(run.cfg, threads=run.record.get("threads"), resumes=start.is_own)
     write_begin(run, experiment, start)
     with closing_loggers(experiment.trainer), ranks_join(run.folder, run.cfg.get("allow", ())):
         results, class_accuracy = fit_and_test(run, experiment, start)
@@ -41,7 +41,7 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
         trouble = f"{start.trouble}; " if start.trouble else ""
         print(f"{trouble}the run resumes from {start.checkpoint.name}", flush=True)
     run.begin(
-        goes_on=start.is_own,
+        resumes=start.is_own,
         threads=experiment.threads,
         hardware=hardware(),
         data=experiment.data.record(),

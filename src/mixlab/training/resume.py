@@ -67,7 +67,7 @@ def check_start(cfg: DictConfig) -> None:
         listed = "; ".join(found[:8]) + ("; ..." if len(found) > 8 else "")
         raise UserError(
             f"ckpt_path={cfg.ckpt_path} is of a run with another configuration: {listed}; "
-            "add existing=reuse to start from it all the same"
+            "add existing=reuse to start from it anyway"
         )
 
 

@@ -11,8 +11,7 @@ from mixlab.errors import UserError, is_user_error
 from mixlab.runs import Run
 from mixlab.runs.atomic import CannotWrite, write_text
 from mixlab.runs.folder import keep_stale
-from mixlab.runs.results import results_line, run_name
-from mixlab.runs.status import Action, Status, other_code
+from mixlab.runs.status import Action, Status, other_code, results_line, run_name
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
