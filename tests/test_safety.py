@@ -146,7 +146,7 @@ def plant(folder: Path, package: str = "evil") -> Path:
 HYDRA = {
     "launcher": {"launcher": {"_target_": "evil.Boom"}},
     "launcher's argument": {"launcher": {"jobs": {"_target_": "shutil.copytree"}}},
-    "alias": {"launcher": {"jobs": {"_target_": "hydra_plugins.mixlab.launcher.dataclass"}}},
+    "alias": {"launcher": {"jobs": {"_target_": "hydra_plugins.mixlab.plugins.dataclass"}}},
     "sweeper": {"sweeper": {"_target_": "evil.Boom"}},
     "callbacks": {"callbacks": {"x": {"_target_": "evil.Boom"}}},
     "callbacks, in a list": {"callbacks": {"x": {"y": [{"_target_": "builtins.open"}]}}},

@@ -42,7 +42,7 @@ def test_what_is_in_it(wheel: Path) -> None:
         names = set(archive.namelist())
     shipped = {f"mixlab/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yaml")}
     assert len(shipped) > 40 and shipped <= names
-    assert "hydra_plugins/mixlab/sweeper.py" in names
+    assert "hydra_plugins/mixlab/plugins.py" in names
     assert "hydra_plugins/__init__.py" not in names, "it would hide other people's plugins"
     assert not [name for name in names if name.startswith(("tests", "src", "configs"))]
 

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mixlab.runs.atomic import write_json
+from helpers.small_runs import small
+from mixlab.runs import Run
+from mixlab.runs.atomic import read_json, write_json
 from mixlab.sweeps import progress as module
-from mixlab.sweeps.progress import Progress, run_outcome
+from mixlab.sweeps.progress import Progress, exit_reason, record_exit, run_outcome
 from mixlab.sweeps.worker import JobSpec
 
 RESULTS = {"best": {"test/accuracy": 0.5}, "last": {"test/accuracy": 0.25}}
@@ -122,6 +125,54 @@ def test_a_reader_that_has_gone_is_no_reason_to_fail(
     board = Progress(1)
     silent: list[bool] = []
     monkeypatch.setattr("builtins.print", broken)
-    monkeypatch.setattr(module, "be_silent", lambda: silent.append(True))
+    monkeypatch.setattr(module.os, "dup2", lambda *_: silent.append(True))
     board.done(JobSpec("", tmp_path), 1)
     assert board.failed == 1 and silent
+
+
+@pytest.mark.parametrize("status", [None, "planned", "running"])
+def test_a_hard_death_is_written_down(tmp_path: Path, status: str | None) -> None:
+    write_json(tmp_path / "run.json", {"status": status, "seed": 3} if status else {})
+    record_exit(tmp_path, -signal.SIGKILL)
+    record = read_json(tmp_path / "run.json")
+    assert record["status"] == "failed" and "SIGKILL (out of memory?)" in record["error"]
+    assert record.get("seed") == (3 if status else None) and record["ended"]
+
+
+def test_the_time_of_a_killed_training_counts(tmp_path: Path) -> None:
+    with Run.open(small(tmp_path)) as run:
+        run.begin()
+    began = (run.folder / "config.yaml").stat().st_mtime
+    os.utime(run.folder / ".lock", (began + 20, began + 20))
+    assert record_exit(run.folder, -signal.SIGKILL)["seconds"] == pytest.approx(20, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("signum", "stopped"), [(signal.SIGKILL, True), (signal.SIGTERM, False), (signal.SIGTERM, True)]
+)
+def test_a_death_that_was_asked_for_is_no_failure(
+    tmp_path: Path, signum: int, stopped: bool
+) -> None:
+    write_json(tmp_path / "run.json", {"status": "running"})
+    found = record_exit(tmp_path, -signum, stopped)
+    assert found == read_json(tmp_path / "run.json") and found["status"] == "interrupted"
+    assert "memory" not in found["error"]
+
+
+@pytest.mark.parametrize("status", ["finished", "failed", "diverged", "interrupted"])
+def test_what_a_job_said_itself_stands(tmp_path: Path, status: str) -> None:
+    write_json(tmp_path / "run.json", {"status": status, "error": "mine"})
+    assert record_exit(tmp_path, 1) == {"status": status, "error": "mine"}
+
+
+def test_a_run_in_another_process_is_left_to_it(tmp_path: Path) -> None:
+    with Run.open(small(tmp_path)) as run:
+        run.begin()
+        found = record_exit(run.folder, exit_code=2)
+        assert found["status"] == "running" and found["error"] == "by another process"
+        assert read_json(run.folder / "run.json")["status"] == "running"
+
+
+def test_reasons() -> None:
+    assert exit_reason(3) == "the process ended with status 3; see log.txt"
+    assert exit_reason(-signal.SIGSEGV) == "the process was killed by SIGSEGV"

@@ -29,7 +29,7 @@ def finish(job: grid.Job, code: dict[str, str] | None = None) -> None:
 
 def test_the_list_leads_to_the_runs(tmp_path: Path, config: DictConfig) -> None:
     jobs = planned(tmp_path, [0, 1], ["mixing=none"])
-    assert sweep.begin(jobs, config).start == jobs
+    assert sweep.begin(jobs, config).to_train == jobs
     folder = tmp_path / "logs" / "sweeps" / "s"
     record = json.loads((folder / "sweep.json").read_text())
     assert record["name"] == "s"
@@ -57,7 +57,7 @@ def test_runs_of_other_code_are_asked_about(
         sweep.begin(jobs, config)
     jobs[0].arm.existing = "reuse"
     plan = sweep.begin(jobs, config)
-    assert (plan.skip, plan.start) == ([jobs[0]], [jobs[1]])
+    assert (plan.skip, plan.to_train) == ([jobs[0]], [jobs[1]])
     line = "kept, made by other code (mixlab/training/gone.py changed)"
     assert line in capsys.readouterr().out
     record = json.loads((jobs[0].folder / "run.json").read_text())
@@ -100,8 +100,8 @@ def test_new_archives_every_run(tmp_path: Path, config: DictConfig) -> None:
     finish(jobs[0])
     jobs[0].arm.existing = "new"
     plan = sweep.begin(jobs, config)
-    assert [job.seed for job in plan.start] == [0, 1]
-    assert {job.config.existing for job in plan.start} == {"check"}, "they archive no more"
+    assert [job.seed for job in plan.to_train] == [0, 1]
+    assert {job.config.existing for job in plan.to_train} == {"check"}, "they archive no more"
     assert jobs[0].arm.existing == "new", "seeds share it"
     assert statuses(jobs) == ["planned", "planned"]
     assert (jobs[0].folder.with_name("seed-0.1") / "run.json").exists()

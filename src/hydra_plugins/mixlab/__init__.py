@@ -1,1 +1,1 @@
-"""What Hydra looks for in this place: our sweeper."""
+"""Plugins that Hydra finds in this place."""

@@ -19,25 +19,25 @@ def launch(jobs: Sequence[Job], at_once: int | None, jobs_per_device: int) -> No
     if not jobs:
         return
     places = slots(jobs[0].arm, at_once, jobs_per_device)[: len(jobs)]
-    tickets = job_specs(jobs, threads_for(jobs[0].arm, len(places)))
-    board = Progress(len(tickets))
-    with board.shown():
+    specs = job_specs(jobs, threads_for(jobs[0].arm, len(places)))
+    progress = Progress(len(specs))
+    with progress.shown():
         try:
-            run_all(tickets, places, board)
+            run_all(specs, places, progress)
         except KeyboardInterrupt:
-            board.say("stopped; the same command resumes each run")
+            progress.say("stopped; the same command resumes each run")
             raise
 
 
 def check_knobs(jobs: int | None, jobs_per_device: int) -> None:
-    """Raise ValueError unless both are above 0."""
+    """Raise UserError unless both are above 0."""
     for name, value in (("jobs", jobs), ("jobs_per_device", jobs_per_device)):
         if value is not None and value < 1:
             raise UserError(f"hydra.launcher.{name} must be above 0, got {value}")
 
 
 def slots(cfg: DictConfig, jobs: int | None, jobs_per_device: int) -> list[dict[str, str]]:
-    """Environments of the jobs that run at the same time: cores, or GPUs handed out."""
+    """Environment variables of each job that runs at the same time: its GPUs, or none."""
     devices = processes_of(cfg)
     gpus = [] if cfg.trainer.accelerator == "cpu" else visible_gpus()
     if not gpus:
@@ -53,7 +53,7 @@ def slots(cfg: DictConfig, jobs: int | None, jobs_per_device: int) -> list[dict[
 
 
 def visible_gpus() -> list[str]:
-    """Names of the GPUs a job may be given. Asks NVML alone: CUDA here would forbid it there."""
+    """Names of the GPUs for the jobs. Asks only NVML: with CUDA here, no job could fork."""
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     import torch
 
@@ -63,18 +63,13 @@ def visible_gpus() -> list[str]:
 
 
 def job_specs(jobs: Sequence[Job], threads: int) -> list[JobSpec]:
-    """What the jobs' processes need; an arm is written out once for all its seeds."""
+    """What the jobs' processes need; the seeds of an arm share its YAML."""
     texts: dict[Path, str] = {}
     for job in jobs:
         if job.folder.parent not in texts:
-            texts[job.folder.parent] = written_out(job.arm, threads)
+            cfg = job.arm.copy()
+            if cfg.threads == "auto":
+                cfg.threads = threads
+            cfg.trainer.enable_progress_bar = False
+            texts[job.folder.parent] = OmegaConf.to_yaml(cfg)
     return [JobSpec(texts[job.folder.parent], job.folder, job.own) for job in jobs]
-
-
-def written_out(cfg: DictConfig, threads: int) -> str:
-    """An arm's configuration, as YAML."""
-    cfg = cfg.copy()
-    if cfg.threads == "auto":
-        cfg.threads = threads
-    cfg.trainer.enable_progress_bar = False
-    return OmegaConf.to_yaml(cfg)

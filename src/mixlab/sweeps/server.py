@@ -1,8 +1,7 @@
-"""What the fork server imports first: signals to everybody are not for it.
+"""Imported first by the fork server, to hold back signals that are sent to a whole group.
 
-A terminal that closes, `kill` of a process group and SLURM reach the server too. Dead, it could not
-say how its jobs have ended, and they would be taken for lost. So it holds such signals back, and
-each job, which inherits that, lets them come again.
+A closing terminal, `kill` of a process group and SLURM signal the server too. If it died, the exit
+codes of its jobs would be lost. So it blocks these signals, and each job unblocks them.
 """
 
 import atexit
@@ -15,7 +14,7 @@ from mixlab.runs.reach import reached_files
 from mixlab.sweeps.worker import HELD_BACK
 
 signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
-# It has nothing to tidy up; torch would take seconds for it, and hold our output open meanwhile.
+# Nothing needs cleaning up; torch would take seconds for it, and keep our output open meanwhile.
 atexit.register(os._exit, 0)
-# Every job asks which files it reaches: so it reads no more than those of its own method.
+# Every job asks which files it reaches: with this, it only has to read those of its own method.
 reached_files(OmegaConf.create({}))

@@ -1,8 +1,8 @@
-"""A sweep: its list, a record for each of its runs, and what is said of them at the end."""
+"""A sweep: its list of runs, a record for each of them, and the summary at the end."""
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,26 +33,25 @@ from mixlab.training.resume import check_data_of
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What becomes of each job of a sweep.
+    """What happens to each job of a sweep.
 
     Attributes:
-        skip: finished.
-        resume: begun, to be resumed from a checkpoint.
-        start: to be trained from the start.
-        leave: failed or diverged, and nobody has asked for them.
-        stale: of those that are kept, the source files that changed since.
+        skip: finished jobs.
+        to_train: jobs to resume or to start, in order.
+        leave: failed or diverged jobs, which the user has not asked to retry.
+        resumed: folders of the jobs that resume from a checkpoint.
+        stale: by folder of a run that is kept or resumed, source files that changed since.
     """
 
-    skip: list[Job]
-    resume: list[Job]
-    start: list[Job]
-    leave: list[Job]
-    stale: dict[Path, list[str]]
-    to_train: list[Job]  # resume and start, in their order
+    skip: list[Job] = field(default_factory=list)
+    to_train: list[Job] = field(default_factory=list)
+    leave: list[Job] = field(default_factory=list)
+    resumed: list[Path] = field(default_factory=list)
+    stale: dict[Path, list[str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         skipped = f", {len(self.skip)} of them finished" if self.skip else ""
-        resumed = f", {len(self.resume)} to be resumed" if self.resume else ""
+        resumed = f", {len(self.resumed)} to be resumed" if self.resumed else ""
         left = f", {len(self.leave)} left as they failed" if self.leave else ""
         every = len(self.skip) + len(self.to_train) + len(self.leave)
         return f"{counted(every, 'run')}{skipped}{resumed}{left}"
@@ -61,23 +60,21 @@ class SweepPlan:
 def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) -> SweepPlan:
     """Plan a sweep and write the list of its runs, relative to its folder.
 
-    Each run that has no record gets one, `planned`. With `existing=new` what there is is archived.
+    Each run without a record gets one, `planned`. With `existing=new`, earlier runs are archived.
 
     Raises:
-        ValueError: some were made by other code, and `existing` does not say what then.
-        RuntimeError: with `existing=new`, some are being trained.
+        UserError: some runs were made by other code and `existing` does not say what to do; the
+            data of finished runs changed; or, with `existing=new`, some runs are being trained.
     """
     if jobs and jobs[0].arm.get("existing") == Existing.NEW:
         jobs = archived(jobs)
     plan = planned(jobs, retry)
     check_finished_data(plan.skip)
-    for job in plan.skip:
-        if job.folder in plan.stale:
-            keep_stale(job.folder, plan.stale[job.folder])
-    for job in plan.resume:
-        if job.folder in plan.stale:
-            changed = first_names(plan.stale[job.folder])
-            print(f"resumed, begun by other code ({changed} changed): {job.folder}")
+    for folder, changed in plan.stale.items():
+        if folder in plan.resumed:
+            print(f"resumed, begun by other code ({first_names(changed)} changed): {folder}")
+        else:
+            keep_stale(folder, changed)
     folder = sweep_folder(config)
     runs = [os.path.relpath(job.folder, folder) for job in jobs]
     write_json(folder / "sweep.json", {"name": folder.name, "runs": runs})
@@ -86,80 +83,11 @@ def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) ->
     return plan
 
 
-def planned(jobs: Sequence[Job], retry: Sequence[str] = ()) -> SweepPlan:
-    """What is to be done about each job; no process is started for what is skipped or left."""
-    plan = SweepPlan([], [], [], [], {}, [])
-    asked: dict[Path, list[str]] = {}
-    for job, changed in with_changes(jobs):
-        record, begun = read_json(job.folder / "run.json"), is_begun(job.folder)
-        action = next_action(record, changed, own_value(job, "existing"), retry, begun)
-        job = replace(job, own={**job.own, "retry": list(map(str, retry))}) if retry else job
-        resumed = action is Action.RESUME and begun
-        if changed and (resumed or action is Action.SKIP):
-            plan.stale[job.folder] = changed
-        match action:
-            case Action.ASK:
-                asked[job.folder] = changed
-            case Action.SKIP:
-                plan.skip.append(job)
-            case Action.LEAVE:
-                plan.leave.append(job)
-            case Action.RESUME | Action.RESTART:
-                (plan.resume if resumed else plan.start).append(job)
-                plan.to_train.append(job)
-    if asked:
-        raise UserError(other_code(list(asked), sorted({*chain(*asked.values())})))
-    return plan
-
-
-def own_value(job: Job, key: str) -> Any:
-    """A value of the run's own, or else of its arm."""
-    return job.own.get(key, job.arm.get(key))
-
-
-def with_changes(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[str]]]:
-    """Each job with the source files that changed since it was trained."""
-    now = code_hashes(jobs[0].arm.get("allow") or ()) if jobs else {}
-    reached: dict[Path, list[str]] = {}  # the files of each arm
-    for job in jobs:
-        before = read_json(job.folder / "run.json").get("code") or {}
-        if before and job.folder.parent not in reached:
-            reached[job.folder.parent] = reached_files(job.arm)
-        yield job, changed_files(before, now, reached.get(job.folder.parent, ()) if before else ())
-
-
-def check_finished_data(done: Sequence[Job]) -> None:
-    """Raise ValueError if data of finished runs have changed since; each data set once."""
-    by_data: dict[str, tuple[DictConfig, list[Path]]] = {}
-    for job in done:
-        by_data.setdefault(str(job.arm.data), (job.arm, []))[1].append(job.folder)
-    for arm, folders in by_data.values():
-        check_data_of(arm, folders)
-
-
-def plan_records(jobs: Sequence[Job]) -> None:
-    """A record for each job that has none, so that the folders alone tell what was meant."""
-    arms: dict[Path, dict[str, Any]] = {}
-    for job in jobs:
-        if not (job.folder / "run.json").exists():
-            if job.folder.parent not in arms:
-                arms[job.folder.parent] = arm_facts(job.arm, job.folder.parent)
-            make_folder(job.folder)
-            record = transition({}, Status.PLANNED, **arms[job.folder.parent], seed=job.seed)
-            write_json(job.folder / "run.json", record, durable=False)
-
-
-def arm_facts(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    """What `run.json` says of an arm before it is trained."""
-    slug, _, digits = folder.name.rpartition("-")
-    return {"task_name": cfg.task_name, "arm": slug, "hash": digits, "tags": list(cfg.tags)}
-
-
 def archived(jobs: Sequence[Job]) -> list[Job]:
-    """Move what there is of the jobs away, and none of it while one of them is being trained.
+    """Archive earlier runs of the jobs, or none of them if one is being trained.
 
     Returns:
-        The jobs that train in its place, and do not archive it again.
+        The jobs that train in their place, which do not archive again.
     """
     running = [job.folder for job in jobs if is_running(job.folder)]
     if running:
@@ -174,12 +102,73 @@ def archived(jobs: Sequence[Job]) -> list[Job]:
     return [replace(job, own={**job.own, "existing": str(Existing.CHECK)}) for job in jobs]
 
 
+def planned(jobs: Sequence[Job], retry: Sequence[str] = ()) -> SweepPlan:
+    """Decide about each job; no process is started for jobs that are skipped or left."""
+    plan = SweepPlan()
+    asked: dict[Path, list[str]] = {}
+    for job, changed in with_changes(jobs):
+        record, begun = read_json(job.folder / "run.json"), is_begun(job.folder)
+        existing = job.own.get("existing", job.arm.get("existing"))
+        action = next_action(record, changed, existing, retry, begun)
+        resumed = action is Action.RESUME and begun
+        if changed and (resumed or action is Action.SKIP):
+            plan.stale[job.folder] = changed
+        if resumed:
+            plan.resumed.append(job.folder)
+        match action:
+            case Action.ASK:
+                asked[job.folder] = changed
+            case Action.SKIP:
+                plan.skip.append(job)
+            case Action.LEAVE:
+                plan.leave.append(job)
+            case Action.RESUME | Action.RESTART:
+                own = {**job.own, "retry": list(map(str, retry))} if retry else job.own
+                plan.to_train.append(replace(job, own=own))
+    if asked:
+        raise UserError(other_code(list(asked), sorted({*chain(*asked.values())})))
+    return plan
+
+
+def with_changes(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[str]]]:
+    """Each job with the source files that changed since it was trained."""
+    now = code_hashes(jobs[0].arm.get("allow") or ()) if jobs else {}
+    reached: dict[Path, list[str]] = {}  # the files of each arm
+    for job in jobs:
+        before = read_json(job.folder / "run.json").get("code") or {}
+        if before and job.folder.parent not in reached:
+            reached[job.folder.parent] = reached_files(job.arm)
+        yield job, changed_files(before, now, reached.get(job.folder.parent, ()) if before else ())
+
+
+def check_finished_data(done: Sequence[Job]) -> None:
+    """Raise UserError if the data of finished runs changed; each data set is checked once."""
+    by_data: dict[str, tuple[DictConfig, list[Path]]] = {}
+    for job in done:
+        by_data.setdefault(str(job.arm.data), (job.arm, []))[1].append(job.folder)
+    for arm, folders in by_data.values():
+        check_data_of(arm, folders)
+
+
+def plan_records(jobs: Sequence[Job]) -> None:
+    """Write a record for each job that has none, so that the folders alone show the plan."""
+    arms: dict[Path, dict[str, Any]] = {}
+    for job in jobs:
+        if not (job.folder / "run.json").exists():
+            if job.folder.parent not in arms:
+                slug, _, digits = job.folder.parent.name.rpartition("-")
+                named = {"task_name": job.arm.task_name, "arm": slug, "hash": digits}
+                arms[job.folder.parent] = {**named, "tags": list(job.arm.tags)}
+            make_folder(job.folder)
+            record = transition({}, Status.PLANNED, **arms[job.folder.parent], seed=job.seed)
+            write_json(job.folder / "run.json", record, durable=False)
+
+
 def end(jobs: Sequence[Job], config: DictConfig) -> None:
-    """Say what is not finished and what to do next; exit with 1 if anything is not.
+    """Print what is not finished and what to do next; exit with 1 if anything is not.
 
-    With 2 where each is something that the command line or the data can fix, as a single run does.
-
-    The run folders are the truth, whichever launcher there was.
+    The exit status is 2 if the user can fix each failure, as for a single run. What happened is
+    read from the run folders, for any launcher.
     """
     records = [(job, read_json(job.folder / "run.json")) for job in jobs]
     missing = [(job, record) for job, record in records if record.get("status") != Status.FINISHED]
@@ -208,7 +197,7 @@ def advised(statuses: Sequence[str]) -> Iterator[str]:
 
 
 def job_return(folder: Path) -> Any:
-    """What a launcher hands to Hydra's other sweepers."""
+    """What a launcher returns to Hydra's other sweepers."""
     from hydra.core.utils import JobReturn, JobStatus
 
     record = read_json(folder / "run.json")
@@ -222,7 +211,7 @@ def job_return(folder: Path) -> Any:
 
 
 def sweep_folder(config: DictConfig) -> Path:
-    """logs/sweeps/<task_name>, made if it is not there."""
+    """logs/sweeps/<task_name>, made if it does not exist."""
     folder = Path(config.hydra.sweep.dir).resolve()
     folder = folder.with_name(file_name(folder.name))
     make_folder(folder)

@@ -21,7 +21,7 @@ class JobSpec:
     Attributes:
         config: The configuration of its arm, as YAML.
         folder: Of the run; the child's output goes to `log.txt` there.
-        own: The values of this run alone: its seed, and what the sweep has settled.
+        own: Values for this run alone: its seed, and what the sweep has decided.
         environment: Variables to set before anything touches a GPU.
     """
 
@@ -40,12 +40,12 @@ class JobSpec:
 
 
 def run_job(spec: JobSpec) -> None:
-    """Train one run. The exit status is 0 only when it is finished."""
+    """Train one run. The exit status is 0 only if the run is finished."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
-    os.setsid()  # so that only the launcher sees Ctrl-C, and the whole group can be ended
+    os.setsid()  # only the launcher receives Ctrl-C, and it can kill the whole group
     end_with_parent()
     redirect(spec.folder / "log.txt")
-    faulthandler.enable()  # a segmentation fault says in the log where it was
+    faulthandler.enable()  # so the log has the line of a segmentation fault
     os.environ.update(spec.environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from mixlab.config.explain import explain
@@ -60,7 +60,7 @@ def run_job(spec: JobSpec) -> None:
 
 
 def redirect(path: Path) -> None:
-    """Let everything that this process and its own children print go to a file."""
+    """Send everything that this process and its children print to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):

@@ -1,0 +1,78 @@
+"""Hydra's plugins for sweeps, a sweeper and a launcher. The work is done in `mixlab.sweeps`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.launcher import Launcher
+
+
+@dataclass
+class MixlabSweeperConf:
+    _target_: str = "hydra_plugins.mixlab.plugins.MixlabSweeper"
+    max_batch_size: int | None = None
+    params: dict[str, str] | None = field(default_factory=dict)
+
+
+@dataclass
+class ProcessesLauncherConf:
+    _target_: str = "hydra_plugins.mixlab.plugins.ProcessesLauncher"
+    jobs: int | None = None  # at a time; by default one per core, or one per GPU
+    jobs_per_device: int = 1  # to share a GPU
+
+
+store = ConfigStore.instance().store
+store(group="hydra/sweeper", name="mixlab", node=MixlabSweeperConf, provider="mixlab")
+store(group="hydra/launcher", name="processes", node=ProcessesLauncherConf, provider="mixlab")
+
+
+class MixlabSweeper(BasicSweeper):
+    """The basic sweeper with `seeds=` and `arms=`; equal arms are trained once."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from mixlab.sweeps import grid, sweep
+        from mixlab.sweeps.compose import Composer
+
+        assert self.config is not None and self.hydra_context is not None and self.launcher
+        params = [f"{key}={value}" for key, value in (self.params or {}).items()]
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        of_config, given = map(parser.parse_overrides, (params, arguments))
+        overrides = grid.merged(of_config, given)
+        arms = grid.arms(overrides, self.split_arguments)
+        compose = Composer(self.hydra_context, self.config)
+        jobs = grid.plan(arms, grid.requested_seeds(overrides), compose)
+        plan = sweep.begin(jobs, self.config, grid.retried(overrides))
+        self.launcher.launch(plan.to_train, initial_job_idx=0)
+        sweep.end(jobs, self.config)
+
+
+class ProcessesLauncher(Launcher):
+    """Gives every job a process. It takes the jobs of our sweeper, and those of any other."""
+
+    def __init__(self, jobs: int | None = None, jobs_per_device: int = 1) -> None:
+        self.jobs = jobs
+        self.jobs_per_device = jobs_per_device
+        self.context: Any = None
+        self.config: Any = None
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        from mixlab.sweeps.launch import check_knobs
+
+        check_knobs(self.jobs, self.jobs_per_device)  # before any run is planned
+        self.context, self.config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
+        from mixlab.sweeps import launch, sweep
+        from mixlab.sweeps.compose import Composer
+        from mixlab.sweeps.grid import Job, single_job
+
+        compose = Composer(self.context, self.config)
+        jobs = [
+            words if isinstance(words, Job) else single_job(list(words), compose)
+            for words in job_overrides
+        ]
+        launch.launch(jobs, self.jobs, self.jobs_per_device)
+        return [sweep.job_return(job.folder) for job in jobs]
