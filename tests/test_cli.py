@@ -51,7 +51,7 @@ VALUES = {
     "model=resnet18": "a model of timm's is model=timm model.name=resnet18",
     "data=flowers5": "images of your own are data=folder data.path=...",
     "allow=[nosuch]": "there is no package of that name",
-    "ckpt_path=gone.ckpt": "ckpt_path=gone.ckpt is not there",
+    "ckpt_path=gone.ckpt": "ckpt_path=gone.ckpt does not exist",
     "threads=0": "threads must be a whole number from 1, or auto, got 0",
     "trainer.max_epochs=many": "trainer.max_epochs must be a whole number from 1, or -1 or",
     "trainer.precision=8": "trainer.precision must be one of 32-true",

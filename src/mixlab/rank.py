@@ -1,7 +1,7 @@
-"""Where the other ranks of a run begin: they join it from its folder, not from a command line.
+"""The program of a run's other ranks, which read the run's folder, not a command line.
 
-Lightning starts them with this process's `sys.argv`. With the launcher's own, a rank of a sweep
-would run the whole sweep again and train with a rank of another job.
+Lightning starts them with the `sys.argv` of the first rank. With that of a sweep, a rank would run
+the whole sweep again and train with a rank of another job.
 """
 
 import sys
@@ -12,7 +12,7 @@ from mixlab.signals import end_with_parent
 
 
 def join(folder: Path, allow: list[str]) -> None:
-    """Train as one more rank. What code may be called comes from the parent, not the folder."""
+    """Train as another rank. The parent decides what code may be called, not the folder."""
     from omegaconf import OmegaConf
 
     from mixlab.callbacks import Diverged, Interrupted
@@ -21,7 +21,7 @@ def join(folder: Path, allow: list[str]) -> None:
 
     cfg = OmegaConf.load(folder / "config.yaml")
     cfg.allow = allow
-    # For a rank that ends with an error Lightning kills the others, before they have said why.
+    # If a rank ends with an error, Lightning kills the others before they can report theirs.
     with suppress(Interrupted, Diverged):
         fit(Run(folder, cfg))  # pyright: ignore[reportArgumentType]
 

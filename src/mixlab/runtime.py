@@ -1,4 +1,4 @@
-"""Settings of the process, which belong to a program and not to an import."""
+"""Settings of the process, made by a program and not by an import."""
 
 import ctypes
 import logging
@@ -14,7 +14,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # from malloc.h
 
 
 def set_threads(threads: int | str) -> int:
-    """Give this process `threads` CPU threads, every core for `auto`. Returns their number."""
+    """Set the number of CPU threads, all cores for `auto`; returns it."""
     import torch
 
     whole(1).or_("auto").check("threads", threads)
@@ -25,9 +25,9 @@ def set_threads(threads: int | str) -> int:
 
 
 def keep_memory() -> None:
-    """Ask glibc to keep large blocks for the next step instead of giving them back.
+    """Ask glibc to keep freed large blocks for the next step.
 
-    Otherwise page faults take half of a small network's time on a CPU.
+    Otherwise page faults take half of the time of a small network on a CPU.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -41,10 +41,10 @@ def keep_memory() -> None:
 
 
 def quiet() -> None:
-    """Silence advice that does not apply here; warnings that may matter stay."""
+    """Silence advice that does not apply here, but no warning that may matter."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # asked for
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # the user asked
     for message in (
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",
@@ -62,12 +62,12 @@ def quiet() -> None:
 
 
 def threads_for(cfg: DictConfig, jobs: int) -> int:
-    """CPU threads of each job: two jobs that both use every core spin against each other."""
+    """CPU threads of each job, so that jobs at the same time share the cores."""
     return max(1, available_cores() // (jobs * max(1, processes_of(cfg))))
 
 
 def processes_of(cfg: DictConfig) -> int:
-    """Processes of one job; -1 for one a GPU."""
+    """Processes of one job; -1 for one per GPU."""
     devices = cfg.trainer.devices
     return int(devices) if isinstance(devices, int) or str(devices).lstrip("-").isdecimal() else 1
 

@@ -1,4 +1,4 @@
-"""Signals that ask to stop, and how a process hears them that waits for others."""
+"""Signals that ask to stop, for a process that waits for others."""
 
 import multiprocessing
 import os
@@ -12,9 +12,9 @@ from types import FrameType
 
 
 class Stop:
-    """The first signal is noted, and wakes who waits on `reader`; the second interrupts.
+    """The first signal makes `reader` readable; the second raises KeyboardInterrupt.
 
-    An exception at any line, from the first signal on, could lose a job that has just begun.
+    If the first one raised, at any line, a job that has just started could be lost.
     """
 
     def __init__(self) -> None:
@@ -22,14 +22,14 @@ class Stop:
         self.reader, self._writer = os.pipe()
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked and signum != signal.SIGHUP:  # which a shell and the kernel both send
+        if self.asked and signum != signal.SIGHUP:  # a shell and the kernel may both send it
             raise KeyboardInterrupt
         if not self.asked:
             self.asked = True
             os.write(self._writer, b"\0")
 
     def acknowledge(self) -> None:
-        """Wake nobody for this signal again."""
+        """Make `reader` wait again."""
         os.read(self.reader, 1)
 
     def close(self) -> None:
@@ -38,7 +38,7 @@ class Stop:
 
 
 def stop_signals() -> list[signal.Signals]:
-    """The signals that ask this thread to stop; `nohup` has SIGHUP ignored, and it stays so."""
+    """The signals that ask this thread to stop; under `nohup`, SIGHUP stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         return []
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
@@ -47,7 +47,7 @@ def stop_signals() -> list[signal.Signals]:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Within, Ctrl-C, SIGTERM (a scheduler's last word) and SIGHUP (a closed terminal's) ask."""
+    """Within, Ctrl-C, SIGTERM (a scheduler) and SIGHUP (a closed terminal) ask to stop."""
     stop = Stop()
     before = {signum: signal.signal(signum, stop) for signum in stop_signals()}
     try:
@@ -59,15 +59,14 @@ def stopping() -> Iterator[Stop]:
 
 
 def end_with_parent() -> None:
-    """End this process, and the group it leads, as soon as the one that asked for it is gone.
+    """End this process, and the group it leads, when the process that asked for it is gone.
 
-    Otherwise a job would train on as an orphan, and a rank would wait for its group for as long as
-    half an hour.
+    Otherwise a job would train as an orphan, and a rank would wait half an hour for its group.
     """
     launcher, parent = multiprocessing.parent_process(), os.getppid()
 
     def watch() -> None:
-        if launcher is not None:  # a job's parent is the fork server, not who asked for the job
+        if launcher is not None:  # a job's parent is the fork server, not the launcher
             wait([launcher.sentinel])
         else:
             while os.getppid() == parent:

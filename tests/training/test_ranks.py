@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from mixlab import rank as module
 from mixlab.callbacks import Interrupted
 from mixlab.rank import join
-from mixlab.training.ranks import ranks_join
+from mixlab.training.fit import ranks_join
 
 
 def test_a_rank_is_started_with_this_file_and_the_folder(

@@ -14,10 +14,7 @@ from mixlab.errors import UserError
 
 
 class Composer:
-    """Configurations of a sweep, checked; those with the same choices share Hydra's work.
-
-    A grid of a hundred learning rates reads the files of its choices once.
-    """
+    """Composes and checks configurations; a grid of learning rates reads its files only once."""
 
     def __init__(self, hydra_context: Any, master: DictConfig) -> None:
         self.loader = hydra_context.config_loader
@@ -43,13 +40,13 @@ class Composer:
         return prepare(cfg, hydra_cfg)
 
     def is_value(self, override: Any) -> bool:
-        """Whether an override is one that Hydra applies when all files are read."""
+        """Whether Hydra applies an override after it has read all files."""
         key = override.key_or_group
         return key.split(".")[0] not in ("hydra", "allow") and not self.is_group(key)
 
 
 def check_knobs_of(cfg: DictConfig, values: Sequence[Any]) -> None:
-    """Raise UserError if a knob of the method is set that the arm's method has not."""
+    """Raise UserError if a knob is set that the arm's method does not have."""
     own = [key.rsplit(".", 1)[-1] for key, _ in leaves(cfg.get("mixing"))]
     for key in (each.key_or_group for each in values if not each.is_add()):
         if is_knob(key) and OmegaConf.select(cfg, key, default=own) is own:

@@ -17,14 +17,15 @@ SWEEP_KEYS = ("seeds", "arms", "seed", "retry")
 
 @dataclass(frozen=True)
 class Job(Sequence[str]):
-    """A run to be made: an arm at a seed. To any of Hydra's launchers it is a list of overrides.
+    """A run to train: an arm at a seed. Hydra's launchers see a list of overrides.
 
     Attributes:
-        arm: its configuration, which all seeds share: to be read only.
-        own: the values of this run alone, its seed among them.
+        overrides: those that the arm is composed from.
+        arm: its configuration, which all seeds share; never write to it.
+        own: values for this run alone, among them its seed.
     """
 
-    overrides: list[str]  # that the arm is composed from
+    overrides: list[str]
     arm: DictConfig
     own: Mapping[str, Any]
     folder: Path
@@ -35,7 +36,6 @@ class Job(Sequence[str]):
 
     @property
     def words(self) -> list[str]:
-        """The overrides that this run is composed from."""
         return [*self.overrides, *(f"{key}={override_value(x)}" for key, x in self.own.items())]
 
     @property
@@ -53,7 +53,7 @@ class Job(Sequence[str]):
 
 
 def merged(of_config: Sequence[Any], given: Sequence[Any]) -> list[Any]:
-    """Overrides of a sweep's configuration, then the command line's, which replace those."""
+    """Overrides of a sweep's configuration, replaced by those of the command line."""
 
     def axis(override: Any) -> str:
         return "seed" if override.key_or_group == "seeds" else override.key_or_group
@@ -76,24 +76,20 @@ def requested_seeds(overrides: Sequence[Any]) -> list[int] | None:
         return None
     given = found["seed"]
     swept = given.is_sweep_override()
-    words = given.sweep_string_iterator() if swept else [given.get_value_element_as_str()]
-    return [whole_number(word) for word in words]
+    seeds = list(given.sweep_string_iterator() if swept else [given.get_value_element_as_str()])
+    for seed in seeds:
+        if not seed.isdecimal() or int(seed) >= 2**32:
+            raise UserError(f"seed must be an integer from 0 to 2**32 - 1, got {seed}")
+    return [int(seed) for seed in seeds]
 
 
 def retried(overrides: Sequence[Any]) -> tuple[Status, ...]:
-    """What `retry=failed`, `failed,diverged`, `[failed,diverged]` or `all` asks for."""
+    """The states that `retry=failed`, `failed,diverged`, `[failed,diverged]` or `all` names."""
     found = [override for override in overrides if override.key_or_group == "retry"]
     if not found:
         return ()
     swept = found[0].is_sweep_override()
     return asked_again(list(found[0].sweep_iterator()) if swept else found[0].value())
-
-
-def whole_number(word: str) -> int:
-    """A seed."""
-    if not word.isdecimal() or int(word) >= 2**32:
-        raise UserError(f"seed must be an integer from 0 to 2**32 - 1, got {word}")
-    return int(word)
 
 
 def arms(overrides: Sequence[Any], split: Callable[..., list[Any]]) -> list[list[str]]:
@@ -113,6 +109,10 @@ def expand(grid: dict[str, Any]) -> Iterator[list[str]]:
 
     A method may have several sets of knobs, in a list; `/optimizer.lr` is a knob outside of mixing.
     """
+
+    def key(knob: str) -> str:
+        return knob[1:] if knob.startswith("/") else f"mixing.{knob}"
+
     for method, found in grid.items():
         for knobs in found if isinstance(found, list) else [found]:
             if not isinstance(knobs, dict):
@@ -120,17 +120,12 @@ def expand(grid: dict[str, Any]) -> Iterator[list[str]]:
             values = [value if isinstance(value, list) else [value] for value in knobs.values()]
             for combination in itertools.product(*values):
                 pairs = zip(knobs, combination, strict=True)
-                words = (f"{knob_key(knob)}={override_value(value)}" for knob, value in pairs)
+                words = (f"{key(knob)}={override_value(value)}" for knob, value in pairs)
                 yield [f"mixing={method}", *words]
 
 
-def knob_key(knob: str) -> str:
-    """Where a knob of `arms=` stands in the configuration."""
-    return knob[1:] if knob.startswith("/") else f"mixing.{knob}"
-
-
 def override_value(value: Any) -> str:
-    """A value as Hydra's command line takes it."""
+    """A value as Hydra's command line accepts it."""
     if value is None:
         return "null"
     if isinstance(value, list):
@@ -143,9 +138,9 @@ def plan(
     seed_list: list[int] | None,
     compose: Callable[[list[str]], DictConfig],
 ) -> list[Job]:
-    """One job for each seed of each arm, seed by seed, equal arms once.
+    """One job for each seed of each distinct arm.
 
-    Seed by seed, so that a sweep that is cut short has whole pairs to compare.
+    They are ordered by seed, so that an interrupted sweep has complete pairs to compare.
     """
     distinct: dict[Path, tuple[list[str], DictConfig]] = {}
     for overrides in arm_overrides:
@@ -160,6 +155,6 @@ def plan(
 
 
 def single_job(overrides: list[str], compose: Callable[[list[str]], DictConfig]) -> Job:
-    """One job of another sweeper than ours."""
+    """A job from another sweeper."""
     cfg = compose(overrides)
     return Job(overrides, cfg, {"seed": cfg.seed}, run_folder(cfg))

@@ -41,7 +41,7 @@ NO_CONTEXT = nullcontext()
 
 
 class NoProfiler(PassThroughProfiler):
-    """Measures nothing, for less: one context for all, where Lightning's makes some 60 a step."""
+    """Measures nothing, with one shared context where Lightning makes about 60 per step."""
 
     def profile(self, action_name: str) -> nullcontext[None]:
         return NO_CONTEXT
@@ -49,11 +49,7 @@ class NoProfiler(PassThroughProfiler):
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a run is made of.
-
-    Attributes:
-        threads: CPU threads that this process was given.
-    """
+    """Everything that a run consists of; `threads` is the number of CPU threads set."""
 
     data: ImageDataModule
     model: Any
@@ -70,13 +66,13 @@ class Experiment:
         check: Callable[[ImageDataModule], None] | None = None,
         trainer: Callable[[DictConfig, ImageDataModule, RunRecord], pl.Trainer] | None = None,
     ) -> "Experiment":
-        """Set up this process, then build everything that `cfg` describes, once.
+        """Set up this process, then build everything that `cfg` describes.
 
         Args:
-            threads: in place of `cfg.threads`.
+            threads: replaces `cfg.threads`.
             resumes: from its own checkpoint, see `RunRecord`.
-            check: raises if the data will not do, before a model is built for them.
-            trainer: in place of `build_trainer`.
+            check: raises if the data are wrong, before the model is built.
+            trainer: replaces `build_trainer`.
         """
         count = set_up_process(cfg, threads)
         data = build_data(cfg)
@@ -87,7 +83,7 @@ class Experiment:
 
 
 def set_up_process(cfg: DictConfig, threads: int | None = None) -> int:
-    """Silence advice, keep memory, and set the number of CPU threads, which is returned."""
+    """Silence advice, keep memory, and set the number of CPU threads; returns that number."""
     quiet()
     keep_memory()
     wanted = threads or cfg.threads
@@ -97,7 +93,7 @@ def set_up_process(cfg: DictConfig, threads: int | None = None) -> int:
 def build_data(cfg: DictConfig) -> ImageDataModule:
     """The data module, with its augmentation.
 
-    A key of `data` that only `data.source` takes stands there for the source to refer to.
+    Keys of `data` that only `data.source` accepts are there for the source to refer to.
     """
     allow = cfg.get("allow", ())
     augmentation = build(cfg.augmentation, allow=allow) if cfg.get("augmentation") else None
@@ -118,9 +114,9 @@ def build_data(cfg: DictConfig) -> ImageDataModule:
 
 
 def build_model(cfg: DictConfig, data: ImageDataModule) -> Any:
-    """The model, sized by the data, its initial weights a function of the seed alone.
+    """The model, sized by the data. Its initial weights depend on the seed alone.
 
-    A LightningModule of the user's gets those of `network`, `num_classes`, `spec`, `optimizer`,
+    A user's LightningModule gets those of `network`, `num_classes`, `spec`, `optimizer`,
     `scheduler` and `metrics` that its constructor asks for.
     """
     pl.seed_everything(cfg.seed, workers=False, verbose=False)
@@ -134,7 +130,7 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> Any:
             f"use model.network._target_={node['_target_']}"
         )
     asked = argument_names(module)
-    # A key that only the network takes stands beside it for the network to refer to.
+    # Keys that only the network accepts are there for the network to refer to.
     for key in ("name", *network):
         if key != "_target_" and (asked is None or key not in asked):
             node.pop(key, None)
@@ -153,9 +149,9 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> Any:
 
 
 def build_factory(node: Any, allow: Iterable[str]) -> Any:
-    """What makes an optimizer or a scheduler later; None for no scheduler.
+    """A function that makes an optimizer or a scheduler; None for no scheduler.
 
-    `_partial_` goes without saying for a class that needs the parameters or the optimizer first.
+    A class does not need `_partial_`: it is called later, with the parameters or the optimizer.
     """
     node = plain(node or {"_target_": None})
     if node["_target_"] is None:
@@ -167,7 +163,7 @@ def build_factory(node: Any, allow: Iterable[str]) -> Any:
 
 
 def check_learns(model: Any, data: ImageDataModule) -> None:
-    """Raise ValueError where one of ours is given masks for labels, or the reverse."""
+    """Raise UserError if a classifier is given masks, or a segmenter labels."""
     segments = isinstance(model, ImageSegmenter)
     if isinstance(model, ImageClassifier) and segments != data.has_masks:
         what, remedy = ("images", "a classifier, as model=cnn callbacks=default")
@@ -187,12 +183,12 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
         figures = Path(cfg.paths.run_dir) / "figures"
         callbacks += [build(cfg.mixing, allow=allow), Previews(figures, data.spec.class_names)]
     callbacks += [StepLoss(), Heartbeat(cfg.paths.run_dir)]
-    # After all that has something to record or to save.
+    # After the callbacks that have something to record or to save.
     callbacks += [record, GracefulStop(last, cfg.get("checkpoint_minutes"))]
     node = plain(cfg.trainer)
     if node.get("enable_progress_bar") == "auto":
         node["enable_progress_bar"] = sys.stderr.isatty()
-    if not node.get("enable_progress_bar"):  # Lightning refuses one that is configured then
+    if not node.get("enable_progress_bar"):  # Lightning then refuses a configured one
         callbacks = [each for each in callbacks if not isinstance(each, ProgressBar)]
     if not any(isinstance(each, Checkpoint) for each in callbacks):  # or Lightning would add one
         node.setdefault("enable_checkpointing", False)
@@ -203,13 +199,13 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
         profiler=node.pop("profiler", None) or NoProfiler(),
         plugins=[SealedFiles()],
         default_root_dir=cfg.paths.run_dir,
-        use_distributed_sampler=False,  # our loaders deal the rows out themselves
+        use_distributed_sampler=False,  # our loaders distribute the rows themselves
         allow=allow,
     )
 
 
 def build_callbacks(cfg: DictConfig, data: ImageDataModule) -> list[pl.Callback]:
-    """Those of the configuration, less what would watch a validation set that there is not."""
+    """The configured callbacks; without a validation set, none that monitors one."""
     nodes = [node for node in (cfg.get("callbacks") or {}).values() if node]
     if not data.has_validation:
         nodes = [node for node in nodes if not str(node.get("monitor", "")).startswith("val/")]
@@ -217,7 +213,7 @@ def build_callbacks(cfg: DictConfig, data: ImageDataModule) -> list[pl.Callback]
 
 
 def build_loggers(cfg: DictConfig) -> list[Any]:
-    """The loggers, each told the whole configuration, nested."""
+    """The loggers, after each has logged the whole configuration."""
     nodes = [node for node in (cfg.get("logger") or {}).values() if node]
     loggers = [build(node, allow=cfg.get("allow", ())) for node in nodes]
     facts = {**plain(cfg), "arm": arm_slug(cfg), "hash": arm_hash(cfg)}
@@ -227,7 +223,7 @@ def build_loggers(cfg: DictConfig) -> list[Any]:
 
 
 def plain(node: Any) -> dict[str, Any]:
-    """A configuration node as dicts, lists and numbers."""
+    """A configuration node as plain dicts and lists."""
     found = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items()}

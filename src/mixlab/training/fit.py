@@ -1,6 +1,7 @@
 """Train and test a run in its folder."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,16 @@ from mixlab.runs.checkpoints import LAST, PREVIOUS, export_weights, load_checkpo
 from mixlab.runs.provenance import hardware
 from mixlab.runs.status import Status
 from mixlab.training.build import Experiment
-from mixlab.training.ranks import ranks_join
 from mixlab.training.resume import ResumePoint, epochs_of, resume_point
 
 Results = dict[str, Any]
+RANK = Path(__file__).resolve().parents[1] / "rank.py"
 
 
 def fit(run: Run) -> Results:
-    """Train and test a run in its folder. Every rank of its process group comes through here."""
+    """Train and test a run in its folder, in every rank of its process group."""
     start = resume_point(run)
-    # A run that goes on keeps its number of threads.
+    # A run that resumes keeps its number of threads.
     experiment = Experiment.build(run.cfg, threads=run.record.get("threads"), resumes=start.is_own)
     write_begin(run, experiment, start)
     with closing_loggers(experiment.trainer), ranks_join(run.folder, run.cfg.get("allow", ())):
@@ -35,7 +36,7 @@ def fit(run: Run) -> Results:
 
 
 def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
-    """Write down what is about to be trained, from where and on what."""
+    """Record what is about to be trained, from where and on what hardware."""
     trainer = experiment.trainer
     if start.is_own and start.checkpoint and trainer.is_global_zero:
         trouble = f"{start.trouble}; " if start.trouble else ""
@@ -55,7 +56,7 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
 def fit_and_test(
     run: Run, experiment: Experiment, start: ResumePoint
 ) -> tuple[Results, dict[str, Any]]:
-    """Train to the end, then test; the results, and the accuracy of each class by checkpoint."""
+    """Train and test; return the results and, by checkpoint, the accuracy of each class."""
     trainer, data, record = experiment.trainer, experiment.data, experiment.record
     last = run.checkpoints / LAST
     if run.record.get("trained") and start.checkpoint == last:  # only its tests are missing
@@ -73,7 +74,7 @@ def fit_and_test(
 
 
 def finish(run: Run, experiment: Experiment, results: Results, by_class: dict[str, Any]) -> None:
-    """Export the weights and write down how it went."""
+    """Export the weights and record the results."""
     spec = experiment.data.spec
     if experiment.trainer.is_global_zero:
         export_weights(run, spec)
@@ -87,7 +88,7 @@ def finish(run: Run, experiment: Experiment, results: Results, by_class: dict[st
 
 
 def progress(experiment: Experiment) -> dict[str, Any]:
-    """How far a training came, and what chose its best checkpoint."""
+    """The number of epochs, their time, and what chose the best checkpoint."""
     chosen = best_checkpoint(experiment.trainer)
     return {
         "epochs": experiment.trainer.current_epoch,
@@ -99,14 +100,14 @@ def progress(experiment: Experiment) -> dict[str, Any]:
 def test(experiment: Experiment, results: Results) -> dict[str, list[float | None]]:
     """Test the last weights, then the checkpoint chosen on validation.
 
-    The last weights are those of the last checkpoint if it is of the trainer's last step: averaged
-    weights are in no model that was trained before this process started.
+    The last weights come from the last checkpoint if it is of the last step: if an earlier process
+    made that step, the model in memory does not have the averaged weights.
 
-    Writes the figures into `results`, and returns the accuracy of each class by checkpoint.
+    Adds the figures to `results`, and returns the accuracy of each class by checkpoint.
     """
     trainer, model = experiment.trainer, experiment.model
     results["last"] |= tested(experiment, last_checkpoint(trainer))
-    by_class = {"last": getattr(model, "class_accuracy", [])}  # a user's module may have none
+    by_class = {"last": getattr(model, "class_accuracy", [])}  # a user's model may have none
     chosen = best_checkpoint(trainer)
     if results["best"] is not None and chosen is not None:
         results["best"] |= tested(experiment, Path(chosen.best_model_path))
@@ -119,11 +120,11 @@ def test(experiment: Experiment, results: Results) -> dict[str, list[float | Non
 
 
 def tested(experiment: Experiment, checkpoint: Path | None = None) -> dict[str, float]:
-    """Figures of the test set, with the weights of a checkpoint or those the model has."""
+    """Test figures with the weights of a checkpoint, by default the current ones."""
     trainer, model = experiment.trainer, experiment.model
     if checkpoint is not None:
         model.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
-    loggers, trainer.loggers = trainer.loggers, []  # they are told which checkpoint it was
+    loggers, trainer.loggers = trainer.loggers, []  # `test` logs with the checkpoint's name
     trainer.test(model, experiment.data, verbose=False)
     trainer.loggers = loggers
     metrics = trainer.callback_metrics.items()
@@ -131,15 +132,29 @@ def tested(experiment: Experiment, checkpoint: Path | None = None) -> dict[str, 
 
 
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:
-    """The run's last checkpoint, if it is of the trainer's last step."""
+    """The last checkpoint, if it is of the trainer's last step."""
     path = Path(trainer.default_root_dir) / "checkpoints" / LAST
-    here = path.is_file() and load_checkpoint(path)["global_step"] == trainer.global_step
-    return path if here else None
+    if path.is_file() and load_checkpoint(path)["global_step"] == trainer.global_step:
+        return path
+    return None
+
+
+@contextmanager
+def ranks_join(folder: Path, allow: Iterable[str] = ()) -> Iterator[None]:
+    """Within, Lightning starts the other ranks of a run with `mixlab/rank.py` and `folder`."""
+    main = sys.modules["__main__"]
+    argv, spec = sys.argv, getattr(main, "__spec__", None)
+    sys.argv = [str(RANK), str(folder), ",".join(allow)]
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        sys.argv, main.__spec__ = argv, spec
 
 
 @contextmanager
 def closing_loggers(trainer: pl.Trainer) -> Iterator[None]:
-    """End W&B's run afterwards, or the next job of this process would write into it."""
+    """Close W&B's run afterwards, or the next job of this process would write into it."""
     failed = True
     try:
         yield

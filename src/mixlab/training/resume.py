@@ -1,6 +1,6 @@
-"""Where a training starts, whether it may start there, and whether a finished run stands.
+"""Where a training starts, and whether its configuration and data allow that.
 
-Neither another configuration nor other data are taken over silently.
+A checkpoint of another configuration, or of other data, is never used silently.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from mixlab.runs.checkpoints import Broken, load_checkpoint, newest
 from mixlab.runs.identity import identity, same_numbers
 from mixlab.runs.status import Existing, other_data
 
-LENGTH = ("trainer.max_epochs", "trainer.max_steps")  # may differ: to go on for longer
+LENGTH = ("trainer.max_epochs", "trainer.max_steps")  # may differ: to train for longer
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class ResumePoint:
 
     Attributes:
         checkpoint: None for the initial weights.
-        is_own: whether the checkpoint is the run's own, and not one that `ckpt_path` names.
-        trouble: what is wrong with the run's newest checkpoint, if another one is used instead.
+        is_own: whether it is the run's own checkpoint, not the one that `ckpt_path` names.
+        trouble: what is wrong with the run's newest checkpoint, if an older one is used.
     """
 
     checkpoint: Path | None
@@ -37,17 +37,17 @@ class ResumePoint:
 
     @property
     def words(self) -> str | None:
-        """For the record."""
+        """For `run.json`."""
         if self.checkpoint is None:
             return None
         return self.checkpoint.name + (f"; {self.trouble}" if self.trouble else "")
 
 
 def resume_point(run: Run) -> ResumePoint:
-    """The run's own newest whole checkpoint, else the one that `ckpt_path` names.
+    """The run's own newest intact checkpoint, else the one that `ckpt_path` names.
 
     Raises:
-        UserError: all of its own checkpoints are broken, or `ckpt_path` is, or is not there.
+        UserError: all of its own checkpoints are broken, or `ckpt_path` is broken or missing.
     """
     own, trouble = newest(run.checkpoints)
     if own is not None:
@@ -56,12 +56,12 @@ def resume_point(run: Run) -> ResumePoint:
 
 
 def check_start(cfg: DictConfig) -> None:
-    """Raise ValueError if `ckpt_path` is a checkpoint of a run with another configuration."""
+    """Raise UserError if `ckpt_path` is a checkpoint of a run with another configuration."""
     if cfg.ckpt_path is None or cfg.get("existing") == Existing.REUSE:
         return
     file = Path(cfg.ckpt_path).absolute().parents[1] / "config.yaml"
     if not file.is_file():
-        return  # not of a run folder: nothing is known of it
+        return  # not in a run folder, so its configuration is unknown
     found = sorted(differences(OmegaConf.load(file), cfg))
     if found:
         listed = "; ".join(found[:8]) + ("; ..." if len(found) > 8 else "")
@@ -77,22 +77,18 @@ def differences(before: Any, now: DictConfig) -> Iterator[str]:
     before.allow = now.get("allow", [])  # a file may not allow itself to be imported
     for key in LENGTH:  # and what follows it, as the length of a schedule
         OmegaConf.update(now, key, OmegaConf.select(before, key))
-    old, new = (dict(leaves(same_numbers(identity(resolved(cfg))))) for cfg in (before, now))
+    resolved = [DictConfig(OmegaConf.to_container(cfg, resolve=True)) for cfg in (before, now)]
+    old, new = (dict(leaves(same_numbers(identity(cfg)))) for cfg in resolved)
     for key in {**old, **new}:
         moved = key == "ckpt_path" or key.rsplit(".", 1)[-1] == "path"
         if not moved and old.get(key) != new.get(key):
             yield f"{key} was {old.get(key)}, is {new.get(key)}"
 
 
-def resolved(cfg: Any) -> DictConfig:
-    """A copy without interpolations, as `config.yaml` has it."""
-    return DictConfig(OmegaConf.to_container(cfg, resolve=True))
-
-
 def check_data_of(cfg: DictConfig, finished: Iterable[Path]) -> None:
-    """Raise ValueError if the data of finished runs of `cfg` are not what they were trained on.
+    """Raise UserError if the data changed since runs of `cfg` finished.
 
-    They are read again only where a file of theirs is younger than a run's record.
+    They are read again only if one of their files is newer than a run's record.
     """
     changed = data_changed(cfg)
     younger = [folder for folder in finished if (folder / "run.json").stat().st_mtime < changed]
@@ -107,17 +103,16 @@ def check_data_of(cfg: DictConfig, finished: Iterable[Path]) -> None:
 
 
 def data_changed(cfg: DictConfig) -> float:
-    """When the files that the data are named by were written, in seconds since 1970; 0 for none."""
+    """When the newest file that the data name was written, in seconds since 1970; 0 for none."""
     plain = OmegaConf.to_container(cfg.data, resolve=True)
     named = {Path(value) for key, value in leaves(plain) if key.endswith("path") and value}
     return max((path.stat().st_mtime for path in named if path.exists()), default=0.0)
 
 
 def epochs_of(checkpoint: Path) -> int:
-    """How many epochs a finished training had, be it that something stopped it early."""
-    return load_checkpoint(checkpoint)["loops"]["fit_loop"]["epoch_progress"]["current"][
-        "processed"
-    ]
+    """How many epochs a finished training had, which something may have stopped early."""
+    loop = load_checkpoint(checkpoint)["loops"]["fit_loop"]
+    return loop["epoch_progress"]["current"]["processed"]
 
 
 def named_start(cfg: DictConfig) -> Path | None:
@@ -126,7 +121,7 @@ def named_start(cfg: DictConfig) -> Path | None:
         return None
     if not Path(cfg.ckpt_path).is_file():
         raise UserError(
-            f"ckpt_path={cfg.ckpt_path} is not there; name a file such as .../last.ckpt"
+            f"ckpt_path={cfg.ckpt_path} does not exist; name a file such as .../last.ckpt"
         )
     try:
         load_checkpoint(Path(cfg.ckpt_path))

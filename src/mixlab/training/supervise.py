@@ -1,4 +1,4 @@
-"""Train one run and leave a true status behind whatever happens."""
+"""Train one run, and record how it ended whatever happens."""
 
 import signal
 import traceback
@@ -17,12 +17,13 @@ from mixlab.runs.status import Action, Status, other_code, results_line, run_nam
 def train(cfg: DictConfig) -> dict[str, Any]:
     """Train the run that `cfg` describes, unless it is finished already.
 
-    Reads neither Hydra's state, `sys.argv` nor the working directory: `cfg.paths` are absolute.
+    Independent of Hydra's state, `sys.argv` and the working directory: `cfg.paths` are absolute.
 
     Returns:
         The results: metrics at the checkpoint chosen on validation (`best`, None without a
         validation set) and at the last epoch (`last`).
     """
+    from mixlab.callbacks import Diverged
     from mixlab.training.resume import check_data_of
 
     if cfg.get("seeds") is not None or cfg.get("arms") is not None:
@@ -37,7 +38,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
             case Action.ASK:
                 raise UserError(other_code([run.folder], changed))
             case Action.LEAVE:
-                raise already(run)
+                raise Diverged(
+                    f"{run_name(run.folder)} diverged already: {run.record.get('error')}; "
+                    "existing=new archives it and trains it again"
+                )
             case Action.SKIP:
                 check_data_of(cfg, [run.folder])
                 if changed:
@@ -51,7 +55,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 
 def supervised(run: Run) -> dict[str, Any]:
-    """Train, and leave a true status behind whatever happens."""
+    """Train, and record how it ended whatever happens."""
     from mixlab.callbacks import Diverged, Interrupted
     from mixlab.runs.folder import Refused
     from mixlab.training.fit import fit
@@ -61,7 +65,7 @@ def supervised(run: Run) -> dict[str, Any]:
         check_start(run.cfg)
         results = fit(run)
     except Refused as why:
-        run.write(error=str(why))  # and its status stays
+        run.write(error=str(why))  # its status stays
         raise
     except (KeyboardInterrupt, SystemExit, Interrupted) as error:
         stop = as_signal(error)
@@ -74,9 +78,9 @@ def supervised(run: Run) -> dict[str, Any]:
         raise
     except BaseException as error:
         if is_user_error(error) and run.is_untouched():
-            run.discard()  # a slip on the command line leaves no run behind
+            run.discard()  # a mistake on the command line leaves no run behind
             raise
-        with suppress(CannotWrite):  # what cannot be written down is said all the same
+        with suppress(CannotWrite):  # the error is printed in any case
             run.end(
                 Status.FAILED, f"{type(error).__name__}: {error}", user_error=is_user_error(error)
             )
@@ -90,7 +94,7 @@ def supervised(run: Run) -> dict[str, Any]:
 
 
 def as_signal(stop: BaseException) -> BaseException:
-    """What Lightning has made an exit of, before and after training, as the signal that it was."""
+    """The signal that Lightning turned into an exit, before or after training."""
     from mixlab.callbacks import Interrupted
 
     if isinstance(stop, SystemExit) and isinstance(stop.__context__, KeyboardInterrupt):
@@ -98,13 +102,3 @@ def as_signal(stop: BaseException) -> BaseException:
     if type(stop).__name__ == "SIGTERMException":
         return Interrupted(signal.SIGTERM)
     return stop
-
-
-def already(run: Run) -> Exception:
-    """What to raise for a run that diverged before."""
-    from mixlab.callbacks import Diverged
-
-    return Diverged(
-        f"{run_name(run.folder)} diverged already: {run.record.get('error')}; "
-        "existing=new archives it and trains it again"
-    )
