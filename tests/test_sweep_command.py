@@ -88,7 +88,7 @@ def test_clean_shows_first(runs: dict[str, Path], command: Callable) -> None:
     said = command("sweep", "clean", "logs", "--checkpoints")
     assert sorted(runs["failed"].parents[3].rglob("*")) == before
     lines = said.out.splitlines()
-    assert len(lines) == 4 and "checkpoint of a finished run, 3 kB" in said.out
+    assert len(lines) == 4 and "checkpoint of a finished run, 3.0 kB" in said.out
     assert "failed, holds nothing" in said.out and "planned, holds nothing" in said.out
     assert lines[-1].endswith("in 3 places; add --yes to remove them")
 
@@ -220,7 +220,7 @@ def test_an_audit_of_an_honest_run(trained: DictConfig, command: Callable) -> No
     before = everything(run_folder(trained))
     status, out = audit(trained, command, "--steps", "6")
     assert status == 0 and out.count(": same") == 6
-    assert "6 of 6 logged steps can be made again, from the initial weights at step 0" in out
+    assert "6 of 6 logged steps can be repeated, from the initial weights at step 0" in out
     assert "from best.ckpt (step 8)" in out and "equal to the bit: as it was logged" in out
     assert everything(run_folder(trained)) == before, "nothing is written there"
 

@@ -1,7 +1,7 @@
-"""Make random steps of a run again, and compare their losses with those it logged.
+"""Repeat random steps of a run, and compare their losses with the logged ones.
 
-A run starts from weights that its seed makes, and goes on from each checkpoint it has kept; from
-there the same code trains again, in a folder of its own, until the steps whose loss was logged.
+The same code trains again, in a folder of its own, from the initial weights or from a checkpoint
+that the run has kept, up to steps whose loss was logged.
 """
 
 import csv
@@ -17,29 +17,29 @@ from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import check_code, cpu_name, versions
 from mixlab.runs.records import find, shown_path
 
-TOLERANCE = 0.01  # of the loss, where versions, threads or processor are not the run's
+TOLERANCE = 0.01  # of the loss, if versions or hardware are not those of the run
 
 
 def audit(
     paths: Sequence[str], steps: int, reach: int, seed: int | None = None, allow: Sequence[str] = ()
 ) -> bool:
-    """Check each run under `paths` and say what was found; whether all is as it was logged.
+    """Check each run under `paths` and print the result; whether all losses are as logged.
 
     Args:
-        steps: how many of the logged steps to make again, of each run.
+        steps: how many logged steps to repeat, for each run.
         reach: how many steps to train at most from one start.
-        seed: of the choice of the steps; another one each time where it is None.
-        allow: packages of the user's own that the runs may call.
+        seed: for the choice of steps; by default a random one.
+        allow: the user's own packages that the runs may call.
 
     Raises:
-        ValueError: a run cannot be checked: other code, other data, several processes, no steps.
+        UserError: a run cannot be checked: other code, other data, several processes, no steps.
     """
     if steps < 1 or reach < 1:
         raise UserError(f"--steps and --reach must be above 0, got {steps} and {reach}")
     rng = random.Random(seed)
     folders = [run.folder for run in find(paths).runs if (run.folder / "config.yaml").is_file()]
     if not folders:
-        raise UserError("none of these runs was ever begun; there is nothing to check")
+        raise UserError("none of these runs was started; there is nothing to check")
     good = [audit_run(folder, steps, reach, rng, allow) for folder in folders]
     if len(good) > 1:
         print(f"{sum(good)} of {len(good)} runs are as they were logged")
@@ -49,11 +49,11 @@ def audit(
 def audit_run(
     folder: Path, steps: int, reach: int, rng: random.Random, allow: Sequence[str]
 ) -> bool:
-    """Check one run and print what was found."""
+    """Check one run and print the result."""
     record = read_json(folder / "run.json")
     check_code(record, allow)
     if (record.get("devices") or 1) > 1:
-        raise UserError(f"{folder} was trained by several processes; an audit is one")
+        raise UserError(f"{folder} was trained by several processes, which an audit cannot repeat")
     logged = logged_losses(folder)
     starts, broken = starts_of(folder)
     within = reachable(starts, logged, reach)
@@ -78,7 +78,7 @@ def audit_run(
 def reachable(
     starts: Sequence[Start], logged: dict[int, float], reach: int
 ) -> dict[Start, list[int]]:
-    """The logged steps that each start leads to, each from the nearest start before it."""
+    """The logged steps that each start leads to; a step belongs to the nearest start before it."""
     found: dict[Start, list[int]] = {start: [] for start in starts}
     for step in sorted(logged):
         before = [start for start in starts if start.step <= step < start.step + reach]
@@ -90,19 +90,19 @@ def reachable(
 def choose(
     within: dict[Start, list[int]], count: int, rng: random.Random
 ) -> dict[Start, list[int]]:
-    """That many of the steps at random, one from each start first."""
+    """`count` random steps, first one from each start."""
     first = [(start, rng.choice(steps)) for start, steps in within.items()]
     rest = [(s, step) for s, steps in within.items() for step in steps if (s, step) not in first]
     rng.shuffle(first)
     rng.shuffle(rest)
-    chosen = (first + rest)[:count]
-    return {
-        start: steps for start in within if (steps := sorted(n for s, n in chosen if s == start))
-    }
+    chosen: dict[Start, list[int]] = {}
+    for start, step in sorted((first + rest)[:count], key=lambda pair: (pair[0].step, pair[1])):
+        chosen.setdefault(start, []).append(step)
+    return chosen
 
 
 def same_loss(step: int, start: Start, logged: float, found: float | None, loose: bool) -> bool:
-    """Print a step's loss as it was logged and as it is now; whether that is the same."""
+    """Print a step's logged and repeated loss; whether they are equal, or close if `loose`."""
     bound = TOLERANCE * max(abs(logged), 1.0) if loose else 0.0
     same = found is not None and (abs(found - logged) <= bound or found == logged)
     word = "same" if found == logged else "close" if same else "DIFFERS"
@@ -112,7 +112,7 @@ def same_loss(step: int, start: Start, logged: float, found: float | None, loose
 
 
 def different(record: dict[str, Any]) -> list[str]:
-    """What is not as it was for the run, so that the last bits may differ."""
+    """What differs from the run's environment, so that the last bits may differ."""
     now = versions()
     found = [
         f"{package} {version}, here {now.get(package)}"
@@ -128,14 +128,14 @@ def different(record: dict[str, Any]) -> list[str]:
 
 
 def scope(within: dict[Start, list[int]], logged: dict[int, float]) -> str:
-    """Which part of the run can be checked at all."""
+    """Which part of the run can be checked."""
     count = sum(map(len, within.values()))
     names = ", ".join(f"{start.name} at step {start.step}" for start in within)
-    return f"{count} of {len(logged)} logged steps can be made again, from {names}"
+    return f"{count} of {len(logged)} logged steps can be repeated, from {names}"
 
 
 def audit_line(good: bool, differences: Sequence[str]) -> str:
-    """One line in the end."""
+    """The last line about a run."""
     bound = "equal to the bit"
     if differences:
         bound = f"within {TOLERANCE:.0%} ({'; '.join(differences)})"
@@ -143,11 +143,7 @@ def audit_line(good: bool, differences: Sequence[str]) -> str:
 
 
 def logged_losses(folder: Path) -> dict[int, float]:
-    """By step, from metrics.csv.
-
-    Raises:
-        ValueError: the run logged none.
-    """
+    """The logged loss of each step; UserError if there are none."""
     file = folder / "metrics.csv"
     found = {}
     if file.is_file():

@@ -1,4 +1,4 @@
-"""Remove what is worth nothing any more: first shown with its size, then removed when asked."""
+"""Remove what is not needed any more: shown with its size, and removed when asked."""
 
 import os
 import shutil
@@ -7,15 +7,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from mixlab.errors import counted
 from mixlab.runs.locks import lock
 from mixlab.runs.records import StoredRun, find, is_archived, shown_path
 from mixlab.runs.status import Status
 
-# States of runs that may have come to nothing.
+# States of runs that may hold nothing.
 UNFINISHED = (Status.PLANNED, Status.FAILED, Status.INTERRUPTED)
-RUN_FILES = {"run.json", "config.yaml", "log.txt", "error.txt", ".lock"}  # worth nothing alone
-MADE = {"checkpoints": "*.ckpt", "figures": "", "wandb": "offline-run-*"}  # and what would be
+RUN_FILES = {"run.json", "config.yaml", "log.txt", "error.txt", ".lock"}  # worthless alone
+# Folders of a run, and the files that would make each worth keeping.
+MADE = {"checkpoints": "*.ckpt", "figures": "", "wandb": "offline-run-*"}
 
 
 @dataclass(frozen=True)
@@ -36,28 +39,30 @@ class Removable:
 def clean(
     paths: Sequence[str], *, checkpoints: bool = False, replaced: bool = False, yes: bool = False
 ) -> int:
-    """Show what can go; remove it with `yes`. Returns how many things went or would go."""
+    """Show what can be removed; remove it with `yes`. Returns the number of places."""
     found = list(waste(find(paths).runs, checkpoints, replaced))
     total = 0
     for each in found:
         total += (size := each.size)
-        print(f"{shown_path(each.path)}: {each.why}, {readable(size)}")
+        print(f"{shown_path(each.path)}: {each.why}, {decimal(size)}")
     if not found:
         print("nothing to remove")
     elif not yes:
-        print(f"{readable(total)} in {counted(len(found), 'place')}; add --yes to remove them")
+        print(f"{decimal(total)} in {counted(len(found), 'place')}; add --yes to remove them")
     else:
         gone = sum(map(remove, found))
-        print(f"{gone} of {len(found)} removed" + ", the others are in use" * (gone < len(found)))
+        others = ", the others are in use" if gone < len(found) else ""
+        print(f"{gone} of {len(found)} removed{others}")
     return len(found)
 
 
 def waste(runs: Sequence[StoredRun], checkpoints: bool, replaced: bool) -> Iterator[Removable]:
-    """What can go of each run."""
+    """What can be removed of each run."""
     for run in runs:
         if replaced:
-            for old in aside(run.folder):
-                yield Removable(old, old, "archived by existing=new")
+            for old in sorted(run.folder.parent.glob(f"{run.folder.name}.*")):
+                if is_archived(old.name):
+                    yield Removable(old, old, "archived by existing=new")
         if run.status in UNFINISHED and holds_nothing(run.folder):
             yield Removable(run.folder, run.folder, f"{run.status}, holds nothing")
         elif run.status == Status.FINISHED and checkpoints:
@@ -67,28 +72,21 @@ def waste(runs: Sequence[StoredRun], checkpoints: bool, replaced: bool) -> Itera
 
 
 def holds_nothing(folder: Path) -> bool:
-    """Whether it is a run's, without a checkpoint, a figure, or anything that is not ours.
+    """Whether it is a run folder with nothing but the files of a run that came to nothing.
 
-    A list of runs may come from a stranger, and name any folder.
+    A sweep.json from somebody else may name any folder.
     """
-    if not (folder / "run.json").is_file():
-        return False
-    return all(is_worthless(entry) for entry in folder.iterdir())
+    return (folder / "run.json").is_file() and all(map(is_worthless, folder.iterdir()))
 
 
 def is_worthless(entry: Path) -> bool:
-    """Whether something in a run folder may go with it."""
+    """Whether a file or folder in a run folder may be removed with it."""
     if entry.is_symlink():
         return False
     if entry.is_dir():
         worth = MADE.get(entry.name)
         return worth is not None and not (worth and any(entry.glob(worth)))
     return entry.name in RUN_FILES
-
-
-def aside(folder: Path) -> list[Path]:
-    """The folders that `existing=new` has archived for this one."""
-    return sorted(path for path in folder.parent.glob(f"{folder.name}.*") if is_archived(path.name))
 
 
 def remove(each: Removable) -> bool:
@@ -98,7 +96,7 @@ def remove(each: Removable) -> bool:
         return False
     try:
         if each.path == each.run and not (is_archived(each.path.name) or holds_nothing(each.path)):
-            return False  # begun meanwhile
+            return False  # it has begun in the meantime
         if each.path.is_dir():
             shutil.rmtree(each.path)
             with suppress(OSError):
@@ -108,12 +106,3 @@ def remove(each: Removable) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def readable(size: float) -> str:
-    """Bytes, for people."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

@@ -1,4 +1,4 @@
-"""Train a run again for some steps, from a start of its own, beside its folder."""
+"""Train a run again for some steps, from one of its checkpoints, outside of its folder."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ from mixlab.training.build import Experiment
 
 @dataclass(frozen=True)
 class Start:
-    """Where a training can begin: after `step` steps, from a checkpoint or from the seed."""
+    """Where a training can start: at `step`, from a checkpoint or from the initial weights."""
 
     name: str
     step: int
@@ -29,7 +29,7 @@ class Start:
 
 
 def starts_of(folder: Path) -> tuple[list[Start], list[str]]:
-    """The starts of a run, and a line on each checkpoint that cannot be read."""
+    """The starts of a run, and a line for each broken checkpoint."""
     starts, broken = [], []
     if OmegaConf.select(OmegaConf.load(folder / "config.yaml"), "ckpt_path") is None:
         starts.append(Start("the initial weights", 0))
@@ -42,7 +42,7 @@ def starts_of(folder: Path) -> tuple[list[Start], list[str]]:
 
 
 class Enough(Exception):
-    """The last step that was asked for is made."""
+    """The last of the wanted steps is done."""
 
 
 class Until(pl.Callback):
@@ -65,10 +65,10 @@ class Until(pl.Callback):
 def losses_again(
     folder: Path, record: dict[str, Any], start: Start, steps: Sequence[int], allow: Sequence[str]
 ) -> dict[int, float]:
-    """The losses of `steps`, by the very code that trains, with nothing written to `folder`.
+    """The losses of `steps`, with the code that trains; nothing is written to `folder`.
 
     Raises:
-        ValueError: the data are not those of the run.
+        UserError: the data changed since the run was trained.
     """
     until = Until(steps)
     with tempfile.TemporaryDirectory() as elsewhere:
@@ -86,7 +86,7 @@ def losses_again(
 def config_elsewhere(
     folder: Path, elsewhere: Path, allow: Sequence[str], threads: int | None
 ) -> DictConfig:
-    """The run's configuration with its files in another folder, and without loggers."""
+    """The run's configuration, with its files in another folder and without loggers."""
     wishes = OmegaConf.create({"allow": list(allow), "data_path": None, "threads": threads or 1})
     cfg = read_config(folder, wishes)
     plain: Any = OmegaConf.to_container(cfg)
@@ -99,7 +99,7 @@ def config_elsewhere(
 
 
 def writing_to(elsewhere: Path, nodes: dict[str, Any]) -> dict[str, Any]:
-    """Callbacks whose own folder, if they have one, is that."""
+    """The callbacks, with `elsewhere` as their `dirpath` if they have one."""
     return {
         name: {**node, "dirpath": str(elsewhere)} if "dirpath" in node else node
         for name, node in nodes.items()
@@ -108,7 +108,7 @@ def writing_to(elsewhere: Path, nodes: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_places(callbacks: DictConfig, elsewhere: Path) -> None:
-    """Raise ValueError if a callback names a file of its own: the run may be a stranger's."""
+    """Raise UserError if a callback names any other path: the run may be somebody else's."""
     for key, value in leaves(callbacks):
         place = Path(str(value))
         outside = place.is_absolute() and not place.is_relative_to(elsewhere)
@@ -119,7 +119,7 @@ def check_places(callbacks: DictConfig, elsewhere: Path) -> None:
 
 
 def replaced(node: Any, before: str, after: str) -> Any:
-    """A copy in which paths below one folder lie below another."""
+    """A copy in which the folder `before` is replaced by `after` in each string."""
     if isinstance(node, dict):
         return {key: replaced(value, before, after) for key, value in node.items()}
     if isinstance(node, list):

@@ -1,4 +1,4 @@
-"""The ledger as a table: a line for each run, counts beneath."""
+"""The states of runs: shown as a table, and set back to planned."""
 
 import csv
 import os
@@ -7,29 +7,39 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from mixlab.errors import counted
-from mixlab.runs.atomic import write_json
-from mixlab.runs.locks import last_heartbeat
+from mixlab.runs.atomic import read_json, write_json
+from mixlab.runs.locks import last_heartbeat, lock
 from mixlab.runs.records import STATUSES, StoredRun, find, finite_number, one_line, shown_path
-from mixlab.runs.status import Status
+from mixlab.runs.status import RETRIED, Status, transition
 
 STATUS_COLUMNS = ("arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "error")
-TAIL = 65536  # bytes of metrics.csv in which its last row is looked for
+TAIL = 65536  # bytes at the end of metrics.csv, which have its last row
 
 
-def status_table(runs: Sequence[StoredRun]) -> str:
-    """A line for each run, in columns, and how many there are of each state."""
-    rows = [STATUS_COLUMNS, *map(row, runs)]
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(STATUS_COLUMNS))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        for cells in rows
-    ]
-    return "\n".join([*lines, state_counts(runs)])
+def print_status(paths: Sequence[str], index: Path | None = None) -> None:
+    """Print a line for each run under `paths`; with `index`, list them in that sweep folder."""
+    runs = find(paths).runs
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for name in STATUS_COLUMNS:
+        table.add_column(name, no_wrap=name != "error", overflow="fold")
+    for run in runs:
+        table.add_row(*map(Text, row(run)))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 10_000  # a line for each run, for programs that read it
+    console.print(table)
+    print(state_counts(runs))
+    if index is not None:
+        print(f"listed in {shown_path(write_index(index, runs))}")
 
 
 def row(run: StoredRun) -> tuple[str, ...]:
-    """What the table says of a run."""
+    """The cells of a run."""
     seconds = finite_number(run.record.get("seconds"))
     again = len(run.record.get("history") or ())
     return (
@@ -39,13 +49,13 @@ def row(run: StoredRun) -> tuple[str, ...]:
         epochs(run),
         ago(last_heartbeat(run.folder)),
         "-" if seconds is None else f"{seconds:.1f}",
-        str(again) if again else "",  # trainings before this one that did not end well
+        str(again) if again else "",  # earlier trainings that did not end well
         one_line(run.problem, 120),
     )
 
 
 def epochs(run: StoredRun) -> str:
-    """Epochs that were finished: as recorded, or as many as metrics.csv tells of."""
+    """Finished epochs: as recorded, or else as in metrics.csv."""
     recorded = finite_number(run.record.get("epochs"))
     if run.status == Status.FINISHED and recorded is not None:
         return f"{recorded:g}"
@@ -54,7 +64,7 @@ def epochs(run: StoredRun) -> str:
 
 
 def last_epoch(file: Path) -> int | None:
-    """The last whole row's epoch with figures of a whole epoch; None where there is none."""
+    """The last epoch with a training loss; None if there is none."""
     try:
         with open(file, "rb") as opened:
             columns = next(csv.reader([opened.readline().decode()]))
@@ -88,7 +98,7 @@ def state_counts(runs: Sequence[StoredRun]) -> str:
 
 
 def write_index(sweep: Path, runs: Sequence[StoredRun]) -> Path:
-    """Write sweep.json, which lists the runs of a sweep, from the folders that were found."""
+    """Write sweep.json, which lists the runs of a sweep."""
     sweep.mkdir(parents=True, exist_ok=True)
     file = sweep.resolve() / "sweep.json"
     listed = [os.path.relpath(run.folder, file.parent) for run in runs]
@@ -96,9 +106,32 @@ def write_index(sweep: Path, runs: Sequence[StoredRun]) -> Path:
     return file
 
 
-def print_status(paths: Sequence[str], index: Path | None = None) -> None:
-    """Print the table of all runs under `paths`; with `index`, list them in that sweep folder."""
-    runs = find(paths).runs
-    print(status_table(runs))
-    if index is not None:
-        print(f"listed in {shown_path(write_index(index, runs))}")
+def retry(paths: Sequence[str], states: Sequence[str] = RETRIED) -> int:
+    """Set runs in one of `states` to planned, their errors kept in `history`; returns how many.
+
+    Nothing is trained here, because a run folder of somebody else's may ask for code.
+    """
+    marked = 0
+    for run in find(paths).runs:
+        if run.status in states and mark_planned(run.folder):
+            marked += 1
+            print(f"planned, was {run.status}: {shown_path(run.folder)}")
+    if marked:
+        count = counted(marked, "run")
+        print(f"{count} marked; the command that began them trains them again")
+    else:
+        print(f"no run is {' or '.join(states)}")
+    return marked
+
+
+def mark_planned(folder: Path) -> bool:
+    """Write the new state of one run; False if it is being trained."""
+    descriptor = lock(folder)
+    if descriptor is None:
+        return False
+    try:
+        record = transition(read_json(folder / "run.json"), Status.PLANNED, error=None)
+        write_json(folder / "run.json", record)
+    finally:
+        os.close(descriptor)
+    return True

@@ -1,4 +1,4 @@
-"""Bring W&B runs that were logged offline online, each run folder as one W&B run, once."""
+"""Send offline W&B runs to W&B, each run folder once and as one W&B run."""
 
 import re
 import shutil
@@ -11,18 +11,18 @@ from mixlab.errors import UserError, counted
 from mixlab.runs.locks import is_running
 from mixlab.runs.records import find, one_line, shown_path
 
-SYNCED_MARK = ".wandb.synced"  # as `wandb sync` itself marks what it has sent, beside the file
+SYNCED_MARK = ".wandb.synced"  # as `wandb sync` marks a file that it has sent
 
 
 def sync(paths: Sequence[str]) -> int:
     """Send what was not sent yet; returns how many run folders could not be sent.
 
     Raises:
-        ValueError: there is no W&B key.
+        UserError: there is no W&B key.
     """
     waiting = {run.folder: parts for run in find(paths).runs if (parts := unsent(run.folder))}
     if not waiting:
-        print("nothing to send: no offline W&B run waits here")
+        print("nothing to send: there is no unsent offline W&B run here")
         return 0
     from mixlab.loggers.wandb_run import default_mode
 
@@ -35,7 +35,7 @@ def sync(paths: Sequence[str]) -> int:
 
 
 def unsent(folder: Path) -> list[Path]:
-    """The offline parts of a run, oldest first, that were not sent; none of one that runs."""
+    """The offline parts of a run that were not sent, oldest first; none if it is running."""
     parts = sorted((folder / "wandb").glob("offline-run-*"))
     parts = [
         part
@@ -46,15 +46,17 @@ def unsent(folder: Path) -> list[Path]:
 
 
 def stored_run_id(folder: Path) -> str:
-    """The W&B id of a run folder: that of its first part, whatever the later ones say."""
+    """The W&B id of a run folder, which is that of its first part."""
     first = min((folder / "wandb").glob("offline-run-*"))
     named = re.fullmatch(r"offline-run-\d+_\d+-(.+)", first.name)
     return named[1] if named else first.name
 
 
 def send(folder: Path, parts: Sequence[Path]) -> bool:
-    """Send the parts of one run, in order, as one W&B run; whether that went well."""
-    command = [*wandb(), "sync", "--id", stored_run_id(folder), *map(str, parts)]
+    """Send the parts of one run, in order, as one W&B run; whether that worked."""
+    found = shutil.which("wandb")
+    program = [found] if found else [sys.executable, "-m", "wandb"]
+    command = [*program, "sync", "--id", stored_run_id(folder), *map(str, parts)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
@@ -65,9 +67,3 @@ def send(folder: Path, parts: Sequence[Path]) -> bool:
             file.with_suffix(SYNCED_MARK).touch()
     print(f"sent: {shown_path(folder)}")
     return True
-
-
-def wandb() -> list[str]:
-    """The command `wandb`, of this environment where no other comes first."""
-    found = shutil.which("wandb")
-    return [found] if found else [sys.executable, "-m", "wandb"]
