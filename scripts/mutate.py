@@ -4,7 +4,8 @@
     python scripts/mutate.py reporting/       # those whose file has this in its path
 
 A mutant that no test notices is listed, and the exit status is 1, unless the file says why it may
-survive. The tree itself is not touched: a copy of it is.
+survive. The tree itself is not touched: a copy of it is. A mutant that only slow tests or those
+of faults notice names their marker: `markers = "slow"`.
 """
 
 import io
@@ -29,21 +30,44 @@ COPIED = ("src", "tests", "configs", "scripts", "docs", "benchmarks", "pyproject
 
 def main(pattern: str = "") -> int:
     """Try each mutant; the exit status."""
-    mutants = tomllib.loads((ROOT / "tests" / "mutants.toml").read_text())["mutant"]
+    mutants = read_mutants()
+    if lines := misplaced(mutants):
+        raise SystemExit("\n".join(lines))
     chosen = [mutant for mutant in mutants if pattern in mutant["file"]]
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         copy_to(tree)
         load_libraries()
-        for tests in sorted({tuple(mutant["tests"]) for mutant in chosen}):
-            if tests_fail(tree, list(tests), quiet=False):
-                raise SystemExit(f"{' '.join(tests)} fail before anything is changed")
+        for words in sorted({tuple(words_for(mutant)) for mutant in chosen}):
+            if tests_fail(tree, list(words), quiet=False):
+                raise SystemExit(f"{' '.join(words)} fail before anything is changed")
         survivors = [mutant for mutant in chosen if not is_noticed(mutant, tree)]
     unexplained = [mutant for mutant in survivors if "survives" not in mutant]
     print(f"{len(chosen)} mutants, {len(chosen) - len(survivors)} noticed, {len(survivors)} not")
     for mutant in survivors:
         print(f"survived: {mutant['file']}: {mutant['what']}: {mutant.get('survives', '?')}")
     return 1 if unexplained else 0
+
+
+def read_mutants() -> list[dict]:
+    """All of tests/mutants.toml."""
+    return tomllib.loads((ROOT / "tests" / "mutants.toml").read_text())["mutant"]
+
+
+def misplaced(mutants: list[dict]) -> list[str]:
+    """A line for each mutant whose text is not exactly once in its file."""
+    texts = {file: (ROOT / file).read_text() for file in {mutant["file"] for mutant in mutants}}
+    return [
+        f"{mutant['file']} has {count} places like {mutant['was']!r}, not 1"
+        for mutant in mutants
+        if (count := texts[mutant["file"]].count(mutant["was"])) != 1
+    ]
+
+
+def words_for(mutant: dict) -> list[str]:
+    """What pytest is given to run a mutant's tests."""
+    markers = mutant.get("markers")
+    return [*(["-m", markers] if markers else []), *mutant["tests"]]
 
 
 def copy_to(tree: Path) -> None:
@@ -69,13 +93,10 @@ def is_noticed(mutant: dict, tree: Path) -> bool:
     """Whether a test fails on the mutant; prints a line."""
     path = tree / mutant["file"]
     whole = path.read_text()
-    if whole.count(mutant["was"]) != 1:
-        count = whole.count(mutant["was"])
-        raise SystemExit(f"{mutant['file']} has {count} places like {mutant['was']!r}, not 1")
     path.write_text(whole.replace(mutant["was"], mutant["becomes"]))
     began = time.monotonic()
     try:
-        noticed = tests_fail(tree, mutant["tests"])
+        noticed = tests_fail(tree, words_for(mutant))
     finally:
         path.write_text(whole)
     word = "noticed " if noticed else "SURVIVED"
@@ -84,19 +105,19 @@ def is_noticed(mutant: dict, tree: Path) -> bool:
     return noticed
 
 
-def tests_fail(tree: Path, tests: list[str], quiet: bool = True) -> bool:
+def tests_fail(tree: Path, words: list[str], quiet: bool = True) -> bool:
     """Run the tests on the tree in a child of this process, up to the first failure."""
     child = os.fork()
     if child == 0:
         try:
-            os._exit(run_tests(tree, tests, quiet))
+            os._exit(run_tests(tree, words, quiet))
         except BaseException:
             traceback.print_exc()
             os._exit(70)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
 
 
-def run_tests(tree: Path, tests: list[str], quiet: bool) -> int:
+def run_tests(tree: Path, words: list[str], quiet: bool) -> int:
     """pytest's exit status, in a process of its own."""
     import pytest
 
@@ -108,7 +129,7 @@ def run_tests(tree: Path, tests: list[str], quiet: bool) -> int:
     said = io.StringIO()
     with redirect_stdout(said), redirect_stderr(said):
         code = pytest.main(
-            ["-xq", "--assert=plain", "-p", "no:cacheprovider", "--timeout=120", *tests]
+            ["-xq", "--assert=plain", "-p", "no:cacheprovider", "--timeout=120", *words]
         )
     if code and not quiet:
         print(said.getvalue(), file=sys.__stdout__, flush=True)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from helpers.small_runs import small
 from mixlab.runs import Run, run_folder
-from mixlab.runs.locks import is_running
+from mixlab.runs.locks import is_running, taken
 
 
 @pytest.fixture
@@ -48,3 +48,24 @@ def test_who_looks_does_not_keep_a_run_from_starting(cfg: DictConfig) -> None:
     with Run.open(cfg):
         timer.join()
         assert is_running(run.folder)
+
+
+def test_the_lock_of_a_folder_that_was_moved_away_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening the file and locking it another process archives the folder."""
+    folder = tmp_path / "seed-0"
+    real, moved = fcntl.flock, folder.with_name("seed-0.1")
+
+    def flock(descriptor: int, operation: int) -> None:
+        if not moved.exists():
+            folder.rename(moved)
+            folder.mkdir()
+            (folder / ".lock").touch()
+        real(descriptor, operation)
+
+    monkeypatch.setattr("mixlab.runs.locks.fcntl.flock", flock)
+    descriptor = taken(folder)
+    assert is_running(folder) and not is_running(moved)
+    os.close(descriptor)
+    assert not is_running(folder)

@@ -1,0 +1,29 @@
+"""Each mutant in mutants.toml still has its place in the source, and its tests."""
+
+import importlib.util
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+spec = importlib.util.spec_from_file_location("mutate", ROOT / "scripts" / "mutate.py")
+assert spec is not None and spec.loader is not None
+mutate = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(mutate)
+
+
+def test_each_mutant_has_one_place_and_changes_it() -> None:
+    mutants = mutate.read_mutants()
+    assert not mutate.misplaced(mutants)
+    assert not [mutant["what"] for mutant in mutants if mutant["was"] == mutant["becomes"]]
+
+
+def test_the_tests_of_each_mutant_are_there() -> None:
+    files = {
+        test.partition("::")[0] for mutant in mutate.read_mutants() for test in mutant["tests"]
+    }
+    assert not [file for file in files if not (ROOT / file).is_file()]
+
+
+def test_a_mutant_without_a_place_is_named() -> None:
+    lost = {"file": "scripts/mutate.py", "was": "no such" + " words", "becomes": "", "tests": []}
+    (line,) = mutate.misplaced([lost])
+    assert line == "scripts/mutate.py has 0 places like 'no such words', not 1"
