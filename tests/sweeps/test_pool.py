@@ -158,6 +158,8 @@ def test_a_signal_stops_what_runs_and_starts_nothing_more(
     stop_when_begun(jobs[:2])
     progress = run(jobs, wait_for_a_signal)
     assert [record.get("status") for record in records(jobs)] == ["interrupted"] * 2 + [None]
+    said = {record.get("error") for record in records(jobs)[:2]}
+    assert said == {"stopped with the sweep before it had anything to save"}
     assert progress.failed == 2 and "stopping: each job saves" in capsys.readouterr().out
 
 
