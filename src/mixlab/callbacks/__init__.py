@@ -2,6 +2,7 @@
 
 from mixlab.callbacks.divergence import Diverged, StopOnDivergence
 from mixlab.callbacks.ema import EMA
+from mixlab.callbacks.epoch_lines import EpochLines
 from mixlab.callbacks.last_checkpoint import LastCheckpoint
 from mixlab.callbacks.mixing import MixingCallback
 from mixlab.callbacks.previews import Previews
@@ -11,7 +12,7 @@ from mixlab.callbacks.step_loss import STEP_LOSS, StepLoss
 from mixlab.callbacks.stopping import GracefulStop, Interrupted
 
 __all__ = [
-    "Diverged", "EMA", "GracefulStop", "Heartbeat", "Interrupted", "LastCheckpoint",
+    "Diverged", "EMA", "EpochLines", "GracefulStop", "Heartbeat", "Interrupted", "LastCheckpoint",
     "MixingCallback", "Previews", "RunRecord", "STEP_LOSS", "Seeding", "StepLoss",
     "StopOnDivergence",
 ]  # fmt: skip

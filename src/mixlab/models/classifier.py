@@ -141,7 +141,8 @@ class ImageClassifier(pl.LightningModule):
             if stage in self.more:
                 means |= single_numbers(self.more[stage].compute())  # pyright: ignore
             values = {f"{stage}/{name}": value for name, value in means.items()}
-            self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True)
+            shown = stage != "test"  # in the progress bar
+            self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, prog_bar=shown)
 
     def total_over_ranks(self, values: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(values, reduce_op="sum")  # pyright: ignore

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from mixlab.callbacks import (
+    EpochLines,
     GracefulStop,
     Heartbeat,
     Previews,
@@ -123,6 +124,7 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
         node["enable_progress_bar"] = sys.stderr.isatty()
     if not node.get("enable_progress_bar"):  # Lightning then refuses a configured one
         callbacks = [each for each in callbacks if not isinstance(each, ProgressBar)]
+        callbacks.append(EpochLines(record))
     if not any(isinstance(each, Checkpoint) for each in callbacks):  # or Lightning would add one
         node.setdefault("enable_checkpointing", False)
     return build(

@@ -16,6 +16,7 @@ from mixlab.runs import Run
 from mixlab.runs.checkpoints import LAST, PREVIOUS, export_weights, load_checkpoint
 from mixlab.runs.provenance import hardware
 from mixlab.runs.status import Status
+from mixlab.training.banner import banner
 from mixlab.training.build import Experiment
 from mixlab.training.resume import ResumePoint, epochs_of, resume_point
 
@@ -38,6 +39,8 @@ def fit(run: Run) -> Results:
 def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
     """Record what is about to be trained, from where and on what hardware."""
     trainer = experiment.trainer
+    if trainer.is_global_zero:
+        print(banner(run.cfg, experiment), flush=True)
     if start.is_own and start.checkpoint and trainer.is_global_zero:
         trouble = f"{start.trouble}; " if start.trouble else ""
         print(f"{trouble}the run resumes from {start.checkpoint.name}", flush=True)

@@ -11,6 +11,7 @@ from mixlab.errors import UserError, is_user_error
 from mixlab.runs import Run
 from mixlab.runs.atomic import CannotWrite, write_text
 from mixlab.runs.folder import keep_stale
+from mixlab.runs.records import shown_path
 from mixlab.runs.status import Action, Status, other_code, results_line, run_name
 
 
@@ -87,7 +88,8 @@ def supervised(run: Run) -> dict[str, Any]:
             write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise
     print(
-        f"{run_name(run.folder)}: {results_line(results)}, {run.record['seconds']:.1f} s",
+        f"{run_name(run.folder)}: {results_line(results)}, {run.record['seconds']:.1f} s\n"
+        f"next: mixlab-evaluate run={shown_path(run.folder)}",
         flush=True,
     )
     return results

@@ -1,0 +1,99 @@
+"""What a run says of itself before it trains: data, model, method, device, folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import nn
+
+from mixlab.config.build import plain
+from mixlab.config.keys import leaves
+from mixlab.data import ImageDataModule
+from mixlab.errors import counted
+from mixlab.loggers import WandbRun
+from mixlab.runs.records import shown_path
+from mixlab.training.build import Experiment
+
+NOT_SHOWN = ("_target_", "kwargs", "_partial_")
+
+
+def banner(cfg: DictConfig, experiment: Experiment) -> str:
+    """A few lines of `what  words`."""
+    lines = dict(facts(cfg, experiment))
+    width = max(map(len, lines))
+    return "\n".join(f"{what:{width}}  {words}" for what, words in lines.items())
+
+
+def facts(cfg: DictConfig, experiment: Experiment) -> Iterator[tuple[str, str]]:
+    trainer, model = experiment.trainer, experiment.model
+    yield "data", data_words(experiment.data)
+    yield "model", f"{cfg.model.name}, {parameters(model)}"
+    yield "mixing", mixing_words(cfg)
+    if hasattr(model, "optimizer_factory"):
+        yield "optimizer", class_and_knobs(plain(cfg.optimizer))
+    length = (
+        f"{trainer.max_epochs} epochs" if trainer.max_steps == -1 else f"{trainer.max_steps} steps"
+    )
+    device = trainer.strategy.root_device.type
+    count = f"{trainer.world_size} x " if trainer.world_size > 1 else ""
+    threads = "1 CPU thread" if experiment.threads == 1 else f"{experiment.threads} CPU threads"
+    yield (
+        "training",
+        f"{length}, batches of {experiment.data.batch_size}, {count}{device}, {threads}",
+    )
+    yield "folder", shown_path(Path(cfg.paths.run_dir))
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbRun):
+            yield "W&B", wandb_words(logger)
+
+
+def training_words(experiment: Experiment) -> str:
+    """`15 epochs, batches of 64, cpu, 1 CPU thread`."""
+    trainer = experiment.trainer
+    steps = trainer.max_steps
+    length = counted(trainer.max_epochs or -1, "epoch") if steps == -1 else counted(steps, "step")
+    device = trainer.strategy.root_device.type
+    if trainer.world_size > 1:
+        device = f"{trainer.world_size} x {device}"
+    threads = counted(experiment.threads, "CPU thread")
+    return f"{length}, batches of {experiment.data.batch_size}, {device}, {threads}"
+
+
+def data_words(data: ImageDataModule) -> str:
+    """`digits: 1150 rows to train, 287 to validate, 360 to test; 10 classes, 1 x 16 x 16`."""
+    rows = {"train": data.parts.train, "validate": data.parts.val, "test": data.parts.test}
+    counts = ", ".join(f"{len(part)} to {what}" for what, part in rows.items() if len(part))
+    spec = data.spec
+    wrong = f"; {data.noise.share:.0%} of the training labels are wrong" if data.noise.share else ""
+    shape = f"{spec.channels} x {spec.height} x {spec.width}"
+    return f"{data.name}, rows {counts}; {spec.num_classes} classes, images {shape}{wrong}"
+
+
+def parameters(model: nn.Module) -> str:
+    """`29,162 parameters`, and how many of them learn if not all do."""
+    sizes = [(each.numel(), each.requires_grad) for each in model.parameters()]
+    total, learn = sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
+    return f"{total:,} parameters" + (f", {learn:,} of them trained" if learn < total else "")
+
+
+def mixing_words(cfg: DictConfig) -> str:
+    if not cfg.get("mixing"):
+        return "none"
+    node: dict[str, Any] = plain(cfg.mixing)
+    method, node["_target_"] = node.pop("method"), None
+    return f"{class_and_knobs(method)}; {class_and_knobs(node)}"
+
+
+def class_and_knobs(node: dict[str, Any]) -> str:
+    """`Adam lr=0.002 weight_decay=0.0`."""
+    target = str(node.get("_target_") or "").rsplit(".", 1)[-1]
+    knobs = [f"{k}={v}" for k, v in leaves(node) if k.rsplit(".", 1)[-1] not in NOT_SHOWN]
+    return " ".join([*filter(None, [target]), *knobs])
+
+
+def wandb_words(logger: WandbRun) -> str:
+    mode, project = logger._wandb_init["mode"], logger._wandb_init["project"]
+    if mode == "offline":
+        return f"offline, project {project}; mixlab-sweep sync uploads it"
+    return f"{mode}, project {project}"
