@@ -98,8 +98,11 @@ def test_clean_removes_when_told(runs: dict[str, Path], command: Callable) -> No
     outside.touch()
     (runs["failed"] / "figures").mkdir()
     (runs["failed"] / "figures" / "link").symlink_to(outside)
+    bare = runs["finished"].with_name("seed-9")
+    bare.mkdir()
+    write_json(bare / "run.json", {"status": "finished"})
     said = command("sweep", "clean", "logs", "--yes")
-    assert said.out.splitlines()[-1] == "2 of 2 removed" and outside.exists()
+    assert said.out.splitlines()[-1] == "2 of 2 removed" and outside.exists() and bare.exists()
     left = {status for status, folder in runs.items() if folder.exists()}
     assert left == {"finished", "diverged", "interrupted"}
     assert (runs["finished"] / "checkpoints" / "last.ckpt").exists()
@@ -157,7 +160,7 @@ def test_clean_takes_nothing_that_is_not_a_runs(
     (thesis / "chapter.tex").write_text("two years of work")
     (runs["failed"] / "notes.txt").write_text("why it failed")
     (runs["interrupted"] / "metrics.csv").unlink()
-    (runs["interrupted"] / "checkpoints").symlink_to(thesis)
+    (runs["interrupted"] / "figures").symlink_to(thesis)
     linked = runs["finished"].with_name("seed-9")
     linked.mkdir()
     write_json(linked / "run.json", {"status": "finished"})
@@ -207,8 +210,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
     return cfg
 
 
-def everything(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def everything(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
 def audit(cfg: DictConfig, command: Callable, *words: str) -> tuple[int, str]:

@@ -51,6 +51,13 @@ def changed(word: str) -> DictConfig:
     return cfg
 
 
+def test_what_is_drawn_from_the_seed_is_no_other_arm() -> None:
+    cfgs = [composed().copy() for _ in range(2)]
+    for seed, cfg in enumerate(cfgs):
+        cfg.seed, cfg.model.network.start = seed, "${seed}"
+    assert arm_hash(cfgs[0]) == arm_hash(cfgs[1])
+
+
 def test_none_is_one_arm_at_any_probability() -> None:
     one, two = (composed("mixing=none", f"mixing.probability={p}") for p in (0.5, 1))
     assert arm_hash(one) == arm_hash(two) != arm_hash(composed("mixing=mixup"))

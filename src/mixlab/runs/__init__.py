@@ -1,4 +1,4 @@
-"""Run folders and sweeps: who a run is, where it lies, and what is known of it."""
+"""Run folders: what identifies a run, where its folder is, and what is recorded about it."""
 
 from mixlab.runs.folder import Run
 from mixlab.runs.identity import arm_hash, arm_slug, run_folder

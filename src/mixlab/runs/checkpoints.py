@@ -82,7 +82,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     seal = hashlib.sha256(memoryview(data)[:-SEAL]).hexdigest().encode()
     ours = data[-SEAL:].startswith(SEAL_MARK)
     if ours and data[-SEAL:] != SEAL_MARK + seal:
-        raise Broken(path, "it is not what was written")
+        raise Broken(path, "it differs from what was written")
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except UnpicklingError:
