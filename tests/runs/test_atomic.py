@@ -26,6 +26,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+def test_a_reader_has_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    write_text(file, "old and longer")
+    with file.open() as opened:
+        write_text(file, "new")
+        assert (opened.read(), file.read_text()) == ("old and longer", "new")
+
+
 def test_json_knows_no_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"loss": math.nan, "rows": [math.inf, 1.0], 3: (-math.inf,)})
     assert read_json(tmp_path / "x.json") == {"loss": None, "rows": [None, 1.0], "3": [None]}

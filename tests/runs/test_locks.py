@@ -43,6 +43,7 @@ def test_who_looks_does_not_keep_a_run_from_starting(cfg: DictConfig) -> None:
         pass
     looking = open(run.folder / ".lock", "rb")
     fcntl.flock(looking, fcntl.LOCK_SH)
+    assert not is_running(run.folder), "another look is no training"
     timer = threading.Timer(0.1, looking.close)
     timer.start()
     with Run.open(cfg):
