@@ -117,10 +117,13 @@ def test_an_unknown_exit_of_a_process_that_is_gone_is_a_failure(tmp_path: Path) 
 def test_a_fork_server_that_dies_again_and_again_ends_the_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    starts = iter(range(10))
+
     class Dead:
         def __init__(self, **_: object) -> None: ...
 
         def start(self) -> None:
+            next(starts)
             raise EOFError
 
     monkeypatch.setattr(module, "LOST", 3)
