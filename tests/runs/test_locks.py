@@ -38,6 +38,21 @@ def test_a_death_lets_go_of_the_lock(cfg: DictConfig) -> None:
     assert not is_running(run_folder(cfg))
 
 
+def test_a_child_does_not_keep_the_lock(cfg: DictConfig) -> None:
+    """Such as a loader's worker that outlives the training."""
+    reader, writer = os.pipe()
+    with Run.open(cfg) as run:
+        child = os.fork()
+        if child == 0:
+            os.close(writer)
+            os.read(reader, 1)
+            os._exit(0)
+    assert not is_running(run.folder)
+    os.close(writer)
+    os.waitpid(child, 0)
+    os.close(reader)
+
+
 def test_who_looks_does_not_keep_a_run_from_starting(cfg: DictConfig) -> None:
     with Run.open(cfg) as run:
         pass
