@@ -3,6 +3,7 @@
 import fcntl
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,9 @@ def test_a_child_does_not_keep_the_lock(cfg: DictConfig) -> None:
             os.close(writer)
             os.read(reader, 1)
             os._exit(0)
+    end = time.monotonic() + 5
+    while is_running(run.folder) and time.monotonic() < end:  # the child may not have begun yet
+        time.sleep(0.01)
     assert not is_running(run.folder)
     os.close(writer)
     os.waitpid(child, 0)

@@ -12,7 +12,7 @@ from mixlab.runs.reach import file_imports, reached_files
 
 ARMS = ("none", "mixup", "cutmix", "one_of", "mixup_many")
 FILES = {
-    "__init__.py": "from mylab.skin import Skin\nfrom mylab import bone\n",
+    "__init__.py": "from .skin import Skin\nfrom mylab import bone\n",
     "skin.py": "from .deep.cell import Cell\nclass Skin: ...\n",
     "bone.py": "import mylab.deep.marrow\nclass Bone: ...\n",
     "deep/__init__.py": "",

@@ -71,7 +71,8 @@ time.sleep(100)
 """
 LAUNCHER = f"""
 import os, signal, subprocess, sys
-rank = subprocess.Popen([sys.executable, "-c", {RANK!r}], stdout=subprocess.PIPE)
+rank = subprocess.Popen([sys.executable, "-c", {RANK!r}], stdout=subprocess.PIPE,
+                        stderr=subprocess.DEVNULL)  # or whoever reads ours waits for the rank
 rank.stdout.readline()
 print(rank.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
