@@ -219,9 +219,7 @@ def test_a_source_that_returns_no_datasets_is_named():
         def splits(self):
             return pictures(), None
 
-    with pytest.raises(
-        ValueError, match=r"Pair.splits\(\) returned tuple; it must return"
-    ):
+    with pytest.raises(ValueError, match=r"Pair.splits\(\) returned tuple; it must return"):
         ImageDataModule(Pair())  # pyright: ignore
 
 
