@@ -118,6 +118,12 @@ def test_what_acts_on_nothing_is_nothing(mixing: Any) -> None:
     assert given.mixing == mixing, "the one given is left alone"
 
 
+@pytest.mark.parametrize("rest", [{}, {"method": None}, {"methods": {"_target_": "mylab.Half"}}])
+def test_a_callback_without_a_method_is_refused(rest: Any) -> None:
+    with pytest.raises(UserError, match="nothing would be mixed"):
+        canonical(OmegaConf.create({"mixing": {"_target_": "mylab.Half", **rest}}))
+
+
 def test_paths_become_absolute(tmp_path: Path) -> None:
     cfg = OmegaConf.create(
         {"paths": {"root_dir": ".", "data_dir": "${.root_dir}/data", "log_dir": "/elsewhere/logs"}}

@@ -5,7 +5,7 @@ import torch
 
 from helpers.batches import Noisy, module, pictures
 from mixlab.callbacks import MixingCallback
-from mixlab.data import Datasets, FlipCrop, ImageDataModule
+from mixlab.data import ArrayDataset, Datasets, FlipCrop, ImageDataModule
 from mixlab.mixing import Guests, Mixup
 
 
@@ -212,3 +212,18 @@ def test_a_validation_set_may_be_left_unused():
     data = ImageDataModule(source, use_val=False, val_size=5)
     assert len(data.parts.val) == 5 and len(data.parts.train) == 35
     assert data.parts.val.data is data.parts.train.data
+
+
+def test_a_source_that_returns_no_datasets_is_named():
+    class Pair:
+        def splits(self):
+            return pictures(), None
+
+    with pytest.raises(ValueError, match=r"Pair.splits\(\) returned tuple; it must return"):
+        ImageDataModule(Pair())  # pyright: ignore
+
+
+@pytest.mark.parametrize(("shape", "labels"), [((8, 4, 4), 8), ((8, 1, 4, 4), 7)])
+def test_arrays_that_do_not_fit_together(shape, labels):
+    with pytest.raises(ValueError, match=r"mine: images must be .* got Tensor \(8, "):
+        ArrayDataset(torch.zeros(shape), torch.zeros(labels), (), "mine")

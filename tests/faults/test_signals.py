@@ -77,7 +77,7 @@ def test_a_signal_to_a_run(
         1,
         f"status {status if status > 0 else 128 - status}; the same command goes on "
         + ("at the next batch" if asked else "at the epoch's start")
-        + " and ends equal to the bit",
+        + " and ends bit-identical",
     )
 
 
@@ -94,7 +94,7 @@ def test_a_run_that_is_stopped_and_continued(
         command.process.send_signal(signal.SIGCONT)
         assert command.wait() == 0, command.said
     assert unequal(whole, only(tmp_path)) == [] and repeated(only(tmp_path)) == 0
-    injected("SIGSTOP, 2 s, SIGCONT to a training", 1, "it ends as if nothing had been")
+    injected("SIGSTOP, 2 s, SIGCONT to a training", 1, "it ends as if it had never stopped")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])

@@ -51,7 +51,7 @@ def test_random_kills(tmp_path: Path, injected: Injected) -> None:
     injected(
         "SIGKILL at a random moment of a sweep of 12 (17 to jobs, 3 to the launcher)",
         storm.hit,
-        "nothing lost; weights, metrics and results equal to the bit; at most the epoch that was "
+        "nothing lost; weights, metrics and results bit-identical; at most the epoch that was "
         "cut is repeated",
     )
 

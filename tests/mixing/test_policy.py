@@ -92,3 +92,12 @@ def test_a_batch_of_one_row_stays_as_it_is() -> None:
             mixed, labels = blend.mix(IMAGES[:1], TARGETS[:1])
             torch.testing.assert_close(mixed, IMAGES[:1])
             torch.testing.assert_close(labels, TARGETS[:1])
+
+
+def test_a_method_that_returns_no_blend_is_named() -> None:
+    class Images(Mixup):
+        def __call__(self, images, targets, rng, partners=None):  # pyright: ignore
+            return images
+
+    with pytest.raises(ValueError, match="Images returned Tensor; .* returns a .*Blend"):
+        Policy().draw(Images(0.2), torch.rand(4, 1, 2, 2), torch.eye(4), Address(0, 0, 0, 0))

@@ -74,6 +74,10 @@ def check_model_name(cfg: DictConfig, plain: DictConfig) -> None:
 def check_missing(cfg: DictConfig) -> None:
     """Raise ValueError if a value that only the user can give is not given."""
     missing = [key for key, value in leaves(cfg) if value == "???"]
+    for group in ("data", "model", "mixing"):
+        if cfg.get(group) and "_target_" not in cfg[group]:
+            start = "begin its file with defaults: [_base, _self_]"
+            raise UserError(f"{group}._target_ is missing; {start}")
     if missing:
         raise UserError(f"{missing[0]} has no value; give it on the command line: {missing[0]}=...")
 
@@ -135,7 +139,12 @@ def check_mixing(cfg: DictConfig) -> None:
     node = OmegaConf.to_container(cfg.mixing, resolve=True)
     assert isinstance(node, dict)
     with knob_prefix("mixing.method."):
-        build(node.pop("method"), allow=cfg.get("allow", ()))
+        method = build(node.pop("method"), allow=cfg.get("allow", ()))
+    if not callable(method) or not hasattr(method, "num_partners"):
+        raise UserError(
+            f"{type(method).__name__} is not a mixing method; it needs num_partners, label_differs "
+            "and __call__(images, targets, rng, partners=None)"
+        )
     devices = OmegaConf.select(cfg, "trainer.devices")
     ranks = devices if isinstance(devices, int) and devices > 1 else 1
     if cfg.data.get("batch_size") in range(ranks, 2 * ranks):

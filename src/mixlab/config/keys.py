@@ -143,10 +143,19 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
 
 
 def canonical(cfg: DictConfig) -> DictConfig:
-    """A copy in which a mixing node without a method is null: what acts on nothing is nothing."""
+    """A copy in which a mixing node without a method is null: what acts on nothing is nothing.
+
+    Raises:
+        UserError: the node has a callback but no method, as if `method` was forgotten in its file.
+    """
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
-    method = (plain.get("mixing") or {}).get("method") or {}
-    if "mixing" in plain and method.get("_target_") is None:
+    mixing = plain.get("mixing") or {}
+    if "mixing" in plain and (mixing.get("method") or {}).get("_target_") is None:
+        if mixing.get("_target_") is not None:
+            raise UserError(
+                "mixing.method._target_ is missing, so nothing would be mixed; name the class of "
+                "the method there, or use mixing=none"
+            )
         plain["mixing"] = None
     return DictConfig(plain)
 

@@ -37,7 +37,9 @@ def drop_arguments(cfg: DictConfig, reference: DictConfig, given: Iterable[str] 
         kept = KEPT.get(place, ("_target_", "_partial_"))
         for name in {*written} & {*was} - names - {*kept}:
             key = f"{place}.{name}"
-            if name != OPEN_NODE and (key in given or written[name] != was[name]):
+            if key in given or written[name] != was[name]:
+                if name == OPEN_NODE:
+                    continue  # the arguments of the new class
                 raise UserError(f"{node._target_} takes no argument {name}; leave out {key}")
             del node[name]
 

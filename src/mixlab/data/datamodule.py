@@ -92,6 +92,9 @@ class ImageDataModule(pl.LightningDataModule):
         self.workers: list[Workers] = []
         splits = getattr(source, "splits", None)  # EMNIST has a tuple of this name
         found: Any = splits() if callable(splits) else Datasets(source)
+        if not isinstance(found, Datasets):
+            made = f"{type(source).__name__}.splits() returned {type(found).__name__}"
+            raise UserError(f"{made}; it must return mixlab.data.Datasets(train, val, test)")
         self.parts = Splits.of(
             found.train,
             found.val if use_val else None,

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixlab.data.sampler import Key
+from mixlab.errors import UserError
 from mixlab.mixing import Batch
 
 GATHER = 2**20  # bytes of images copied at once, if they are more than one batch
@@ -38,6 +39,16 @@ class ArrayDataset:
     class_names: tuple[str, ...] = ()
     source: str = "the data"
     original: "ArrayDataset | None" = field(default=None, repr=False)  # before it was resized
+
+    def __post_init__(self) -> None:
+        images, targets = self.images, self.targets
+        tensors = isinstance(images, Tensor) and isinstance(targets, Tensor)
+        if not tensors or images.ndim != 4 or len(images) != len(targets):
+            got = [f"{type(each).__name__} {tuple(each.shape)}" for each in (images, targets)]
+            raise UserError(
+                f"{self.source}: images must be a tensor (N, C, H, W) and labels a tensor (N,), "
+                f"got {got[0]} and {got[1]}"
+            )
 
     def __len__(self) -> int:
         return len(self.targets)

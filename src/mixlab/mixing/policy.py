@@ -79,6 +79,9 @@ class Policy:
         rule = rule_from(self.partners)
         partners = drawn_columns(rule, images, targets, rng, num_rows, method.num_partners)
         blend = method(images, targets, rng, partners)
+        if not isinstance(blend, Blend):
+            made = f"{type(method).__name__} returned {type(blend).__name__}"
+            raise UserError(f"{made}; a mixing method returns a mixlab.mixing.Blend")
         return blend if chosen is None else blend.where(chosen)
 
     def _gate(self, chance: np.ndarray, rate: float, index: Tensor | None) -> np.ndarray | None:

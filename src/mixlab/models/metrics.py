@@ -55,6 +55,10 @@ def build_metrics(
     """
     made = []
     for name, given in (nodes or {}).items():
+        if given and not isinstance(given, Mapping):
+            raise UserError(
+                f"metrics.{name} must be a node; write +metrics.{name}._target_={given}"
+            )
         node: dict[str, Any] = dict(given or {"_target_": None})
         unit, higher = node.pop("unit", ""), node.pop("higher_is_better", None)
         if node["_target_"] is None:
