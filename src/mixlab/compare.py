@@ -75,9 +75,9 @@ def print_comparison(args: argparse.Namespace) -> None:
     _print(comparison, args)
     folder = args.output or (_sweep_alone(args.paths) if args.format == "table" else None)
     if folder is not None:
-        from mixlab.reporting.report import write
+        from mixlab.reporting.export import write_report
 
-        page = write(comparison, folder, _command(args))
+        page = write_report(comparison, folder, _command(args))
         print(page, file=sys.stdout if args.format == "table" else sys.stderr)
 
 
@@ -85,13 +85,13 @@ def _print(comparison: "Comparison", args: argparse.Namespace) -> None:
     if args.format == "table":
         from rich.console import Console
 
-        from mixlab.reporting import terminal
+        from mixlab.reporting import tables
 
         console = Console()
         console = console if console.is_terminal else Console(width=PLAIN_COLUMNS)
-        console.print(terminal.render(comparison), highlight=False)
+        console.print(tables.render(comparison), highlight=False)
         if args.per_class:
-            console.print(terminal.render_classes(comparison), highlight=False)
+            console.print(tables.render_classes(comparison), highlight=False)
     elif args.format == "html":
         from mixlab.reporting import html
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from helpers.hostile_names import hostile_sweep
 from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
-from mixlab.reporting import export, formatting, tables, terminal
+from mixlab.reporting import export, formatting, tables
 from mixlab.reporting.comparison import compare_runs
 from mixlab.reporting.pairing import Question
 from mixlab.runs.records import find
@@ -22,7 +22,7 @@ def compared(path, **question):
 
 def printed(comparison, width=120):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(terminal.render(comparison), highlight=False)
+    console.print(tables.render(comparison), highlight=False)
     return console.export_text()
 
 

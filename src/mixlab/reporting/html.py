@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from mixlab.reporting import curves, environment, forest_plot, formatting, style, tables
+from mixlab.reporting import caveats, curves, forest_plot, formatting, style, tables
 from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.labels import MISSING, common, natural
 from mixlab.reporting.pairing import Question, Result
@@ -38,7 +38,7 @@ def render(comparison: Comparison, command: Sequence[str]) -> str:
         notes=comparison.notes,
         reading=formatting.reading(comparison),
         ledger=_ledger(comparison),
-        environment=environment.environment(comparison.runs),
+        environment=caveats.environment(comparison.runs),
         commands=_commands(comparison, command),
     )
 
