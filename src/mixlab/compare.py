@@ -1,6 +1,6 @@
 """mixlab-compare: pair the arms of finished runs by seed and say what differs.
 
-Only what the command line needs is imported before it is understood.
+Libraries are imported after the command line is parsed, so that --help is fast.
 """
 
 import argparse
@@ -24,11 +24,11 @@ examples:
   mixlab-compare logs/sweeps/quickstart --per-class  which classes gain, which lose
   mixlab-compare logs --baseline "mixup alpha=0.2" --output my_report
 """
-PLAIN_COLUMNS = 120  # columns, where the output is no terminal
+PLAIN_COLUMNS = 120  # width of output that does not go to a terminal
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, compare, print. What a user can fix is one sentence and status 2."""
+    """Parse, compare, print. An error that a user can fix is one sentence and status 2."""
     args = compare_parser().parse_args(argv)
     with one_sentence("mixlab-compare"):
         print_comparison(args)
@@ -61,7 +61,7 @@ def compare_parser() -> argparse.ArgumentParser:
 
 
 def print_comparison(args: argparse.Namespace) -> None:
-    """Compare, print in the format asked for, and write the report where there is a place."""
+    """Compare, print in the chosen format, and write the report if there is a folder for it."""
     from mixlab.reporting.comparison import compare_runs, headline_metric
     from mixlab.reporting.pairing import Question
     from mixlab.runs.records import find

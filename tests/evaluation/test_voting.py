@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixlab.evaluation import VoteResult
-from mixlab.evaluation.voting import elect
+from mixlab.evaluation.tta import elect
 
 SURE_MINORITY = [[0.9, 0.1, 0.0], [0.4, 0.6, 0.0], [0.4, 0.6, 0.0]]  # of three views of an image
 TIE = [[0.9, 0.1, 0.0], [0.3, 0.7, 0.0]]

@@ -282,6 +282,20 @@ def test_differing_facts_are_a_warning_each(tmp_path):
     assert "torch 2.15.0 (14 runs), 2.14.0 (1 run)" in told[2] and "mixlab/train.py" in told[3]
 
 
+def test_a_run_kept_though_its_code_changed_is_named(tmp_path):
+    sweep = quickstart(tmp_path)
+    kept = next(tmp_path.glob("runs/*/*mixup*/seed-2"))
+    change(kept, stale_code=["mixlab/a.py", "mixlab/b.py"])
+    many = next(tmp_path.glob("runs/*/*cutmix*/seed-1"))
+    change(many, stale_code=[f"mixlab/{n}.py" for n in range(9)])
+    told = compared(sweep).blocks[0].notes
+    words = "kept by existing=reuse though its code changed: "
+    assert sorted(told) == sorted([
+        f"{words}{kept} (mixlab/a.py, mixlab/b.py).",
+        f"{words}{many} (mixlab/0.py, mixlab/1.py, mixlab/2.py, mixlab/3.py, ...).",
+    ])  # fmt: skip
+
+
 def test_one_run_in_two_folders_counts_once(tmp_path):
     quickstart(tmp_path)
     again = config(**{"task_name": "again"})

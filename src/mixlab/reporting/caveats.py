@@ -1,4 +1,4 @@
-"""What a reader must know before believing the numbers: runs that do not count, facts that differ."""
+"""What to know before believing the numbers: runs that do not count, facts that differ."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

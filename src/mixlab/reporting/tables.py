@@ -11,9 +11,7 @@ from mixlab.reporting import by_class, formatting
 from mixlab.reporting.comparison import Arm, Block, Comparison
 
 NUMERIC = ("runs", "baseline", "mean", "difference", "pairs", "p", "r", "cost")
-KEEP_WHOLE = (
-    30  # a word up to this length is not broken: arms may differ only in their last letters
-)
+KEEP_WHOLE = 30  # letters: shorter words are not broken, as arms may differ only at the end
 STYLES = {
     "better": "bold green", "worse": "bold red", "leans better": "dim", "leans worse": "dim",
     "baseline": "dim",
