@@ -39,6 +39,7 @@ def test_a_row_for_each_arm_and_checkpoint(tmp_path):
     assert rows[4]["mean"] == f"{100 * mixup.summary.mean:.2f} ± {100 * mixup.summary.sd:.2f}"
     assert (rows[4]["pairs"], rows[4]["runs"], rows[4]["cost"]) == ("5", "5", "1.1 s x1.00")
     assert rows[0]["verdict"] == "baseline" and "difference" not in rows[0]
+    assert rows[0]["cost"] == "1.1 s", "no ratio to itself"
 
 
 def test_losses_are_not_percentages(tmp_path):
