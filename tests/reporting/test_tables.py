@@ -86,6 +86,7 @@ def test_terminal_shows_all_arms_notes_and_how_to_read(tmp_path):
                   "16 runs: 14 finished, 1 planned, 1 diverged"):  # fmt: skip
         assert words in " ".join(shown.split())
     assert "diverged" not in printed(compared(sweep))
+    assert "\n- mixup: 1 of 6 runs diverged (seed 5)" in export.markdown(compared(tmp_path))
 
 
 def test_terminal_takes_names_as_they_are(tmp_path):
