@@ -141,6 +141,8 @@ def test_an_experiment_with_a_misspelt_key(here: Path, command: Callable) -> Non
         ("evaluate", "run=gone", "gone is not a run folder"),
         ("evaluate", "rum=gone", "did you mean run?"),
         ("preview", "mixing=none", "name a method, as in mixing=cutmix"),
+        ("evaluate", "run=a,b", "run=a,b gives several values; mixlab-evaluate takes one"),
+        ("preview", "seed=0,1", "seed=0,1 gives several values; mixlab-preview takes one"),
         ("preview", "batch=999", "batch=999 is beyond the epoch's"),
         ("preview", "outptu=x.png", "did you mean output?"),
         ("preview", "mixing.method.alpha=-1", "alpha must be a number above 0, got -1"),
@@ -215,7 +217,7 @@ def test_what_makes_no_sweep_refuses_one(
     here: Path, command: Callable, program: str, flag: str
 ) -> None:
     said = command(program, flag, {"evaluate": "run=a,b", "preview": "seed=0,1"}[program])
-    assert said.status == 2 and "leave out -m and call it for each" in said.sentence
+    assert said.status == 2 and "without -m" in said.sentence
     assert not list(here.iterdir()), "nothing is left behind"
 
 

@@ -110,12 +110,17 @@ def test_views_vote_and_the_classes_are_told_apart(run: Path, command: Callable)
         difference = figures["tta/accuracy"] - figures["test/accuracy"]
         assert difference * TEST_ROWS == pytest.approx(gained - lost, abs=1e-3)
         line = f"{when}, views voting: test/accuracy {figures['tta/accuracy']:.4f}"
-        assert line in said.out and f"{gained} images gained, {lost} lost" in said.out
+        change = f"({difference:+.4f}: {gained} images gained, {lost} lost)"
+        assert f"{line} {change}" in said.out
         recorded = json.loads((run / "run.json").read_text())["class_accuracy"]
         assert [*figures["test/class_accuracy"].values()] == recorded[when]
         assert [*figures["test/class_accuracy"]] == recorded["classes"]
     table = [line.split() for line in said.out.splitlines() if line.startswith("  ")]
     assert table[0] == ["class", "accuracy", "voting", "difference"] and len(table) == 22
+    figures = [[float(cell) for cell in row[1:]] for row in table if row[0] != "class"]
+    assert any(change for *_, change in figures)
+    for alone, voted, change in figures:
+        assert change == pytest.approx(voted - alone, abs=0.011)
     assert command("evaluate", *words).out == said.out, "the same again"
 
 

@@ -1,7 +1,7 @@
 """From the command line to a plain function, and from an error to one sentence.
 
-Hydra ends with status 1 and a traceback, or with advice to add the misspelt key; here what a user
-can cause is one sentence and status 2, and what only we can cause keeps its traceback and status 1.
+An error that a user can cause is one sentence and status 2; a defect of ours keeps its traceback
+and status 1. Hydra alone prints a traceback for both, or advises to add the misspelled key.
 """
 
 import os
@@ -23,17 +23,18 @@ from mixlab.config.keys import OPEN_GROUPS, config_dir, is_knob
 from mixlab.errors import UserError, exit_status
 
 ONE_AT_A_TIME = {
-    "evaluate": "it tests one run: leave out -m and call it for each, "
-    "as in for run in logs/runs/*/*/seed-*; do mixlab-evaluate run=$run; done",
-    "preview": "it draws one picture: leave out -m and call it for each, with its own output=...",
+    "evaluate": "mixlab-evaluate tests one run: give one run without -m, or use a loop: "
+    "for run in logs/runs/*/*/seed-*; do mixlab-evaluate run=$run; done",
+    "preview": "mixlab-preview draws one picture: give one value for each key without -m, and call "
+    "it again for the next with its own output=...",
 }
 
 
 class Loader(ConfigLoaderImpl):
-    """Hydra's loader, that looks at what Hydra would call before Hydra does.
+    """Hydra's loader, which checks the classes that Hydra would call before Hydra calls them.
 
-    Callbacks and logging are made from the node `hydra`, which a stranger's file may set, before
-    any task gets to see the configuration.
+    Hydra builds its callbacks and logging from the node `hydra` before any task sees the
+    configuration, and a file from someone else may set that node.
     """
 
     def load_configuration(
@@ -44,8 +45,8 @@ class Loader(ConfigLoaderImpl):
         knobs = [word for word in overrides if run_mode == RunMode.MULTIRUN and is_knob(word)]
         others = [word for word in overrides if word not in knobs]
         cfg = super().load_configuration(config_name, others, run_mode, **kwargs)
-        cfg.hydra.overrides.task.extend(knobs)  # each arm's own method has them or has not
-        # Without a name it is for --hydra-help, which has no job and sets up no logging of one.
+        cfg.hydra.overrides.task.extend(knobs)  # checked against each arm's method
+        # Without a name it is for --hydra-help, which has no job and no job logging.
         logging = ("job_logging", "hydra_logging") if config_name else ("hydra_logging",)
         check_hydra(cfg.hydra, trusted(cfg), logging)
         for group, choice in cfg.hydra.runtime.choices.items():
@@ -62,20 +63,19 @@ class Loader(ConfigLoaderImpl):
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
         cfg = super().load_sweep_config(master_config, sweep_overrides)
-        if cfg.get("allow") != master_config.get("allow"):  # the words of a job may be a file's
+        if cfg.get("allow") != master_config.get("allow"):  # a job's overrides may come from a file
             raise UserError("allow is for a whole sweep; give it on the command line")
         return cfg
 
 
 def trusted(cfg: DictConfig) -> list[str]:
-    """The packages that may be called: only the command line and the program's own file say so."""
+    """The packages that may be called: only the command line and our own file can allow them."""
     allow: Any = cfg.get("allow") or []
     allow = OmegaConf.to_container(allow) if OmegaConf.is_config(allow) else allow
     words = [word.lstrip("+").partition("=")[0] for word in cfg.hydra.overrides.task]
     own = config_dir() / f"{cfg.hydra.job.config_name}.yaml"
     of_own = OmegaConf.select(OmegaConf.load(own), "allow") if own.is_file() else None
-    given = "allow" in words or of_own == allow
-    check_allow(allow, given)
+    check_allow(allow, "allow" in words or of_own == allow)
     return allow
 
 
@@ -89,11 +89,11 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
         except Exception as error:
             explain(error, config_name)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise  # the launcher goes on with the next job
+                raise  # the launcher continues with the next job
             exit_with(exit_status(error))
 
     if "HYDRA_FULL_ERROR" not in os.environ:
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints the error itself and exits with 1
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints the error and exits with 1
     hydra._internal.hydra.ConfigLoaderImpl = Loader  # pyright: ignore
     words = map(whole_node, sys.argv[1:])
     sys.argv[1:] = sorted(words, key=is_override)  # argparse wants them together
@@ -109,7 +109,7 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
 
 def exit_with(code: int) -> None:
-    """End the program; at once where nothing has begun, for Python takes a second to end torch."""
+    """End the program; at once before training has begun, as Python takes a second to end torch."""
     sys.stdout.flush()
     sys.stderr.flush()
     if "pytorch_lightning" not in sys.modules:
@@ -133,7 +133,7 @@ def whole_node(word: str) -> str:
 
 
 def check_sweep(hydra_cfg: Any) -> None:
-    """Raise ValueError if a sweep is chosen for a single run, which would ignore it."""
+    """Raise UserError if a sweep is chosen for a single run, which would ignore it."""
     name = hydra_cfg.runtime.choices.get("claim")
     if name is not None and hydra_cfg.mode == RunMode.RUN:
         raise UserError(f"claim={name} makes several runs: give it with -m, mixlab-train -m ...")

@@ -1,6 +1,6 @@
 """mixlab-compare: pair the arms of finished runs by seed and say what differs.
 
-Only what the command line needs is imported before it is understood.
+Libraries are imported after the command line is parsed, so that --help is fast.
 """
 
 import argparse
@@ -24,11 +24,11 @@ examples:
   mixlab-compare logs/sweeps/quickstart --per-class  which classes gain, which lose
   mixlab-compare logs --baseline "mixup alpha=0.2" --output my_report
 """
-PLAIN_COLUMNS = 120  # columns, where the output is no terminal
+PLAIN_COLUMNS = 120  # width of output that does not go to a terminal
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, compare, print. What a user can fix is one sentence and status 2."""
+    """Parse, compare, print. An error that a user can fix is one sentence and status 2."""
     args = compare_parser().parse_args(argv)
     with one_sentence("mixlab-compare"):
         print_comparison(args)
@@ -61,7 +61,7 @@ def compare_parser() -> argparse.ArgumentParser:
 
 
 def print_comparison(args: argparse.Namespace) -> None:
-    """Compare, print in the format asked for, and write the report where there is a place."""
+    """Compare, print in the chosen format, and write the report if there is a folder for it."""
     from mixlab.reporting.comparison import compare_runs, headline_metric
     from mixlab.reporting.pairing import Question
     from mixlab.runs.records import find
@@ -75,9 +75,9 @@ def print_comparison(args: argparse.Namespace) -> None:
     _print(comparison, args)
     folder = args.output or (_sweep_alone(args.paths) if args.format == "table" else None)
     if folder is not None:
-        from mixlab.reporting.report import write
+        from mixlab.reporting.export import write_report
 
-        page = write(comparison, folder, _command(args))
+        page = write_report(comparison, folder, _command(args))
         print(page, file=sys.stdout if args.format == "table" else sys.stderr)
 
 
@@ -85,13 +85,13 @@ def _print(comparison: "Comparison", args: argparse.Namespace) -> None:
     if args.format == "table":
         from rich.console import Console
 
-        from mixlab.reporting import terminal
+        from mixlab.reporting import tables
 
         console = Console()
         console = console if console.is_terminal else Console(width=PLAIN_COLUMNS)
-        console.print(terminal.render(comparison), highlight=False)
+        console.print(tables.render(comparison), highlight=False)
         if args.per_class:
-            console.print(terminal.render_classes(comparison), highlight=False)
+            console.print(tables.render_classes(comparison), highlight=False)
     elif args.format == "html":
         from mixlab.reporting import html
 

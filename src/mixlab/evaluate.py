@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     """Test `best.ckpt` and `last.ckpt` of a run folder and print what is found.
 
-    The folder's configuration says what is built; what code it may call is `cfg.allow`'s to say,
-    for replaying a stranger's run must not run a stranger's code.
+    The folder's configuration says what is built. Which packages it may call is decided by
+    `cfg.allow`, because a run from someone else must not run code of their choice.
 
     Returns:
         For `best` (where there is one) and `last`: `test/accuracy`, `test/loss`; with views,
@@ -45,7 +45,7 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     for when, figures in found.items():
         print_figures(when, figures)
         if cfg.per_class:
-            print(class_table(figures))
+            print_classes(figures)
     if cfg.output is not None:
         write_json(Path(cfg.output), found)
     return found
@@ -80,18 +80,25 @@ def print_figures(when: str, figures: dict[str, Any]) -> None:
         print(f"{when}, views voting: test/accuracy {vote:.4f} ({change})")
 
 
-def class_table(figures: dict[str, Any]) -> str:
-    """Accuracy of each class in percent, without and with the views, and who gains."""
+def print_classes(figures: dict[str, Any]) -> None:
+    """A table of the accuracy of each class in percent, without and with the views."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
     alone, voted = figures["test/class_accuracy"], figures.get("tta/class_accuracy")
-    width = max(map(len, (*alone, "class")))
-    lines = [f"  {'class':{width}}  accuracy" + ("    voting  difference" if voted else "")]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("class", overflow="fold")
+    for heading in ("accuracy", "voting", "difference") if voted else ("accuracy",):
+        table.add_column(heading, justify="right")
     for name, value in alone.items():
-        line = f"  {name:{width}}  {percent(value):>8}"
+        cells = [percent(value)]
         if voted:
             change = None if value is None else voted[name] - value
-            line += f"  {percent(voted[name]):>8}  {percent(change, '+'):>10}"
-        lines.append(line)
-    return "\n".join(lines)
+            cells += [percent(voted[name]), percent(change, "+")]
+        table.add_row(Text(name), *cells)
+    Console().print(Padding(table, (0, 0, 0, 2)))
 
 
 def percent(value: float | None, sign: str = "") -> str:
@@ -142,7 +149,7 @@ def testing_trainer(cfg: DictConfig, *_: Any) -> "pl.Trainer":
 
 
 def voted(experiment: "Experiment", views: "Views") -> dict[str, Any]:
-    """Figures of the test set by the vote of the views, with the weights that the model has."""
+    """Figures of the test set by the vote of the views, with the model's current weights."""
     from mixlab.evaluation import Voting
 
     data = experiment.data
@@ -159,7 +166,7 @@ def voted(experiment: "Experiment", views: "Views") -> dict[str, Any]:
 
 
 def by_class_name(values: list[float | None], data: Any) -> dict[str, float | None]:
-    """Values of the classes by the classes' names; nothing where a user's module has none."""
+    """Values of the classes by name; empty if a user's module records none."""
     return dict(zip(data.spec.class_names, values, strict=False))
 
 

@@ -13,7 +13,7 @@ from mixlab.errors import UserError
 from mixlab.runs.atomic import make_folder, unwritable
 
 ALWAYS = {"show", "output", "logger", "allow", "paths", "tags", "hydra"}
-OF_SOURCE = {  # what says where images come from, and the keys that then mean something
+OF_SOURCE = {  # where images come from, and the keys that this source uses
     "images": {"images", "labels", "seed", "epoch", "batch"},
     "run": {"run", "epoch", "batch", "rank", "data_path"},
     "data": {"data", "augmentation", "seed", "epoch", "batch"},
@@ -32,7 +32,7 @@ def preview(cfg: DictConfig, given: Collection[str] = ()) -> Path:
     """Draw what `cfg.show` names.
 
     Args:
-        given: keys of the command line; one that means nothing to the picture is refused.
+        given: keys of the command line; one that the picture does not use is refused.
 
     Returns:
         The PNG that was written.
@@ -56,7 +56,7 @@ def preview(cfg: DictConfig, given: Collection[str] = ()) -> Path:
 
 
 def check_show(cfg: DictConfig) -> None:
-    """Raise ValueError for a picture that there is not, or a number below 1 of rows."""
+    """Raise UserError for an unknown picture, or for a number that is out of range."""
     if cfg.show not in OF_SHOW:
         nearest = nearest_name(str(cfg.show), OF_SHOW)
         hint = f"; did you mean {nearest}?" if nearest else ""
@@ -69,17 +69,17 @@ def check_show(cfg: DictConfig) -> None:
 
 
 def check_given(cfg: DictConfig, given: Collection[str]) -> None:
-    """Raise ValueError for a key that the picture would not heed."""
+    """Raise UserError for a key that the picture would not use."""
     source = next((name for name in ("images", "run") if cfg[name] is not None), "data")
-    heeded = ALWAYS | OF_SOURCE[source] | OF_SHOW[cfg.show]
+    used = ALWAYS | OF_SOURCE[source] | OF_SHOW[cfg.show]
     if source == "run":
-        heeded = heeded - {"mixing"}  # the run's own
-    for key in sorted(set(given) - heeded):
+        used -= {"mixing"}  # the run has its own
+    for key in sorted(set(given) - used):
         raise UserError(f"{key}= means nothing to show={cfg.show} with {source}=...; leave it out")
 
 
 def log_preview(cfg: DictConfig, picture: Any, name: str) -> None:
-    """Give the picture to the loggers that were asked for, in a folder of its own."""
+    """Send the picture to the chosen loggers, in a folder of its own."""
     nodes = [node for key, node in (cfg.get("logger") or {}).items() if node and key != "csv"]
     if not nodes:
         return
@@ -88,18 +88,17 @@ def log_preview(cfg: DictConfig, picture: Any, name: str) -> None:
     from mixlab.loggers.pictures import log_picture
 
     cfg.paths.run_dir = str(Path(cfg.paths.log_dir) / "previews" / name)
-    loggers = [build(node, allow=cfg.allow, **job_type(node)) for node in nodes]
+    loggers = []
+    for node in nodes:
+        is_wandb = node.get("_target_") == "mixlab.loggers.WandbRun"
+        options = {"job_type": "preview"} if is_wandb else {}  # this run trains nothing
+        loggers.append(build(node, allow=cfg.allow, **options))
     log_picture(loggers, name, picture)
     for logger in loggers:
         if isinstance(logger, WandbRun):
             logger.close(failed=False)
         else:
             logger.finalize("success")
-
-
-def job_type(node: DictConfig) -> dict[str, str]:
-    """What tells W&B that this run trains nothing."""
-    return {"job_type": "preview"} if node.get("_target_") == "mixlab.loggers.WandbRun" else {}
 
 
 def keys_given() -> set[str]:

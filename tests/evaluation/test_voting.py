@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixlab.evaluation import VoteResult
-from mixlab.evaluation.voting import elect
+from mixlab.evaluation.tta import elect
 
 SURE_MINORITY = [[0.9, 0.1, 0.0], [0.4, 0.6, 0.0], [0.4, 0.6, 0.0]]  # of three views of an image
 TIE = [[0.9, 0.1, 0.0], [0.3, 0.7, 0.0]]
@@ -39,7 +39,7 @@ def test_the_ballot_counts_who_gains_and_who_loses() -> None:
     ballot, targets = VoteResult(), torch.tensor([0, 1, 2, 2, 2])
     alone, voted = torch.tensor([0, 0, 0, 2, 2]), torch.tensor([1, 1, 0, 2, 2])
     ballot.count(alone, voted, targets, num_classes=4)
-    ballot.count(alone[:1], targets[:1], targets[:1], num_classes=4)
-    assert (ballot.gained, ballot.lost) == (1, 1)
+    ballot.count(alone[1:2], targets[1:2], targets[1:2], num_classes=4)
+    assert (ballot.gained, ballot.lost) == (2, 1)
     assert ballot.accuracy == 4 / 6
-    assert ballot.voted.accuracy(lambda counts: counts) == [0.5, 1.0, 2 / 3, None]
+    assert ballot.voted.accuracy(lambda counts: counts) == [0.0, 1.0, 2 / 3, None]

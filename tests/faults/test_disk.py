@@ -16,7 +16,7 @@ from helpers.small_runs import small, train_with
 from mixlab.errors import exit_status, is_user_error
 from mixlab.loggers import MetricsFile
 from mixlab.reporting.comparison import compare_runs
-from mixlab.reporting.report import write
+from mixlab.reporting.export import write_report
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import DiskFull, read_json, write_json
 from mixlab.runs.checkpoints import newest
@@ -127,11 +127,11 @@ def test_in_run_json(disk: Path, injected: Injected) -> None:
 @pytest.mark.parametrize("room", [0, PAGE])
 def test_in_a_report(disk: Path, whole: DictConfig, room: int, injected: Injected) -> None:
     comparison = compare_runs(find([run_folder(whole)]))
-    write(comparison, disk, ["mixlab-compare"])
+    write_report(comparison, disk, ["mixlab-compare"])
     before = {path: path.read_bytes() for path in disk.iterdir()}
     fill(disk, room)
     with pytest.raises(DiskFull, match="report"):
-        write(comparison, disk, ["mixlab-compare"])
+        write_report(comparison, disk, ["mixlab-compare"])
     (disk / "filler").unlink()
     assert {path.name for path in disk.iterdir()} == {path.name for path in before}
     assert all(path.stat().st_size for path in before)

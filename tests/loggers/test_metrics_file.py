@@ -60,6 +60,17 @@ def test_resuming_survives_a_row_cut_short(tmp_path: Path) -> None:
     assert [row["step"] for row in rows(tmp_path)] == ["0", "1"]
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_a_pending_row_is_there_once(tmp_path: Path, written: bool) -> None:
+    """The checkpoint after 3 steps was written; the process died before, or after, the row was."""
+    logger, pending = logged(tmp_path, 3), {"epoch": 1, "val/accuracy": 0.5}
+    if written:
+        logger.log_metrics(pending, 2)
+    MetricsFile(str(tmp_path)).resume(step=3, pending=pending)
+    assert [row["step"] for row in rows(tmp_path)] == ["0", "1", "2", "2"]
+    assert [row["val/accuracy"] for row in rows(tmp_path)] == ["", "", "", "0.5"]
+
+
 def test_resuming_without_a_file_is_a_start(tmp_path: Path) -> None:
     logger = MetricsFile(str(tmp_path))
     logger.resume(step=7)

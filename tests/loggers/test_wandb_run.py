@@ -8,7 +8,7 @@ import wandb
 
 from helpers.small_runs import FailAt, small, train_with
 from mixlab.loggers import MetricsFile, WandbRun
-from mixlab.loggers.wandb_run import NullRun
+from mixlab.loggers.wandb_run import NullRun, run_id
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import read_json
 from mixlab.training.supervise import train
@@ -21,6 +21,11 @@ def no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
+
+
+def test_a_resumed_run_keeps_its_id(tmp_path: Path) -> None:
+    first = run_id(tmp_path / "seed-0")
+    assert run_id(tmp_path / "seed-0") == first != run_id(tmp_path / "seed-1")
 
 
 def mode(folder: Path, wanted: str = "auto") -> str:

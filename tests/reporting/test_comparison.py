@@ -8,7 +8,7 @@ import pytest
 
 from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
 from mixlab.reporting import formatting
-from mixlab.reporting.comparison import compare_runs
+from mixlab.reporting.comparison import compare_runs, headline_metric
 from mixlab.reporting.pairing import Question
 from mixlab.runs.records import find
 
@@ -280,6 +280,29 @@ def test_differing_facts_are_a_warning_each(tmp_path):
     ]  # fmt: skip
     assert "2 (14 runs), 1 (1 run)" in told[0] and "gpu none (14 runs), H200 (1 run)" in told[1]
     assert "torch 2.15.0 (14 runs), 2.14.0 (1 run)" in told[2] and "mixlab/train.py" in told[3]
+
+
+def test_a_run_kept_though_its_code_changed_is_named(tmp_path):
+    sweep = quickstart(tmp_path)
+    kept = next(tmp_path.glob("runs/*/*mixup*/seed-2"))
+    change(kept, stale_code=["mixlab/a.py", "mixlab/b.py"])
+    many = next(tmp_path.glob("runs/*/*cutmix*/seed-1"))
+    change(many, stale_code=[f"mixlab/{n}.py" for n in range(9)])
+    told = compared(sweep).blocks[0].notes
+    words = "kept by existing=reuse though its code changed: "
+    assert sorted(told) == sorted([
+        f"{words}{kept} (mixlab/a.py, mixlab/b.py).",
+        f"{words}{many} (mixlab/0.py, mixlab/1.py, mixlab/2.py, mixlab/3.py, ...).",
+    ])  # fmt: skip
+
+
+def test_segmentations_are_compared_by_their_overlap(tmp_path):
+    for seed in range(2):
+        results = {"last": {"test/iou": 0.5, "test/accuracy": 0.9}}
+        write_run(tmp_path, config(), seed, results=results)
+    assert headline_metric(find([tmp_path]).runs) == "test/iou"
+    write_run(tmp_path, config(), 2)
+    assert headline_metric(find([tmp_path]).runs) == "test/accuracy"
 
 
 def test_one_run_in_two_folders_counts_once(tmp_path):

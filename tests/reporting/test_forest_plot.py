@@ -32,6 +32,19 @@ def test_every_run_and_every_difference_is_drawn(comparison):
     assert [label.get_text() for label in dots.get_yticklabels()] == ["none", "cutmix", "mixup"]
 
 
+def test_bars_are_means_and_only_the_headline_is_filled(comparison):
+    (block,) = comparison.blocks
+    dots, _ = forest_plot.draw_forest([block], comparison).axes
+    bars = [line.get_xdata()[0] for line in dots.get_lines() if line.get_linewidth() == 1.6]
+    means = [100 * arm.results["best"].summary.mean for arm in block.arms]
+    assert bars == pytest.approx(means)
+    marks = [line for line in dots.get_lines() if line.get_marker() == "o"]
+    values = [[100 * x for x in arm.results[at].values.values()]
+              for arm in block.arms for at in ("best", "last")]  # fmt: skip
+    assert [list(mark.get_xdata()) for mark in marks] == values
+    assert [mark.get_markerfacecolor() == "none" for mark in marks] == [False, True] * 3
+
+
 def test_zero_is_always_in_sight(tmp_path):
     arms = {"none": (config(), 0.5), "mixup": (config(mixing("Mixup")), 0.9)}
     write_arms(tmp_path, arms, range(3))

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from helpers.hostile_names import hostile_sweep
 from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
-from mixlab.reporting import export, formatting, tables, terminal
+from mixlab.reporting import export, formatting, tables
 from mixlab.reporting.comparison import compare_runs
 from mixlab.reporting.pairing import Question
 from mixlab.runs.records import find
@@ -22,7 +22,7 @@ def compared(path, **question):
 
 def printed(comparison, width=120):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(terminal.render(comparison), highlight=False)
+    console.print(tables.render(comparison), highlight=False)
     return console.export_text()
 
 
@@ -39,6 +39,7 @@ def test_a_row_for_each_arm_and_checkpoint(tmp_path):
     assert rows[4]["mean"] == f"{100 * mixup.summary.mean:.2f} ± {100 * mixup.summary.sd:.2f}"
     assert (rows[4]["pairs"], rows[4]["runs"], rows[4]["cost"]) == ("5", "5", "1.1 s x1.00")
     assert rows[0]["verdict"] == "baseline" and "difference" not in rows[0]
+    assert rows[0]["cost"] == "1.1 s", "no ratio to itself"
 
 
 def test_losses_are_not_percentages(tmp_path):
@@ -85,6 +86,7 @@ def test_terminal_shows_all_arms_notes_and_how_to_read(tmp_path):
                   "16 runs: 14 finished, 1 planned, 1 diverged"):  # fmt: skip
         assert words in " ".join(shown.split())
     assert "diverged" not in printed(compared(sweep))
+    assert "\n- mixup: 1 of 6 runs diverged (seed 5)" in export.markdown(compared(tmp_path))
 
 
 def test_terminal_takes_names_as_they_are(tmp_path):

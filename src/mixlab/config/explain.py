@@ -68,6 +68,8 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
     if inner := re.search(r"raised while resolving interpolation: ([^\n]*)", text):
         return f"{getattr(error, 'full_key', None) or 'a value'}: {inner[1]}"
     if several := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        if config_name != "train":
+            return f"{several[1]} gives several values; mixlab-{config_name} takes one in each call"
         return f"{several[1]} gives several values, which makes a sweep: add -m"
     if bad := re.search(r"Error parsing override '([^']*)'", text):
         return f"{bad[1]!r} is not key=value, or a quote or bracket in it is not closed"

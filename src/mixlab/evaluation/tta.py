@@ -1,39 +1,40 @@
-"""Test-time augmentation: several views of every test image, the image itself always the first."""
+"""Test-time augmentation: several views of every test image, the image itself first, that vote."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from math import cos, pi, sin
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mixlab.checks import FLAG, VOTE, check_fields, whole
+from mixlab.data import ImageDataModule
 from mixlab.data.augmentation.flip_crop import AUTO_PADDING
 from mixlab.data.global_rng import private_generators, set_generators
 from mixlab.errors import UserError
-from mixlab.mixing import Address, Purpose, torch_seed
-
-VOTES = ("mean", "majority")
+from mixlab.mixing import Address, Batch, Purpose, torch_seed
+from mixlab.models.metrics import ClassMetrics
 
 
 @dataclass(frozen=True)
 class Views(ABC):
-    """What every kind of view has; one of the classes below says what the views are.
+    """The settings of every kind of view; the classes below define the views.
 
     Attributes:
         views: >= 1, of each image, itself among them.
         vote: `mean` of the views' softmax probabilities, or `majority` of their classes.
-        force: do it even where the data say that a label does not survive it.
+        force: allow views that can change a label of this data set.
     """
 
     views: int
     vote: str = "mean"
     force: bool = False
 
-    changes: ClassVar[str | None] = None  # which of `flip` and `crop` it is
+    changes: ClassVar[str | None] = None  # `flip` or `crop`, which the data may refuse
 
     def __post_init__(self) -> None:
         views = whole(1).but("1 is the image alone")
@@ -48,10 +49,10 @@ class Views(ABC):
             )
 
     def of(self, images: Tensor, index: Tensor) -> Iterator[Tensor]:
-        """One view of the whole batch after the other, each as (B, C, H, W) as `images`.
+        """Yield the views of the whole batch one by one, each (B, C, H, W) like `images`.
 
-        `images` are uint8, or float in [0, 1], before they are normalised; `index` (B,) are their
-        rows in the data set, so that what is drawn does not depend on the batches.
+        `images` are uint8, or float in [0, 1], not yet normalized. `index` (B,) holds their rows in
+        the data set, so that random views do not depend on the batch size.
         """
         yield images
         for number in range(1, self.views):
@@ -59,7 +60,7 @@ class Views(ABC):
 
     @abstractmethod
     def view(self, images: Tensor, index: Tensor, number: int) -> Tensor:
-        """View `number` of each image, from 1 on."""
+        """View `number` >= 1 of each image."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Flip(Views):
 
 @dataclass(frozen=True)
 class Crops(Views):
-    """The image, and crops of it with a black border: shifts by `padding` pixels, evenly around.
+    """The image, and crops of it with a black border, shifted by `padding` pixels.
 
     Attributes:
         padding: pixels > 0.
@@ -101,7 +102,7 @@ class Crops(Views):
             )
 
     def shift(self, number: int) -> tuple[int, int]:
-        """Pixels down and right of a view: of `views - 1` directions, the first to the right."""
+        """Pixels down and right; the directions of the views are even, the first to the right."""
         angle = 2 * pi * (number - 1) / (self.views - 1)
         return round(self.padding * sin(angle)), round(self.padding * cos(angle))
 
@@ -112,10 +113,10 @@ class Crops(Views):
 
 @dataclass(frozen=True)
 class RandAugment(Views):
-    """The image, and what torchvision's RandAugment makes of it (https://arxiv.org/abs/1909.13719).
+    """The image, and torchvision's RandAugment of it (https://arxiv.org/abs/1909.13719).
 
-    Each image is changed alone, on the device it lies on, by numbers drawn for its row and view:
-    0.2 ms an image and view on a CPU. Images that their data set has normalised suit it badly.
+    Each image is changed on its own device with numbers drawn for its row and view, in 0.2 ms per
+    view on a CPU. Not suited to images that their data set has already normalized.
 
     Attributes:
         num_ops: >= 1, operations on each image.
@@ -135,10 +136,80 @@ class RandAugment(Views):
         augment = v2.RandAugment(self.num_ops, self.magnitude)
         with private_generators():
             rows = zip(images, index.tolist(), strict=True)
-            return torch.stack([_at(augment, image, row, number) for image, row in rows])
+            changed = []
+            for image, row in rows:
+                set_generators(torch_seed(Address(0, 0, number, row), Purpose.TRANSFORM))
+                changed.append(augment(image))
+            return torch.stack(changed)
 
 
-def _at(augment: torch.nn.Module, image: Tensor, row: int, number: int) -> Tensor:
-    """`augment` with numbers drawn for this row and view."""
-    set_generators(torch_seed(Address(0, 0, number, row), Purpose.TRANSFORM))
-    return augment(image)
+def elect(probabilities: Iterable[Tensor], vote: str) -> Tensor:
+    """The class that the views of each image vote for, int64 (B,).
+
+    Args:
+        probabilities: (B, C) of each view.
+        vote: `mean` for the class of the largest mean probability, or `majority` for the class of
+            most views, and of the largest mean probability if several have as many.
+    """
+    views = torch.stack(list(probabilities))
+    mean = views.mean(0)
+    if vote == "mean":
+        return mean.argmax(1)
+    votes = F.one_hot(views.argmax(2), views.shape[2]).sum(0)
+    return mean.masked_fill(votes < votes.amax(1, keepdim=True), -1).argmax(1)
+
+
+@dataclass
+class VoteResult:
+    """The result of the vote over a whole test set.
+
+    Attributes:
+        voted: rows and correct answers of each class.
+        gained, lost: images that only the vote, or only the image alone, got right.
+    """
+
+    voted: ClassMetrics = field(default_factory=ClassMetrics)
+    gained: int = 0
+    lost: int = 0
+
+    def count(self, alone: Tensor, voted: Tensor, targets: Tensor, num_classes: int) -> None:
+        """Count a batch of int64 classes (B,)."""
+        self.voted.add(voted, targets, num_classes)
+        self.gained += int(((voted == targets) & (alone != targets)).sum())
+        self.lost += int(((voted != targets) & (alone == targets)).sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images that the vote gets right."""
+        assert self.voted.counts is not None
+        rows, right = self.voted.counts.sum(1).tolist()
+        return right / rows
+
+
+class Voting(pl.LightningModule):
+    """Test a classifier by the vote of several views, in one process; `ballot` is the result.
+
+    Views are made of the images as they are in the data set, then normalized. Each view is one
+    pass of the whole batch through the network.
+    """
+
+    def __init__(self, model: pl.LightningModule, data: ImageDataModule, views: Views) -> None:
+        super().__init__()
+        self.model, self.data, self.views, self.ballot = model, data, views, VoteResult()
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        return self.data.transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        assert batch.index is not None
+        convert = self.trainer.precision_plugin.convert_input
+        logits = [
+            self.model(convert(self.data.prepare.floated(view))).float()
+            for view in self.views.of(batch.images, batch.index)
+        ]
+        alone = voted = logits[0].argmax(1)
+        if len(logits) > 1:  # one view has no vote: rounding could make ties
+            voted = elect([each.softmax(1) for each in logits], self.views.vote)
+        self.ballot.count(alone, voted, batch.targets, logits[0].shape[1])

@@ -1,6 +1,6 @@
-"""`metrics.csv`: one row for each time something was logged; continued when a run is resumed.
+"""`metrics.csv`: one row for each call that logs metrics; continued when a run is resumed.
 
-Lightning's CSVLogger starts its file anew on resume and loses the rows before.
+Lightning's CSVLogger starts a new file on resume and loses the earlier rows.
 """
 
 import csv
@@ -17,7 +17,7 @@ FIRST = ("epoch", "step")
 
 
 class MetricsFile(Logger):
-    """Append rows to `folder`/metrics.csv; a new column rewrites the file, whole or not at all."""
+    """Append rows to `folder`/metrics.csv; a new column rewrites the file atomically."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class MetricsFile(Logger):
         return ""
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: `config.yaml` has them."""
+        """Do nothing: `config.yaml` has them."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -50,25 +50,22 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def resume(self, step: int, pending: dict[str, float] | None = None) -> None:
-        """Go on from a checkpoint taken after `step` steps: rows logged later will come again.
+        """Continue from a checkpoint after `step` steps: drop later rows, which will come again.
 
         Args:
-            pending: a row that was to be logged when the checkpoint was there, and may be missing.
+            pending: a row that should have been logged after the checkpoint, and may be missing.
         """
         if self.path.exists():
             text = self.path.read_bytes().decode()
-            lines = text[: text.rfind("\n") + 1].splitlines()  # a full disk tears the last one
+            lines = text[: text.rfind("\n") + 1].splitlines()  # a full disk cuts the last one
             reader = csv.DictReader(lines)
             self.columns = list(reader.fieldnames or FIRST)
             whole = [row for row in reader if None not in row.values() and row["step"].isdecimal()]
             self.rows = [row for row in whole if int(row["step"]) < step]
             self._rewrite()
-        if pending and not any(self._tells(row, step - 1, pending) for row in self.rows):
+        at_last_step = [row for row in self.rows if int(row["step"]) == step - 1]
+        if pending and not any(all(map(row.get, pending)) for row in at_last_step):
             self.log_metrics(pending, step - 1)
-
-    @staticmethod
-    def _tells(row: dict[str, Any], step: int, metrics: dict[str, float]) -> bool:
-        return int(row["step"]) == step and all(row.get(name) for name in metrics)
 
     def _rewrite(self) -> None:
         text = io.StringIO(newline="")

@@ -1,4 +1,4 @@
-"""One W&B run for one run folder: online with a key, offline without, silent, never asking."""
+"""One W&B run per run folder: online with a key, offline without, silent, without prompts."""
 
 import logging
 import netrc
@@ -26,7 +26,7 @@ WANDB_MODES = ("auto", "online", "offline", "disabled")
 
 
 class NullRun:
-    """In place of a W&B run that could not start: takes everything and does nothing."""
+    """Replaces a W&B run that could not start: accepts every call and does nothing."""
 
     def __getattr__(self, name: str) -> "NullRun":
         return self
@@ -40,8 +40,8 @@ class WandbRun(WandbLogger):
 
     Args:
         folder: The run folder, `.../<arm>-<hash>/seed-<n>`: names the run and its group.
-        mode: `auto` is online where a key is set and offline otherwise; WANDB_MODE goes before it.
-        job_type: what W&B files the run under.
+        mode: `auto` is online if a key is set, else offline. WANDB_MODE has priority.
+        job_type: the category of the run in W&B.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class WandbRun(WandbLogger):
 
         WANDB_MODE.check("logger.wandb.mode", mode)
         mode = os.environ.get("WANDB_MODE") or (mode if mode != "auto" else default_mode())
-        if mode == "online" and default_mode() == "offline":  # W&B would ask, and wait
+        if mode == "online" and default_mode() == "offline":  # W&B would prompt and wait
             log.warning("no W&B key is set (WANDB_API_KEY or `wandb login`): logging offline")
             mode = "offline"
         arm, seed = Path(folder).parent.name, Path(folder).name
@@ -81,15 +81,18 @@ class WandbRun(WandbLogger):
                 disable_code=True,
             ),
         )
-        self._wandb_init.pop("anonymous", None)  # Lightning still gives it, W&B warns of it
+        self._wandb_init.pop("anonymous", None)  # Lightning passes it, W&B warns about it
         self._given_up = False
-        os.environ.setdefault("WANDB_SILENT", "true")  # its login heeds this alone
-        no_reports()
+        os.environ.setdefault("WANDB_SILENT", "true")  # its login reads only this
+        with suppress(ImportError):  # newer W&B reports on itself, and at exit waits for a server
+            from wandb.analytics.opentelemetry.opentelemetry_proxy import disable
+
+            disable()
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run; a mute stand-in where W&B cannot start: metrics.csv has all of it."""
+        """The W&B run, or a `NullRun` if W&B cannot start; metrics.csv has everything."""
         if self._experiment is None and not self._given_up:
             online = self._wandb_init["mode"] == "online"
             self._attempt("start", self._start, self._start_offline if online else None)
@@ -124,26 +127,24 @@ class WandbRun(WandbLogger):
     def _attempt(
         self, what: str, call: Callable[[], Any], offline: Callable[[], Any] | None = None
     ) -> None:
-        """Do it, or else what does it offline, or else no more: metrics.csv has all of it.
+        """Call W&B; if that fails, try `offline`; if that fails too, stop using W&B.
 
-        One warning says which.
+        One warning says so. metrics.csv has everything.
         """
         reason = failure(call)
         if reason is None:
             return
-        kept = offline is not None and failure(offline) is None
+        is_offline = offline is not None and failure(offline) is None
         if not self._given_up:
-            goes_on = (
-                "logging offline, for `mixlab-sweep sync`"
-                if kept
-                else "training continues without it"
-            )
-            log.warning("W&B could not %s (%s); %s", what, reason, goes_on)
-        self._given_up = not kept
+            outcome = "training continues without it"
+            if is_offline:
+                outcome = "logging offline, for `mixlab-sweep sync`"
+            log.warning("W&B could not %s (%s); %s", what, reason, outcome)
+        self._given_up = not is_offline
 
     @rank_zero_only
     def close(self, failed: bool) -> None:
-        """End the W&B run, so that the next one in this process is another."""
+        """End the W&B run, so that the next run in this process gets its own."""
         if self._experiment is not None:
             self._attempt("finish", partial(self._experiment.finish, exit_code=int(failed)))
         self._experiment = None
@@ -151,10 +152,10 @@ class WandbRun(WandbLogger):
 
 
 def failure(call: Callable[[], Any]) -> str | None:
-    """Why a call came to nothing in the time it has; None where it did not."""
+    """Why a call failed or took too long; None if it succeeded."""
     try:
         within(ANSWER_SECONDS, call)
-    except Exception as error:  # whatever it is, it must not cost the training
+    except Exception as error:  # no error of W&B may stop the training
         if isinstance(error, TimeoutError):
             end_service()
         return " ".join(str(error).split()) or f"no answer within {ANSWER_SECONDS:g} seconds"
@@ -162,7 +163,7 @@ def failure(call: Callable[[], Any]) -> str | None:
 
 
 def within(seconds: float, call: Callable[[], Any]) -> Any:
-    """What `call` returns. One that takes longer is left behind, in a thread that ends with us."""
+    """The result of `call`; after `seconds` TimeoutError, and its thread is left to itself."""
     future: Future[Any] = Future()
 
     def work() -> None:
@@ -176,27 +177,19 @@ def within(seconds: float, call: Callable[[], Any]) -> Any:
 
 
 def end_service() -> None:
-    """End W&B's own process: at exit we would wait for as long as it goes on trying."""
+    """End W&B's own process; otherwise we would wait at exit for as long as it retries."""
     from wandb.sdk import wandb_setup
 
     connection = getattr(getattr(wandb_setup, "_singleton", None), "_connection", None)
     process = getattr(getattr(connection, "_proc", None), "_process", None)
     if process is not None:
         process.kill()
-        with suppress(Exception, SystemExit):  # there is nobody left to take leave of
+        with suppress(Exception, SystemExit):  # the process is gone
             wandb_setup.teardown()
 
 
-def no_reports() -> None:
-    """Newer W&B reports on itself, and at exit waits for a server that does not answer."""
-    with suppress(ImportError):
-        from wandb.analytics.opentelemetry.opentelemetry_proxy import disable
-
-        disable()
-
-
 def run_id(folder: Path) -> str:
-    """The id that W&B knows the run of this folder by, through all its resumes."""
+    """The W&B id of the run in this folder, the same after each resume."""
     file = folder / "wandb" / "id"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -205,7 +198,7 @@ def run_id(folder: Path) -> str:
 
 
 def default_mode() -> str:
-    """Online where W&B would find a key without asking, else offline."""
+    """Online if W&B would find a key without a prompt, else offline."""
     if os.environ.get("WANDB_API_KEY"):
         return "online"
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""

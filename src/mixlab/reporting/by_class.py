@@ -1,4 +1,4 @@
-"""Who gains and who loses: the accuracy of each class, an arm less its baseline, paired by seed."""
+"""Which classes gain or lose: the accuracy of each class, arm less baseline, paired by seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def changes(block: Block) -> list[ClassChange]:
     """Each class of each arm but the baseline, at the checkpoint of the headline.
 
     Raises:
-        ValueError: no pair of runs of the block has recorded its classes.
+        UserError: no pair of runs of the block has recorded its classes.
     """
     if block.baseline is None or len(block.arms) < 2:
         return []
@@ -66,7 +66,7 @@ def changes(block: Block) -> list[ClassChange]:
 def paired(arm: Arm, baseline: Arm, checkpoint: str) -> list[tuple[str, list[float], list[float]]]:
     """Classes that both arms have, and the accuracies of each in the seeds that both have."""
     refused = {run.seed for run in on_other_data(arm.runs, baseline.runs)}
-    own, base = (by_seed(each.runs, checkpoint) for each in (arm, baseline))
+    own, base = by_seed(arm.runs, checkpoint), by_seed(baseline.runs, checkpoint)
     seeds = [seed for seed in own if seed in base and seed not in refused]
     names = list(dict.fromkeys(name for seed in seeds for name in own[seed]))
     pairs = []

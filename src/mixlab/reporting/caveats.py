@@ -1,35 +1,64 @@
-"""What a reader must know before believing the numbers: runs that do not count, and why."""
+"""What to know before believing the numbers: runs that do not count, facts that differ."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from mixlab.reporting import environment
+from mixlab.errors import counted
 from mixlab.reporting.pairing import Question, Result, finished, on_other_data
-from mixlab.runs.records import StoredRun, one_line
+from mixlab.runs.records import StoredRun, mapping, one_line, shown_path
 from mixlab.runs.status import RETRIED, Status
 
-Arms = Mapping[str, Sequence[StoredRun]]  # runs by label
+WHY = {
+    "threads": "on a CPU their number changes the last bits and the time",
+    "devices": "their number changes the batches",
+    "accelerator": "neither seconds nor last bits can be compared",
+    "hardware": "neither seconds nor last bits can be compared",
+    "versions": "another release may compute something else",
+    "data": "differences may come from the data",
+}
+MAX_LISTED = 4  # facts or values that a warning lists
 
 
 def about(
-    arms: Arms,
+    arms: Mapping[str, Sequence[StoredRun]],
     baseline: str | None,
     results: Mapping[str, Mapping[str, Result]],
     question: Question,
 ) -> list[str]:
-    """Every note on a block, one sentence each."""
+    """Every note on a block, one sentence each; `arms` are runs by label."""
     notes = []
     for label, runs in arms.items():
-        notes += [
-            f"{label}: {note}" for note in (*unfinished(runs), *lacking(runs, results, question))
-        ]
+        own = [*_unfinished(runs), *_lacking(runs, results, question)]
+        notes += [f"{label}: {note}" for note in own]
     for label, runs in arms.items():
         if baseline is not None and label != baseline:
-            notes += unpaired(label, runs, baseline, arms[baseline])
-    return notes + environment.differing([run for runs in arms.values() for run in finished(runs)])
+            notes += _unpaired(label, runs, baseline, arms[baseline])
+    every = [run for runs in arms.values() for run in finished(runs)]
+    return [*notes, *_differing(every), *_changed_code(every)]
 
 
-def unfinished(runs: Sequence[StoredRun]) -> list[str]:
+def not_begun(runs: Sequence[StoredRun]) -> str:
+    """A note on an arm of which there is no configuration to read."""
+    counts = Counter(run.status for run in runs)
+    states = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{one_line(runs[0].slug, 60)}: {states}, no config.yaml to tell the arm from"
+
+
+def environment(runs: Sequence[StoredRun]) -> dict[str, str]:
+    """The facts of all runs that recorded any, several values with their counts."""
+    begun = [run for run in runs if run.record]
+    if not begun:
+        return {}
+    commits = Counter(one_line(run.record.get("git") or "not recorded", 60) for run in begun)
+    every = {**_tally(begun), "git commit": commits}
+    return {
+        name: _counts(values) if len(values) > 1 else next(iter(values))
+        for name, values in every.items()
+    }
+
+
+def _unfinished(runs: Sequence[StoredRun]) -> list[str]:
     """Seeds that failed, diverged, run or wait, with the first reason given."""
     by_status: dict[str, list[StoredRun]] = defaultdict(list)
     for run in runs:
@@ -40,12 +69,12 @@ def unfinished(runs: Sequence[StoredRun]) -> list[str]:
             reason = next((f": {run.problem}" for run in members if run.problem), "")
             ended = "; the mean leaves them out" if status in RETRIED else ""
             notes.append(
-                f"{len(members)} of {len(runs)} runs {status} ({seed_list(members)}){ended}{reason}"
+                f"{len(members)} of {len(runs)} runs {status} ({_seeds(members)}){ended}{reason}"
             )
     return notes
 
 
-def lacking(
+def _lacking(
     runs: Sequence[StoredRun], results: Mapping[str, Mapping[str, Result]], question: Question
 ) -> list[str]:
     """Finished runs without a seed to pair by, or without a number that others have."""
@@ -54,16 +83,14 @@ def lacking(
     for checkpoint in results:
         without = [r for r in finished(runs) if r.value(checkpoint, question.metric) is None]
         if without:
-            notes.append(
-                f"{seed_list(without)} finished without {question.metric} at `{checkpoint}`"
-            )
+            notes.append(f"{_seeds(without)} finished without {question.metric} at `{checkpoint}`")
     return notes
 
 
-def unpaired(
+def _unpaired(
     label: str, runs: Sequence[StoredRun], base_label: str, base: Sequence[StoredRun]
 ) -> list[str]:
-    """Seeds that one side never had, and seeds whose two runs saw different data."""
+    """Seeds that only one side has, and seeds whose two runs saw different data."""
     notes = []
     for (name, own), (other_name, other) in (
         ((label, runs), (base_label, base)),
@@ -72,25 +99,17 @@ def unpaired(
         there = {run.seed for run in other}
         alone = [run for run in finished(own) if run.seed not in there]
         if alone:
-            notes.append(f"{name}: {seed_list(alone)} not paired, {other_name} has no such run")
-    other_data = on_other_data(runs, base)
-    if other_data:
-        which = seed_list(other_data)
+            notes.append(f"{name}: {_seeds(alone)} not paired, {other_name} has no such run")
+    if other_data := on_other_data(runs, base):
         notes.append(
-            f"{label}: {which} not paired, {base_label} saw other data (their hashes differ)"
+            f"{label}: {_seeds(other_data)} not paired, {base_label} saw other data (their hashes "
+            "differ)"
         )
     return notes
 
 
-def not_begun(runs: Sequence[StoredRun]) -> str:
-    """An arm of which there is no configuration to read."""
-    counts = Counter(run.status for run in runs)
-    states = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{one_line(runs[0].slug, 60)}: {states}, no config.yaml to tell the arm from"
-
-
-def seed_list(runs: Sequence[StoredRun]) -> str:
-    """ "seeds 0-4, 7" """
+def _seeds(runs: Sequence[StoredRun]) -> str:
+    """As in `seeds 0-4, 7`."""
     numbers = sorted({run.seed for run in runs if run.seed is not None})
     spans: list[list[int]] = []
     for seed in numbers:
@@ -98,5 +117,70 @@ def seed_list(runs: Sequence[StoredRun]) -> str:
             spans[-1].append(seed)
         else:
             spans.append([seed])
-    parts = [str(span[0]) if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in spans]
-    return f"seed{'s' * (len(numbers) > 1)} {', '.join(parts)}" if parts else "no seed"
+    listed = ", ".join(str(s[0]) if len(s) == 1 else f"{s[0]}-{s[-1]}" for s in spans)
+    if not numbers:
+        return "no seed"
+    return f"seed {listed}" if len(numbers) == 1 else f"seeds {listed}"
+
+
+def _differing(runs: Sequence[StoredRun]) -> list[str]:
+    """A warning for each kind of fact in which the runs differ."""
+    kinds: dict[str, list[str]] = {}
+    for name, values in _tally(runs).items():
+        kind, _, detail = name.partition(" ")
+        if len(values) > 1:
+            kinds.setdefault(kind, []).append(f"{detail} {_counts(values)}".strip())
+    return [
+        f"{kind} {'differs' if kind == 'accelerator' else 'differ'}: "
+        f"{_listed(details, '; ')}. {WHY[kind].capitalize()}."
+        for kind, details in kinds.items()
+    ]
+
+
+def _changed_code(runs: Sequence[StoredRun]) -> list[str]:
+    """Warnings that name the source files that changed between runs, or since a run was kept."""
+    every = [mapping(run.record.get("code")) for run in runs]
+    changed = [
+        name  # a run records the files that its own arm reaches
+        for name in sorted({str(name) for code in every for name in code})
+        if len({str(code.get(name)) for code in every if name in code or not code}) > 1
+    ]
+    notes = []
+    if changed:
+        files = one_line(_listed(changed))
+        notes.append(f"code differs: {files}. Train the older runs again with existing=replace.")
+    for run in runs:
+        if stale := [str(name) for name in run.record.get("stale_code") or ()]:
+            notes.append(
+                f"kept by existing=reuse though its code changed: {shown_path(run.folder)} "
+                f"({one_line(_listed(stale))})."
+            )
+    return notes
+
+
+def _tally(runs: Sequence[StoredRun]) -> dict[str, Counter[str]]:
+    """For each fact, how many runs recorded which value."""
+    every = [_facts(run) for run in runs]
+    names = dict.fromkeys(name for one in every for name in one)
+    return {name: Counter(one.get(name, "not recorded") for one in every) for name in names}
+
+
+def _facts(run: StoredRun) -> dict[str, str]:
+    """The recorded environment and data of a run, by a readable name."""
+    facts: dict[str, Any] = {
+        name: run.record.get(name) for name in ("threads", "accelerator", "devices")
+    }
+    for group in ("hardware", "versions", "data"):
+        facts |= {f"{group} {name}": v for name, v in mapping(run.record.get(group)).items()}
+    shown = {name: "none" if v is None else one_line(v, 80) for name, v in facts.items()}
+    return {name: v[:12] if name.endswith("sha256") else v for name, v in shown.items()}
+
+
+def _counts(values: Mapping[str, int]) -> str:
+    most_first = sorted(values.items(), key=lambda item: (-item[1], item[0]))
+    return _listed([f"{value} ({counted(count, 'run')})" for value, count in most_first])
+
+
+def _listed(words: Sequence[str], between: str = ", ") -> str:
+    """The first `MAX_LISTED` of them, and `...` for the rest."""
+    return between.join(words if len(words) <= MAX_LISTED else [*words[:MAX_LISTED], "..."])

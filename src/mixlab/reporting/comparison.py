@@ -21,7 +21,7 @@ from mixlab.runs.status import Status
 
 @dataclass(frozen=True)
 class Arm:
-    """A configuration without its seed, and its runs."""
+    """Runs of one configuration that differ only in the seed."""
 
     label: str
     settings: words.Settings
@@ -37,18 +37,18 @@ class Block:
 
     title: str
     arms: tuple[Arm, ...]
-    baseline: Arm | None  # None where the one that was asked for is not here
+    baseline: Arm | None  # None if the requested one is not in this block
     checkpoints: tuple[str, ...]  # those that have values; the first is the headline
-    notes: tuple[str, ...]  # what a reader must know before believing the numbers
+    notes: tuple[str, ...]  # what to know before believing the numbers
 
     @property
     def is_comparison(self) -> bool:
-        """Whether there is anything to compare."""
+        """Whether there are results of several arms."""
         return len(self.arms) > 1 and bool(self.checkpoints)
 
     @property
     def headline(self) -> str:
-        """The checkpoint the verdict is about: chosen on validation where there is one."""
+        """The checkpoint of the verdict: the one chosen on validation data, if there is one."""
         return self.checkpoints[0] if self.checkpoints else "last"
 
 
@@ -86,7 +86,7 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     """Group runs into arms and blocks and compare each arm with its block's baseline.
 
     Raises:
-        ValueError: if no run has the metric, or `by` or `baseline` name nothing.
+        UserError: if no run has the metric, or if `by` or `baseline` name nothing.
     """
     question = question or Question()
     runs = _mark_duplicates(found.runs)
@@ -105,18 +105,19 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
 
 
 def headline_metric(runs: Sequence[StoredRun]) -> str:
-    """The metric that most would ask for: the overlap where all that is finished segments."""
+    """The default metric: IoU if all finished runs are segmentations, else accuracy."""
     done = finished(runs)
     segments = done and all("test/iou" in run.results("last") for run in done)
     return "test/iou" if segments else "test/accuracy"
 
 
 def _mark_duplicates(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """Of one arm at one seed in several folders, the finished one that ended last counts."""
+    """If several folders have the same arm and seed, the finished run that ended last counts."""
     kept: dict[tuple[str, int | None], StoredRun] = {}
-    for run in sorted(
+    best_last = sorted(
         runs, key=lambda r: (r.status == Status.FINISHED, str(r.record.get("ended")))
-    ):
+    )
+    for run in best_last:
         kept[run.arm, run.seed] = run
     return [
         run if run is kept[run.arm, run.seed] or run.seed is None
@@ -145,7 +146,7 @@ def _check_by(settings: Mapping[str, words.Settings], by: Sequence[str]) -> None
 
 
 def _nearest(name: str, names: set[str]) -> str:
-    """ "did you mean this one?", or the names there are."""
+    """The nearest name, or all names."""
     near = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
     listed = one_line(", ".join(sorted(names)), 400)
     return f"did you mean {one_line(near[0])}?" if near else f"there are {listed}"
@@ -224,7 +225,7 @@ def _compare_block(
 def _choose_baseline(
     labels: Mapping[str, str], settings: Mapping[str, words.Settings], question: Question
 ) -> tuple[str | None, list[str]]:
-    """The arm to compare with (asked for, unmixed, or the first) and what to say of the choice."""
+    """The arm to compare with (requested, unmixed, or the first), and notes on the choice."""
     if question.baseline is not None:
         named = [arm for arm in labels if labels[arm] == question.baseline]
         return (named[0], []) if named else (None, [f"no arm is called {question.baseline}"])

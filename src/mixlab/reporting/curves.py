@@ -17,7 +17,7 @@ from mixlab.reporting.pairing import finished
 from mixlab.runs.records import StoredRun, finite_number
 
 HEIGHT = 3.2  # inches, without the legend
-BANDS = 6  # more arms are drawn without bands, which would hide each other
+BANDS = 6  # with more arms than this no bands are drawn, as they would hide each other
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Band:
 
 
 def read_metrics(run: StoredRun, metrics: Collection[str]) -> dict[str, dict[int, float]]:
-    """The value of each metric by epoch, the last one logged in it; {} if metrics.csv is absent."""
+    """The last value of each metric in each epoch; {} if metrics.csv is absent or broken."""
     found: dict[str, dict[int, float]] = {metric: {} for metric in metrics}
     try:
         with (run.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
@@ -44,7 +44,7 @@ def read_metrics(run: StoredRun, metrics: Collection[str]) -> dict[str, dict[int
                     if place < len(row) and row[place]:
                         values[int(float(row[epoch]))] = float(row[place])
     except (OSError, ValueError, csv.Error):
-        return {}  # the rest of the report does not hang on a broken curve
+        return {}  # a broken curve must not cost the report
     return {metric: values for metric, values in found.items() if values}
 
 
@@ -61,7 +61,7 @@ def average(curves: Sequence[dict[int, float]]) -> Band | None:
 def draw_curves(
     block: Block, comparison: Comparison, *, ink: str = style.TEXT_INK
 ) -> Figure | None:
-    """A panel per metric, a band per arm; None where nothing was logged."""
+    """A panel per metric, a band per arm; None if nothing was logged."""
     panels = {metric: bands for metric, bands in _bands(block, comparison).items() if bands}
     if not panels:
         return None
@@ -86,7 +86,7 @@ def draw_curves(
 
 
 def _bands(block: Block, comparison: Comparison) -> dict[str, dict[int, Band]]:
-    """By metric and index of the arm: on validation data, or on training data for lack of them."""
+    """By metric and index of the arm: on validation data, or else on training data."""
     stage = "val" if "best" in block.checkpoints else "train"
     name = comparison.question.metric.rsplit("/", 1)[-1]
     metrics = dict.fromkeys([f"{stage}/{name}", f"{stage}/loss"])
@@ -105,7 +105,7 @@ def _draw_panel(
 ) -> None:
     for index, band in bands.items():
         color = style.color(index)
-        is_point = len(band.epochs) == 1  # a line of one epoch would not be seen
+        is_point = len(band.epochs) == 1  # a line of one epoch is invisible
         axes.plot(
             band.epochs, band.mean * unit.factor, color=color, linewidth=1.6,
             marker="o" if is_point else None,

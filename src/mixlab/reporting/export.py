@@ -1,15 +1,18 @@
-"""The comparison as Markdown and as CSV."""
+"""The files of a report: the page, Markdown, CSV and a figure."""
 
 import csv
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from mixlab.reporting import by_class, formatting, tables
+from mixlab.reporting import by_class, forest_plot, formatting, html, style, tables
 from mixlab.reporting.comparison import Arm, Block, Comparison
+from mixlab.runs.atomic import write_bytes, write_text
 
+FIGURE, MAX_BLOCKS = "report.png", 12  # blocks in the figure; the page has them all
 CSV_COLUMNS: tuple[str, ...] = (
     "block", "arm", "hash", "baseline", "checkpoint", "metric", "runs_found", "runs", "mean", "sd",
     "pairs", "difference", "low", "high", "p", "p_holm", "p_sign_flip", "correlation",
@@ -17,55 +20,66 @@ CSV_COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 
 
+def write_report(comparison: Comparison, folder: Path, command: Sequence[str]) -> Path:
+    """Write report.html, report.md, report.csv and report.png; return the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    blocks = [block for block in comparison.blocks if block.is_comparison][:MAX_BLOCKS]
+    image = ""
+    if blocks:
+        figure = forest_plot.draw_forest(blocks, comparison, ink=style.PAPER_INK)
+        write_bytes(folder / FIGURE, style.to_png(figure))
+        total = len(comparison.blocks)
+        part = f" (the first {len(blocks)} of {total})" if len(blocks) < total else ""
+        image = f"![every run, and the differences with their intervals{part}]({FIGURE})"
+    else:
+        (folder / FIGURE).unlink(missing_ok=True)  # of an earlier report
+    write_text(folder / "report.csv", csv_text(comparison))
+    write_text(folder / "report.md", markdown(comparison, image))
+    write_text(folder / "report.html", html.render(comparison, command))
+    return folder / "report.html"
+
+
 def markdown(comparison: Comparison, figure: str = "") -> str:
     """The report as Markdown; `figure` is the line that shows its figure."""
-    lines = [f"# {_plain(formatting.metric_words(comparison.question))}", ""]
-    lines += [figure, ""] if figure else []
-    lines += _markdown_summary(tables.sweep_summary(comparison))
+    parts = [f"# {_plain(formatting.metric_words(comparison.question))}", figure]
+    if overall := tables.sweep_summary(comparison):
+        parts += [_markdown_summary(overall), _plain(overall.caption)]
     for block in comparison.blocks:
-        lines += [f"## {_plain(block.title)}", "", *_markdown_table(block, comparison), ""]
-        lines += [f"- {_plain(note)}" for note in block.notes] + [""] * bool(block.notes)
-    lines += [f"- {_plain(note)}" for note in comparison.notes] + [""] * bool(comparison.notes)
-    lines += [
-        *map(_plain, formatting.reading(comparison)),
-        "",
-        formatting.run_counts(comparison),
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _markdown_summary(overall: tables.SweepSummary | None) -> Iterator[str]:
-    if overall is not None:
-        yield f"| | {' | '.join(map(_plain, overall.labels))} |"
-        yield f"| --- | {' | '.join('---' for _ in overall.labels)} |"
-        for title, cells in overall.rows:
-            words = [_plain(cells.get(label, ("", ""))[0]) for label in overall.labels]
-            yield f"| {_plain(title)} | {' | '.join(words)} |"
-        yield from ("", _plain(overall.caption), "")
-
-
-def _markdown_table(block: Block, comparison: Comparison) -> Iterator[str]:
-    yield from _markdown_cells(
-        tables.columns(block, comparison), tables.table_rows(block, comparison)
-    )
+        headings, rows = tables.columns(block, comparison), tables.table_rows(block, comparison)
+        parts += [f"## {_plain(block.title)}", _markdown_table(headings, rows)]
+        parts.append("\n".join(f"- {_plain(note)}" for note in block.notes))
+    parts.append("\n".join(f"- {_plain(note)}" for note in comparison.notes))
+    parts.append("\n".join(map(_plain, formatting.reading(comparison))))
+    parts.append(formatting.run_counts(comparison))
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def markdown_classes(comparison: Comparison) -> str:
     """The accuracy of each class, block by block, as Markdown."""
-    lines = []
+    parts = []
     for block in comparison.blocks:
-        if found := by_class.class_rows(block):
-            lines += [f"## {_plain(block.title)}, class by class ({block.headline})", ""]
-            lines += [*_markdown_cells(by_class.HEADINGS, found), ""]
-    return "\n".join([*lines, _plain(by_class.READING), ""])
+        if rows := by_class.class_rows(block):
+            parts.append(f"## {_plain(block.title)}, class by class ({block.headline})")
+            parts.append(_markdown_table(by_class.HEADINGS, rows))
+    return "\n\n".join([*parts, _plain(by_class.READING)]) + "\n"
 
 
-def _markdown_cells(headings: dict[str, str], rows: list[dict[str, str]]) -> Iterator[str]:
-    yield f"| {' | '.join(headings.values())} |"
-    yield f"| {' | '.join('---:' if key in tables.NUMERIC else '---' for key in headings)} |"
+def _markdown_summary(overall: tables.SweepSummary) -> str:
+    labels = overall.labels
+    rows = [["", *labels], ["---"] * (len(labels) + 1)]
+    for title, cells in overall.rows:
+        rows.append([title, *(cells.get(label, ("", ""))[0] for label in labels)])
+    return "\n".join(f"| {' | '.join(map(_plain, row))} |" for row in rows)
+
+
+def _markdown_table(headings: dict[str, str], rows: list[dict[str, str]]) -> str:
+    lines = [
+        f"| {' | '.join(headings.values())} |",
+        f"| {' | '.join('---:' if key in tables.NUMERIC else '---' for key in headings)} |",
+    ]
     for row in rows:
-        yield f"| {' | '.join(_plain(row.get(key, '')) for key in headings)} |"
+        lines.append(f"| {' | '.join(_plain(row.get(key, '')) for key in headings)} |")
+    return "\n".join(lines)
 
 
 def _plain(words: str) -> str:

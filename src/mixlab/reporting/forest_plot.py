@@ -17,7 +17,7 @@ ROW, HEAD = 0.46, 0.85  # inches: of an arm's row, and of title and axis
 def draw_forest(
     blocks: Sequence[Block], comparison: Comparison, *, ink: str = style.TEXT_INK
 ) -> Figure:
-    """Draw blocks below each other; several have their titles."""
+    """Draw blocks below each other, with titles if there are several."""
     heights = [HEAD + ROW * len(block.arms) for block in blocks]
     total = sum(heights)
     lines = [
@@ -47,7 +47,7 @@ def draw_forest(
 
 
 def _draw_key(axes: Axes, ink: str) -> None:
-    """Say above the rows what filled and hollow marks are."""
+    """Explain filled and hollow marks above the rows."""
     looks = {"chosen on validation": ink, "last epoch": "none"}
     handles = [
         Line2D([], [], linestyle="", marker="o", markersize=5, markerfacecolor=face,
@@ -98,7 +98,7 @@ def _draw_forest(axes: Axes, block: Block, comparison: Comparison, ink: str) -> 
         axes.text(1.03, y, words, transform=axes.get_yaxis_transform(), va="center")
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    name = block.baseline.label if block.baseline else "a baseline that is not here"
+    name = block.baseline.label if block.baseline else "a missing baseline"
     axes.set_xlabel(
         formatting.joined(f"difference to {style.one_line_label(name)}", in_unit.of_difference)
     )
@@ -133,7 +133,7 @@ def _marker(checkpoint: str, block: Block, color: str) -> dict[str, Any]:
 
 
 def _shift(checkpoint: str, block: Block) -> float:
-    """The last epoch stands below the checkpoint that was chosen."""
+    """Vertical offset: the chosen checkpoint above, the last epoch below."""
     if len(block.checkpoints) < 2:
         return 0.0
     return -0.1 if checkpoint == block.headline else 0.3

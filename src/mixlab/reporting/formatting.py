@@ -1,7 +1,6 @@
-"""Numbers as people read them, and the sentences of a report."""
+"""Numbers in units and rounded for reading, and the sentences of a report."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mixlab.errors import counted
@@ -16,7 +15,7 @@ NO_VALUE = "-"
 
 @dataclass(frozen=True)
 class Unit:
-    """How a metric is written: accuracies in percent, their differences in percentage points."""
+    """How a metric is written: accuracy in percent, its differences in percentage points."""
 
     factor: float = 1.0
     name: str = ""
@@ -30,23 +29,22 @@ class Unit:
         return _fixed(value, self.factor, self.decimals, sign="+")
 
     def spread(self, mean: float, sd: float) -> str:
-        """ "95.20 ± 0.31" """
+        """As in `95.20 ± 0.31`."""
         return f"{self.level(mean)} ± {self.level(sd)}" if _known(sd) else self.level(mean)
 
     def difference(self, mean: float, low: float, high: float) -> str:
-        """ "+0.57 [+0.10, +1.05]" """
+        """As in `+0.57 [+0.10, +1.05]`."""
         interval = f" [{self.change(low)}, {self.change(high)}]" if _known(low) else ""
         return f"{self.change(mean)}{interval}"
 
 
 def unit(metric: Question | str) -> Unit:
-    """The unit of a metric: as the runs recorded it, else told from its name."""
-    name, recorded = (
-        (metric.metric, metric.unit) if isinstance(metric, Question) else (metric, None)
-    )
-    if recorded is None:
-        recorded = "%" if name.lower().endswith(("accuracy", "iou")) else ""
-    return Unit(100.0, "%", "pp", 2) if recorded == "%" else Unit(1.0, recorded, recorded)
+    """The unit of a metric: the one that the runs recorded, or else derived from its name."""
+    question = Question(metric) if isinstance(metric, str) else metric
+    symbol, name = question.unit, question.metric
+    if symbol is None:
+        symbol = "%" if name.lower().endswith(("accuracy", "iou")) else ""
+    return Unit(100.0, "%", "pp", 2) if symbol == "%" else Unit(1.0, symbol, symbol)
 
 
 def p_value(p: float) -> str:
@@ -55,12 +53,8 @@ def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def ratio(value: float) -> str:
-    return f"x{value:.2f}"
-
-
 def seconds(value: float | None) -> str:
-    """ "1.10 s", "12 min", "3.1 h" """
+    """As in `1.10 s`, `12 min` or `3.1 h`."""
     if value is None or not _known(value):
         return NO_VALUE
     if value < 120:
@@ -73,35 +67,32 @@ def correlation(value: float) -> str:
 
 
 def metric_words(question: Question) -> str:
-    """ "test accuracy, %" """
+    """As in `test accuracy, %`."""
     words = one_line(question.metric.replace("/", " ").replace("_", " "), 60)
     return joined(words, unit(question).name)
 
 
 def joined(words: str, unit_name: str) -> str:
-    """ "test accuracy, %"; without a unit the words alone."""
+    """As in `test accuracy, %`; only the words if there is no unit."""
     return f"{words}, {unit_name}" if unit_name else words
 
 
 def arm_headline(arm: Arm, block: Block, question: Question) -> str:
-    """What stands after the verdict's word on an arm that has results and is not the baseline."""
+    """The sentence after the verdict of an arm that has results and is not the baseline."""
     assert block.baseline is not None
-    result = arm.results[block.headline]
-    n, base = result.difference.n, block.baseline.label
+    result, base = arm.results[block.headline], block.baseline.label
+    difference, in_unit = result.difference, unit(question)
+    n = difference.n
     if n == 0:
-        return f"no seed is finished both here and in {base}"
-    in_unit, difference = unit(question), result.difference
+        return f"no seed finished in both this arm and {base}"
     change = in_unit.difference(difference.mean, difference.low, difference.high)
     change = f"{change} {in_unit.of_difference}".rstrip()
     if n == 1:
         return f"{change} against {base} in the one seed they share; one seed has no spread"
-    return f"{change} against {base}, {n} pairs, {_test(result)}{_lost(arm)}"
-
-
-def _lost(arm: Arm) -> str:
-    """ "; 1 of 8 runs failed or diverged", which flatters an arm that does so where it is worst."""
     lost = sum(run.status in RETRIED for run in arm.runs)
-    return f"; {lost} of {len(arm.runs)} runs failed or diverged" if lost else ""
+    # An arm that loses its worst runs looks better than it is.
+    losses = f"; {lost} of {len(arm.runs)} runs failed or diverged" if lost else ""
+    return f"{change} against {base}, {n} pairs, {_test(result)}{losses}"
 
 
 def _test(result: Result) -> str:
@@ -112,17 +103,30 @@ def _test(result: Result) -> str:
 
 
 def run_counts(comparison: Comparison) -> str:
-    """ "15 runs: 14 finished, 1 failed" """
+    """As in `15 runs: 14 finished, 1 failed`."""
     states = ", ".join(f"{count} {status}" for status, count in comparison.statuses.items())
     return f"{counted(len(comparison.runs), 'run')}: {states}"
 
 
 def reading(comparison: Comparison) -> list[str]:
-    """How to read the tables, one sentence or two each; nothing where they have no figures."""
+    """How to read the tables, in one or two sentences each; empty if no run has finished."""
     if Status.FINISHED not in comparison.statuses:
         return []
-    blocks, question = comparison.blocks, comparison.question
+    question, blocks = comparison.question, comparison.blocks
+    sentences = []
     checkpoints = {checkpoint for block in blocks for checkpoint in block.checkpoints}
+    if "best" in checkpoints:
+        sentences.append(
+            f"best: the checkpoint chosen on validation data{_monitors(comparison)}. "
+            "last: the end of training. The test data chose neither."
+        )
+    elif checkpoints:
+        sentences.append("last: the end of training; nothing was chosen on validation data.")
+    sentences.append(
+        f"mean ± sd: over the finished runs. Difference: arm less baseline, paired by seed, with "
+        f"its {100 * LEVEL:g} % t-interval. p: two-sided paired t-test, adjusted by Holm over the "
+        "arms of a block."
+    )
     pairs = {
         result.difference.n
         for block in blocks
@@ -130,31 +134,27 @@ def reading(comparison: Comparison) -> list[str]:
         if arm is not block.baseline
         for result in arm.results.values()
     }
-    return [
-        *_about_checkpoints(checkpoints, comparison),
-        f"mean ± sd: over the finished runs. Difference: arm less baseline, paired by seed, with "
-        f"its {100 * LEVEL:g} % t-interval. p: two-sided paired t-test, adjusted by Holm over the "
-        "arms of a block.",
-        *_about_few(n for n in pairs if 2 <= n < CLAIM),
-        *_about_margin(question),
+    if few := max((n for n in pairs if 2 <= n < CLAIM), default=0):
+        sentences.append(
+            f"Fewer than {CLAIM} pairs estimate; they claim nothing, whatever p is. p assumes "
+            "normal differences. A sign-flip test, which assumes nothing, cannot go below "
+            f"{2 / 2**few:.3g} with {few} pairs. So a verdict here only leans."
+        )
+    if question.margin is not None:
+        in_unit = unit(question)
+        margin = f"{in_unit.level(question.margin)} {in_unit.of_difference}".strip()
+        sentences.append(
+            f"equivalent: two one-sided t-tests at 5 % put the difference within ±{margin}."
+        )
+    sentences.append(
         "r: correlation of arm and baseline across seeds. time/epoch: median over the runs, and "
-        "its ratio to the baseline's.",
-    ]
-
-
-def _about_checkpoints(checkpoints: set[str], comparison: Comparison) -> list[str]:
-    if checkpoints == {"last"}:
-        return ["last: the end of training; nothing was chosen on validation data."]
-    if "best" not in checkpoints:
-        return []
-    return [
-        f"best: the checkpoint chosen on validation data{_monitors(comparison)}. "
-        "last: the end of training. The test data chose neither."
-    ]
+        "its ratio to the baseline's."
+    )
+    return sentences
 
 
 def _monitors(comparison: Comparison) -> str:
-    """ " (highest val/accuracy)" """
+    """As in ` (highest val/accuracy)`."""
     seen = {
         (str(monitor.get("mode")), one_line(monitor["metric"], 60))
         for run in comparison.runs
@@ -162,25 +162,6 @@ def _monitors(comparison: Comparison) -> str:
     }
     names = [f"{'lowest' if mode == 'min' else 'highest'} {name}" for mode, name in sorted(seen)]
     return f" ({', '.join(names)})" if names else ""
-
-
-def _about_few(numbers: Iterable[int]) -> list[str]:
-    few = max(numbers, default=None)
-    if few is None:
-        return []
-    return [
-        f"Fewer than {CLAIM} pairs estimate; they claim nothing, whatever p is. p assumes normal "
-        "differences. A sign-flip test, which assumes nothing, cannot go below "
-        f"{2 / 2**few:.3g} with {few} pairs. So a verdict here only leans."
-    ]
-
-
-def _about_margin(question: Question) -> list[str]:
-    if question.margin is None:
-        return []
-    in_unit = unit(question)
-    margin = f"{in_unit.level(question.margin)} {in_unit.of_difference}".strip()
-    return [f"equivalent: two one-sided t-tests at 5 % put the difference within ±{margin}."]
 
 
 def _known(value: float | None) -> bool:

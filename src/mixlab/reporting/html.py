@@ -11,22 +11,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from mixlab.reporting import curves, environment, forest_plot, formatting, style, tables
+from mixlab.reporting import caveats, curves, forest_plot, formatting, style, tables
 from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.labels import MISSING, common, natural
-from mixlab.reporting.pairing import Question, Result
+from mixlab.reporting.pairing import Question
 from mixlab.runs.records import StoredRun, finite_number, one_line, shown_path
 
-TONES = {
-    "better": "good",
-    "worse": "bad",
-    "leans better": "lean",
-    "leans worse": "lean",
-}
+TONES = {"better": "good", "worse": "bad", "leans better": "lean", "leans worse": "lean"}
 
 
 def render(comparison: Comparison, command: Sequence[str]) -> str:
-    """The page. `command` is what made it, shown as what repeats it."""
+    """The page; it shows `command` as the way to make it again."""
     return _template().render(
         title=_title(comparison),
         metric=formatting.metric_words(comparison.question),
@@ -38,14 +33,14 @@ def render(comparison: Comparison, command: Sequence[str]) -> str:
         notes=comparison.notes,
         reading=formatting.reading(comparison),
         ledger=_ledger(comparison),
-        environment=environment.environment(comparison.runs),
+        environment=caveats.environment(comparison.runs),
         commands=_commands(comparison, command),
     )
 
 
 @cache
 def _template() -> Template:
-    """Autoescape is always on: names of arms, data and errors are anybody's."""
+    """Autoescape is always on: names of arms, data and errors can be any text."""
     environment = Environment(
         loader=PackageLoader("mixlab.reporting", "."),
         autoescape=True,
@@ -98,28 +93,26 @@ def _verdict(arm: Arm, block: Block, comparison: Comparison) -> dict[str, str]:
     is_compared = has_results and block.baseline is not None and arm is not block.baseline
     return {
         "label": arm.label,
-        "level": _level(result, in_unit) if result and has_results else "",
+        "level": f"{in_unit.spread(result.summary.mean, result.summary.sd)} {in_unit.name}".rstrip()
+        if result and has_results
+        else "",
         "word": word,
         "tone": TONES.get(word, ""),
         "sentence": formatting.arm_headline(arm, block, comparison.question) if is_compared else "",
     }
 
 
-def _level(result: Result, in_unit: formatting.Unit) -> str:
-    return f"{in_unit.spread(result.summary.mean, result.summary.sd)} {in_unit.name}".rstrip()
-
-
 def _differing_settings(block: Block) -> dict[str, Any]:
-    """What differs between the arms of a block, key by key."""
+    """The keys that differ between the arms of a block."""
     every = [arm.settings for arm in block.arms]
     keys = sorted(set().union(*every) - common(every), key=natural)
     return {
         "arms": [(arm.label, arm.runs[0].arm) for arm in block.arms],
-        "rows": [(key, [_cell(one.get(key, MISSING)) for one in every]) for key in keys],
+        "rows": [(key, [_setting(one.get(key, MISSING)) for one in every]) for key in keys],
     }
 
 
-def _cell(value: Any) -> str:
+def _setting(value: Any) -> str:
     if value == MISSING:
         return ""
     if value is None:
@@ -128,19 +121,21 @@ def _cell(value: Any) -> str:
 
 
 def _detectable(block: Block, comparison: Comparison) -> str:
-    """Differences that this many pairs with this spread would have found."""
+    """The differences that this many pairs with this spread would detect."""
     in_unit = formatting.unit(comparison.question)
     found = [
         result.difference.detectable
         for arm in block.arms
         if (result := arm.results.get(block.headline)) and result.difference.detectable > 0
     ]
-    spread = dict.fromkeys(in_unit.level(end) for end in (min(found), max(found))) if found else ()
-    return f"{' to '.join(spread)} {in_unit.of_difference}".strip() if found else ""
+    if not found:
+        return ""
+    ends = dict.fromkeys((in_unit.level(min(found)), in_unit.level(max(found))))
+    return f"{' to '.join(ends)} {in_unit.of_difference}".strip()
 
 
 def _ledger(comparison: Comparison) -> list[dict[str, Any]]:
-    """Every run that was found, by block and arm, in the order of the seeds."""
+    """Every run, by block and arm, sorted by seed."""
     order = {place: i for i, place in enumerate(dict.fromkeys(comparison.places.values()))}
     in_order = sorted(
         comparison.runs,
@@ -176,9 +171,10 @@ def _line(run: StoredRun, question: Question) -> dict[str, str]:
 
 
 def _commands(comparison: Comparison, command: Sequence[str]) -> list[str]:
-    """What made the runs, where they recorded it, and what makes this page."""
+    """The recorded commands that made the runs, and the command that makes this page."""
     recorded = (run.record.get("command") for run in comparison.runs)
     made = [shlex.join(map(str, c)) if isinstance(c, list) else str(c) for c in recorded if c]
-    kept = list(dict.fromkeys(one_line(line, 1000) for line in made))
-    shown_commands = kept if len(kept) <= 5 else [*kept[:5], f"# and {len(kept) - 5} more"]
-    return [*shown_commands, one_line(shlex.join(command), 1000)]
+    training = list(dict.fromkeys(one_line(line, 1000) for line in made))
+    if len(training) > 5:
+        training = [*training[:5], f"# and {len(training) - 5} more"]
+    return [*training, one_line(shlex.join(command), 1000)]

@@ -1,4 +1,4 @@
-"""What an arm is, and the fewest words that tell arms apart."""
+"""What an arm is, and the shortest labels that distinguish arms."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from mixlab.runs.identity import (
 from mixlab.runs.records import StoredRun, mapping, one_line
 
 GROUPS = (*HASHED, "trainer", "callbacks", "ckpt_path")
-BARE = ("data", "model", "mixing")  # groups whose choice is a word of its own: `digits cnn mixup`
+BARE = ("data", "model", "mixing")  # groups named by their choice alone: `digits cnn mixup`
 MISSING = "(absent)"
 
 Settings = Mapping[str, Any]  # dotted key -> plain value
@@ -62,7 +62,7 @@ def common(every: Sequence[Settings]) -> set[str]:
 
 
 def belongs(key: str, groups: Iterable[str]) -> bool:
-    """Whether a dotted key is one of `groups` or lies below one."""
+    """Whether a dotted key is one of `groups` or below one."""
     return any(key == group or key.startswith(f"{group}.") for group in groups)
 
 
@@ -72,15 +72,15 @@ def describe(
     always: Collection[str] = (),
     bare: Collection[str] = BARE,
 ) -> list[list[str]]:
-    """Say each of `every` in the fewest words that tell it from the others.
+    """Describe each of `every` in as few words as distinguish it from the others.
 
-    First the choice of a group ("mixup") where choices differ, then, among those that are still
-    alike, each key that differs ("alpha=0.2").
+    First the choice of a group ("mixup") if choices differ; then, among those that are still
+    equal, each key that differs ("alpha=0.2").
 
     Args:
-        every: the settings to tell apart.
-        always: groups to name even where all are alike.
-        bare: groups whose choice stands without the group's name.
+        every: the settings to distinguish.
+        always: groups to name even if all are equal.
+        bare: groups whose choice is shown without the group's name.
     """
     words: list[list[str]] = [[] for _ in every]
     cells = [list(range(len(every)))]
@@ -92,7 +92,11 @@ def describe(
                     name = names[i]
                     if name is not None:
                         words[i].append(name if group in bare else f"{group}={name}")
-        cells = [part for cell in cells for part in _split(cell, names)]
+        cells = [
+            [i for i in cell if names[i] == name]
+            for cell in cells
+            for name in dict.fromkeys(names[i] for i in cell)
+        ]
     for cell in cells:
         for i, details in zip(cell, _details([every[i] for i in cell]), strict=True):
             words[i] += details
@@ -100,7 +104,7 @@ def describe(
 
 
 def labels(arms: Mapping[str, Settings], by: Collection[str]) -> dict[str, str]:
-    """A label for each arm from what it has below `by`; the arm's hash where that is not enough."""
+    """A label for each arm from its keys below `by`, and its hash if that is not unique."""
     compared = [
         {key: value for key, value in one.items() if belongs(key, by)} for one in arms.values()
     ]
@@ -114,7 +118,7 @@ def labels(arms: Mapping[str, Settings], by: Collection[str]) -> dict[str, str]:
 
 
 def group_choice(one: Settings, group: str) -> str | None:
-    """What a group was set to: its name, its method's class or its class; None if not known."""
+    """The choice of a group: its name, its method's class or its class; None if not known."""
     keys = (f"{group}.name", f"{group}.method._target_", f"{group}._target_")
     for key in keys:
         if one.get(key) is not None:
@@ -134,15 +138,8 @@ def natural(text: str) -> list[Any]:
     return [(1, float(part), "") if i % 2 else (0, 0.0, part) for i, part in enumerate(parts)]
 
 
-def _split(cell: list[int], names: Sequence[str | None]) -> list[list[int]]:
-    parts: dict[str | None, list[int]] = {}
-    for i in cell:
-        parts.setdefault(names[i], []).append(i)
-    return list(parts.values())
-
-
 def _details(every: Sequence[Settings]) -> list[list[str]]:
-    """`key=value` for each key that differs, under the shortest name that is its own."""
+    """`key=value` for each key that differs, under its shortest unique name."""
     differing = sorted(set().union(*every) - common(every), key=natural)
     short = _short_names(differing)
     return [[f"{short[key]}={_value(one[key], key)}" for key in differing if key in one]
@@ -160,15 +157,17 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def _value(value: Any, key: str) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "none"}[value]
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
     return class_word(value) if key.endswith("_target_") else one_line(value, 40)
 
 
 def _named(value: Any, paths: Iterable[tuple[str, str]]) -> Any:
-    """A value that begins with one of the run's own paths, with the path's name instead."""
+    """A value that begins with one of the run's own paths, with that path's name in its place."""
     if isinstance(value, str):
         for name, path in paths:
             if value == path or value.startswith(f"{path}/"):

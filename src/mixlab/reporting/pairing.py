@@ -28,20 +28,20 @@ class Result:
     pairs: Mapping[int, float]  # difference to the baseline by seed
     difference: Difference
     p_holm: float  # over the arms of the block, at this checkpoint
-    verdict: str  # "baseline" for the baseline itself, "no results" where no run has the metric
+    verdict: str  # "baseline" for the baseline, "no results" if no run has the metric
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the runs."""
+    """What to compare, and by what."""
 
     metric: str = "test/accuracy"  # a key of the results in run.json
     by: tuple[str, ...] = ("mixing",)  # groups or keys that may differ within a block
     baseline: str | None = None  # label of the arm to compare with
     margin: float | None = None  # within +-margin is equivalent; in the metric's own unit
 
-    unit: str | None = None  # of the metric, as the runs recorded it; None where they did not
-    higher: bool | None = None  # whether higher is better, likewise
+    unit: str | None = None  # of the metric, as the runs recorded it; None if they did not
+    higher: bool | None = None  # whether higher is better, as recorded
 
     @property
     def higher_is_better(self) -> bool:
@@ -53,7 +53,7 @@ class Question:
 def results(
     arms: Mapping[str, Sequence[StoredRun]], baseline: str | None, question: Question
 ) -> dict[str, dict[str, Result]]:
-    """By checkpoint and arm; a checkpoint at which no run has the metric is left out."""
+    """Results by checkpoint and arm, without checkpoints at which no run has the metric."""
     found = {}
     for checkpoint in CHECKPOINTS:
         values = {arm: metric_by_seed(runs, checkpoint, question) for arm, runs in arms.items()}
@@ -63,7 +63,7 @@ def results(
 
 
 def as_recorded(question: Question, runs: Sequence[StoredRun]) -> Question:
-    """The question with the unit and direction of its metric, where a run has recorded them."""
+    """The question with the unit and direction of its metric, if a run has recorded them."""
     for run in runs:
         facts = mapping(mapping(run.record.get("metrics")).get(question.metric.partition("/")[2]))
         unit, higher = facts.get("unit"), facts.get("higher_is_better")
@@ -82,9 +82,9 @@ def metric_by_seed(
 
 
 def is_guessing(runs: Sequence[StoredRun], values: Mapping[int, float], metric: str) -> bool:
-    """Whether an arm's mean accuracy is within what guessing one of the classes would give.
+    """Whether an arm's mean accuracy could come from guessing.
 
-    That is 1 / classes and three standard errors of it over the test rows of one run.
+    The limit is 1 / classes plus three standard errors of it over the test rows of one run.
     """
     records = [run.record for run in finished(runs)]
     classes = [mapping(record.get("class_accuracy")).get("classes") for record in records]
@@ -102,7 +102,7 @@ def finished(runs: Sequence[StoredRun]) -> list[StoredRun]:
 
 
 def on_other_data(arm: Sequence[StoredRun], baseline: Sequence[StoredRun]) -> list[StoredRun]:
-    """The arm's runs whose partner in the baseline recorded another hash of the data."""
+    """The arm's runs whose baseline run of the same seed recorded another hash of the data."""
     hashes = {run.seed: run.data_hash for run in finished(baseline)}
     return [
         run for run in finished(arm)

@@ -1,8 +1,8 @@
-"""Statistics of a controlled comparison: runs paired by seed, the run being the unit.
+"""Statistics of a controlled comparison: runs paired by seed; one run is one observation.
 
-A t-interval on the paired differences is the headline: over three seeds a bootstrap that is
-called 95 % covers 70 %, the t-interval 95 %. Pairing removes what both arms share and shows it
-(the correlation across seeds); it promises no power.
+The headline is a t-interval on the paired differences: with three seeds, a 95 % bootstrap covers
+70 %, the t-interval 95 %. Pairing removes the variation that both arms share, which the
+correlation across seeds shows; it does not guarantee power.
 """
 
 import math
@@ -31,7 +31,7 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm less its baseline over `n` seeds that both have; NaN where `n` does not allow it."""
+    """An arm less its baseline over the `n` seeds that both have; NaN if `n` is too small."""
 
     n: int
     mean: float = NAN
@@ -41,7 +41,7 @@ class Difference:
     p: float = NAN  # two-sided paired t-test
     p_sign_flip: float = NAN  # two-sided, of the mean
     correlation: float = NAN  # of the two arms across seeds
-    detectable: float = NAN  # difference that a paired t-test of this n and sd finds 8 times in 10
+    detectable: float = NAN  # difference that this n and sd detect 8 times in 10
     is_equivalent: bool = False  # within the margin asked about
 
 
@@ -81,7 +81,7 @@ def paired_difference(
 
 
 def sign_flip(deltas: np.ndarray) -> float:
-    """Two-sided p of the mean when each difference may as well have the other sign."""
+    """Two-sided p of the mean, if the sign of each difference were random."""
     found = stats.permutation_test(
         (deltas,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples",
         vectorized=True, n_resamples=EXACT, rng=np.random.default_rng(len(deltas)),
@@ -90,7 +90,7 @@ def sign_flip(deltas: np.ndarray) -> float:
 
 
 def correlate(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's correlation from three pairs on; NaN where one side does not vary."""
+    """Pearson's correlation; NaN below three pairs or if one side does not vary."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return NAN
     return float(np.corrcoef(x, y)[0, 1])
@@ -98,11 +98,11 @@ def correlate(x: np.ndarray, y: np.ndarray) -> float:
 
 @cache
 def detectable_effect(n: int, power: float = 0.8) -> float:
-    """The true difference, in standard deviations of it, that n pairs find with this power."""
+    """The true difference, in standard deviations, that n pairs detect with this power."""
     from statsmodels.stats.power import TTestPower
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the solver tells of steps that did not matter
+        warnings.simplefilter("ignore")  # about harmless steps of the solver
         found = TTestPower().solve_power(nobs=n, alpha=ALPHA, power=power)
     return float(np.squeeze(found))
 
@@ -110,7 +110,7 @@ def detectable_effect(n: int, power: float = 0.8) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjustment over the arms of a comparison; NaN stays NaN and does not count.
 
-    The same as statsmodels' `multipletests`, which collects garbage in each call: 0.1 s and more.
+    Equal to statsmodels' `multipletests`, which takes 0.1 s more in each call (a `gc.collect`).
     """
     p = np.array(p_values, dtype=float)
     order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN sorts last
@@ -127,7 +127,7 @@ def is_equivalent(x: np.ndarray, y: np.ndarray, margin: float) -> bool:
 
 
 def verdict(difference: Difference, p: float, *, higher_is_better: bool) -> str:
-    """The words for a difference and its adjusted p; below `CLAIM` pairs they claim nothing."""
+    """The verdict on a difference and its adjusted p; below `CLAIM` pairs it claims nothing."""
     if difference.n < 2:
         return "one pair" if difference.n else "no pairs"
     is_claim = difference.n >= CLAIM
@@ -135,8 +135,8 @@ def verdict(difference: Difference, p: float, *, higher_is_better: bool) -> str:
         exact = "no spread" if difference.mean else "no difference"
         return exact if is_claim else "too few pairs"
     if p < ALPHA:
-        better = (difference.mean > 0) == higher_is_better
-        return f"{'' if is_claim else 'leans '}{'better' if better else 'worse'}"
+        word = "better" if (difference.mean > 0) == higher_is_better else "worse"
+        return word if is_claim else f"leans {word}"
     if not is_claim:
         return "unclear"
     return "equivalent" if difference.is_equivalent else "no evidence"

@@ -1,4 +1,4 @@
-"""How figures look, and how they become files: colours, fonts, SVG that follows the page, PNG."""
+"""The style of figures, and their SVG and PNG form."""
 
 import io
 import re
@@ -30,7 +30,7 @@ LINE_LETTERS, LONGEST = 34, 44  # letters of a line of a label, and of a label i
 
 
 def styled(ink: str) -> AbstractContextManager[None]:
-    """Within it, figures are drawn in our style and in this ink."""
+    """A context in which figures are drawn in our style and in this ink."""
     return rc_context({**STYLE, **dict.fromkeys(INKED, ink)})
 
 
@@ -52,7 +52,7 @@ def one_line_label(label: str, longest: int = LONGEST) -> str:
 
 
 def to_svg(figure: Figure, name: str) -> str:
-    """The figure as an SVG element to stand in a page; `name` keeps its ids apart from others'."""
+    """The figure as an SVG element for a page; `name` makes its ids unique."""
     file = io.StringIO()
     with rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
