@@ -48,10 +48,15 @@ def test_a_data_set_of_ones_own(here: Path, command: Callable) -> None:
     cfg = OmegaConf.load(next(here.rglob("config.yaml")))
     record = read_json(run_folder(cfg) / "run.json")
     assert (record["data"]["train_rows"], record["data"]["test_rows"]) == (45, 9)
-    assert "mylab.py" in record["code"] and record["arm"] == "torch-cnn-cutmix"
+    assert "mylab.py" in record["code"] and record["arm"] == "skin-cnn-cutmix"
     *_, bias = checkpoint(cfg)["state_dict"].values()
     assert bias.shape == (3,), "a class for each name"
-    assert said.out.count("\n") == 1, "a line for the run, and no more"
+    said_first, *_, result, following = said.out.splitlines()
+    assert said_first.startswith(
+        "data       skin, rows 45 to train, 5 to validate, 9 to test; 3 cl"
+    )
+    assert ("epoch 2 of 2: train loss " in said.out) and "test accuracy" in result
+    assert following.startswith("next: mixlab-evaluate run=logs/runs/train/skin-cnn-cutmix-")
 
 
 def test_a_folder_of_ones_own(here: Path, command: Callable) -> None:
@@ -70,7 +75,7 @@ def test_a_folder_of_ones_own(here: Path, command: Callable) -> None:
     assert not [*here.rglob("run.json")]
     said = command("train", *words, "data.on_error=skip")
     assert said.status == 0 and said.err == "", said.err
-    assert said.out.count("\n") == 2 and "1 of 24 images left out" in said.out
+    assert "1 of 24 images left out" in said.out.splitlines()[0] and "photos-cnn-" in said.out
     data = read_json(next(here.rglob("run.json")))["data"]
     assert [data[f"{part}_rows"] for part in ("train", "val", "test")] == [21, 2, 6]
     assert (data["train_skipped"], data["test_skipped"]) == (1, 0)

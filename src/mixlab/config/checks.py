@@ -24,7 +24,7 @@ from mixlab.config.keys import (
     config_dir,
     leaves,
 )
-from mixlab.config.retarget import drop_arguments, name_after_class
+from mixlab.config.retarget import drop_arguments, name_parts
 from mixlab.config.schema import check_values
 from mixlab.config.secrets import check_secrets
 from mixlab.errors import UserError
@@ -44,7 +44,7 @@ def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     check_present(cfg, plain)
     with open_dict(cfg):
         drop_arguments(cfg, plain, given_keys(hydra_cfg.overrides.task))
-        name_after_class(cfg, plain)
+        name_parts(cfg, plain)
     cfg = canonical(cfg)
     check_values(cfg, plain)
     check_targets(cfg, cfg.get("allow") or ())

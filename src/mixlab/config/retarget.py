@@ -2,17 +2,23 @@
 
 import inspect
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.allowlist import argument_names, locate
-from mixlab.config.keys import OPEN_NODE
+from mixlab.config.keys import OPEN_NODE, leaves
 from mixlab.errors import UserError
 
 # Beside the arguments of the call.
 KEPT = {"model": ("_target_", "name"), "data": ("_target_", "name")}
-INNER = {"model": "model.network._target_", "data": "data.source._target_"}
+NAMED_AFTER = {  # the first of these that the user changed
+    "model": ("model.network._target_", "model._target_"),
+    "data": (
+        "data.source._target_", "data.source.train._target_", "data._target_", "data.path",
+    ),
+}  # fmt: skip
 
 
 def drop_arguments(cfg: DictConfig, reference: DictConfig, given: Iterable[str] = ()) -> None:
@@ -63,21 +69,34 @@ def target_nodes(node: Any, place: str = "") -> Iterator[tuple[str, dict[str, An
             yield from target_nodes(value, f"{place}.{key}" if place else str(key))
 
 
-def name_after_class(cfg: DictConfig, reference: DictConfig) -> None:
-    """Name a model or data set after its class, if the user changed that and not the name."""
-    for group, inner in INNER.items():
+def name_parts(cfg: DictConfig, reference: DictConfig) -> None:
+    """Name model and data after what the user put in place of the file's, unless a name was given.
+
+    That is the class of a network, model or data set, or the file or folder of the data.
+    """
+    for group, places in NAMED_AFTER.items():
         node = cfg.get(group)
         if not OmegaConf.is_dict(node):
             continue
-        places = (inner, f"{group}._target_")
-        targets = [OmegaConf.select(cfg, place) for place in places]
-        before = [OmegaConf.select(reference, place) for place in places]
-        mine = [now for now, was in zip(targets, before, strict=True) if now and now != was]
-        if mine and node.get("name") == OmegaConf.select(reference, f"{group}.name"):
-            node["name"] = name_of_class(mine[0])
+        names = [name for place in places if (name := users_name(place, cfg, reference))]
+        if names and node.get("name") == OmegaConf.select(reference, f"{group}.name"):
+            node["name"] = names[0]
         elif "name" not in node:
-            node["name"] = name_of_class(next(filter(None, targets), group))
+            node["name"] = class_word_of(str(node.get("_target_", group)))
 
 
-def name_of_class(target: str) -> str:
+def users_name(place: str, cfg: DictConfig, reference: DictConfig) -> str | None:
+    """A name for the value at `place`, if the user changed it; `mylab.Skin` becomes `skin`.
+
+    A path counts only where the file of the choice has none.
+    """
+    now, was = (dict(leaves(each)).get(place) for each in (cfg, reference))
+    if not isinstance(now, str) or now == was or "${" in now:
+        return None
+    if place.endswith("path"):
+        return Path(now).stem if was == "???" else None
+    return class_word_of(now)
+
+
+def class_word_of(target: str) -> str:
     return target.rsplit(".", 1)[-1].lower()

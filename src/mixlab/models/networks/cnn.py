@@ -81,28 +81,31 @@ class CNN6(nn.Module):
 
 
 class CNNBN(nn.Sequential):
-    """Two convolutions with batch normalisation and a dense layer, which learn in a few epochs.
+    """Three convolutions with batch normalisation, which learn small images in a few epochs.
 
-    For grey images of 16 x 16 pixels and 10 classes: 29,162 parameters. It is sized by the image
-    and large enough to learn wrong labels by heart. Initial weights are torch's.
+    94,186 parameters for grey images and 10 classes, enough to learn wrong labels by heart. Initial
+    weights are torch's.
 
     Args:
-        spec: of the data, whose images are at least 16 pixels high and wide.
-        width: channels of the first convolution; the second has twice as many.
+        spec: of the data, whose images are at least 8 pixels high and wide.
+        width: channels of the first convolution; each of the others has twice as many as the last.
     """
 
     def __init__(self, spec: ImageSpec, *, width: int = 32) -> None:
-        check_smallest(spec, 16, "CNNBN")
+        check_smallest(spec, 8, "CNNBN")
         whole(1).check("model.network.width", width)
         super().__init__(
-            nn.Conv2d(spec.channels, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
+            *conv_bn_relu(spec.channels, width),
             nn.MaxPool2d(2),
-            nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(2 * width),
-            nn.ReLU(),
+            *conv_bn_relu(width, 2 * width),
             nn.MaxPool2d(2),
+            *conv_bn_relu(2 * width, 4 * width),
+            nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
-            nn.Linear(2 * width * (spec.height // 4) * (spec.width // 4), spec.num_classes),
+            nn.Linear(4 * width, spec.num_classes),
         )
+
+
+def conv_bn_relu(channels_in: int, channels: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+    return [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
