@@ -11,6 +11,7 @@ from torch import Tensor
 from mixlab.callbacks.external_batch import read_pair, write_pair
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, Method, MixedBatch, Policy
+from mixlab.mixing.promise import check_promise
 
 NO_COUNTS = torch.zeros(3, dtype=torch.float64)
 COUNTED_TOGETHER = 32  # batches counted at once
@@ -108,7 +109,7 @@ class MixingCallback(pl.Callback):
         """What happens to this batch: a function of its address and of nothing before it."""
         if batch.address is None:
             raise UserError("only a training batch is mixed, and this one has no address")
-        return self.policy.draw(
+        blend = self.policy.draw(
             self.method,
             images,
             targets,
@@ -118,6 +119,9 @@ class MixingCallback(pl.Callback):
             num_rows=len(batch.images),
             position=self.position,
         )
+        if self.seen is None:  # once: a method that breaks its promise does so in any batch
+            check_promise(self.method, blend)
+        return blend
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

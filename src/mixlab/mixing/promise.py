@@ -1,0 +1,48 @@
+"""Whether a blend keeps the promise of every method: its label tells what is in the image."""
+
+import torch
+
+from mixlab.errors import UserError
+from mixlab.mixing.blend import Blend
+from mixlab.mixing.masks import Boxes, mean_share
+from mixlab.mixing.methods.method import Method
+
+CLOSE = 1e-3  # rounding of half precision
+
+
+def check_promise(method: Method, blend: Blend) -> None:
+    """Raise UserError if masks or shares of `method` do not add up.
+
+    At every pixel the masks are in [0, 1] and sum to one, or less where content is erased. Unless
+    the method says in `label_differs` how its label differs, the shares of a row are in [0, 1] and
+    sum to one, and each is the mean of its mask.
+    """
+    name, share, mask = type(method).__name__, blend.share, blend.mask
+    if not isinstance(mask, Boxes):  # the engine's own are whole by construction
+        total = mask.float().sum(1)
+        if mask.min() < -CLOSE or total.max() > 1 + CLOSE:
+            raise UserError(
+                f"{name} has masks from {mask.min():.3g} that sum to {total.max():.3g} at a pixel; "
+                "over the sources they must be from 0 to 1 and sum to 1"
+            )
+    if method.label_differs:
+        return
+    if share.min() < -CLOSE or (share.sum(1) - 1).abs().max() > CLOSE:
+        row = int((share.sum(1) - 1).abs().argmax())
+        raise UserError(
+            f"{name} gives row {row} the shares {numbers(share[row])}; they must be from 0 to 1 "
+            "and sum to 1, or labels get another weight than one"
+        )
+    if isinstance(mask, Boxes) or blend.warp is not None or total.min() < 1 - CLOSE:
+        return  # moved or erased: the mean of the mask is not what is there
+    mean = mean_share(mask).expand_as(share)
+    if not torch.allclose(mean, share, atol=CLOSE):
+        row = int((mean - share).abs().amax(1).argmax())
+        raise UserError(
+            f"{name} labels row {row} with shares {numbers(share[row])}, but its masks average to "
+            f"{numbers(mean[row])}; leave share out, or say in label_differs why it differs"
+        )
+
+
+def numbers(values: torch.Tensor) -> str:
+    return ", ".join(f"{value:.3g}" for value in values.tolist())
