@@ -7,5 +7,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/setup.sh
 .venv/bin/mixlab-train -m experiment=quickstart mixing=none,mixup,cutmix \
-  data.label_noise=0,0.4 seeds=5 "$@"
+  mixing.method.alpha=1 data.label_noise=0,0.4 seeds=5 "$@"
 .venv/bin/mixlab-compare logs/sweeps/quickstart
