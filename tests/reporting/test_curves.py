@@ -83,7 +83,7 @@ def test_the_end_of_mixing_is_marked(tmp_path):
     off = config(mixing("Mixup", schedule={"off_after": 0.8}))
     write_arms(tmp_path, {"none": (config(), 0.9), "mixup": (off, 0.9)}, range(2))
     marks = [line.get_xdata()[0] for line in panels(tmp_path)[0].get_lines()[2:]]
-    assert marks == pytest.approx([7.5])  # of 10 epochs, 0 to 7 are mixed
+    assert marks == pytest.approx([8.5])  # of 10 epochs, 1 to 8 are mixed
 
 
 def test_nothing_logged_is_no_figure(tmp_path):

@@ -51,7 +51,7 @@ def read_page(path, command=("mixlab-compare", "logs"), **question):
 def test_the_quickstart_says_all_that_matters(tmp_path):
     html, reader, words = read_page(quickstart(tmp_path))
     for phrase in ("quickstart", "digits, cnn", "15 runs: 15 finished", "leans better",
-                   "against none, 5 pairs", "; fewer than 6 pairs: an estimate",
+                   "against none, n = 5: an estimate, not a claim",
                    "test accuracy, %", "chosen on validation data",
                    "AMD EPYC 7B13", "torch", "2.15.0", "mixlab-compare logs", "0123456789ab",
                    "mixing.method.alpha 1.0 0.2", "mixing.method.per_row true true"):  # fmt: skip

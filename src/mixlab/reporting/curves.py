@@ -106,18 +106,19 @@ def _draw_panel(
     for index, band in bands.items():
         color = style.color(index)
         is_point = len(band.epochs) == 1  # a line of one epoch is invisible
+        epochs = band.epochs + 1  # as people count
         axes.plot(
-            band.epochs, band.mean * unit.factor, color=color, linewidth=1.6,
+            epochs, band.mean * unit.factor, color=color, linewidth=1.6,
             marker="o" if is_point else None,
         )  # fmt: skip
         if len(bands) <= BANDS:
             low, high = band.low * unit.factor, band.high * unit.factor
             if is_point:
-                axes.vlines(band.epochs, low, high, color=color, alpha=0.5, linewidth=1.6)
-            axes.fill_between(band.epochs, low, high, color=color, alpha=0.18, linewidth=0)
+                axes.vlines(epochs, low, high, color=color, alpha=0.5, linewidth=1.6)
+            axes.fill_between(epochs, low, high, color=color, alpha=0.18, linewidth=0)
         off_after = finite_number(block.arms[index].settings.get("mixing.schedule.off_after"))
         if off_after is not None:
-            off = off_after * (band.epochs[-1] + 1) - 0.5  # mixing is off from this epoch on
+            off = off_after * (band.epochs[-1] + 1) + 0.5  # mixing is off from this epoch on
             axes.axvline(off, color=color, linewidth=1, linestyle=":")
     axes.set_ylim(*_interesting(list(bands.values()), unit.factor))
     axes.set_title(formatting.joined(metric, unit.name), loc="left", fontsize=10)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixlab.reporting import by_class, forest_plot, formatting, html, style, tables
+from mixlab.reporting import by_class, forest_plot, formatting, html, sentences, style, tables
 from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.runs.atomic import write_bytes, write_text
 
@@ -49,7 +49,7 @@ def markdown(comparison: Comparison, figure: str = "") -> str:
         parts += [f"## {_plain(block.title)}", _markdown_table(headings, rows)]
         parts.append("\n".join(f"- {_plain(note)}" for note in block.notes))
     parts.append("\n".join(f"- {_plain(note)}" for note in comparison.notes))
-    parts.append("\n".join(map(_plain, formatting.reading(comparison))))
+    parts.append("\n".join(map(_plain, sentences.reading(comparison))))
     parts.append(formatting.run_counts(comparison))
     return "\n\n".join(filter(None, parts)) + "\n"
 

@@ -11,7 +11,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from mixlab.reporting import caveats, curves, forest_plot, formatting, style, tables
+from mixlab.reporting import (
+    cautions,
+    caveats,
+    curves,
+    forest_plot,
+    formatting,
+    sentences,
+    style,
+    tables,
+)
 from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.labels import MISSING, common, natural
 from mixlab.reporting.pairing import Question
@@ -31,7 +40,7 @@ def render(comparison: Comparison, command: Sequence[str]) -> str:
         tones=TONES,
         blocks=[_block_context(i, block, comparison) for i, block in enumerate(comparison.blocks)],
         notes=comparison.notes,
-        reading=formatting.reading(comparison),
+        reading=sentences.reading(comparison),
         ledger=_ledger(comparison),
         environment=caveats.environment(comparison.runs),
         commands=_commands(comparison, command),
@@ -98,7 +107,7 @@ def _verdict(arm: Arm, block: Block, comparison: Comparison) -> dict[str, str]:
         else "",
         "word": word,
         "tone": TONES.get(word, ""),
-        "sentence": formatting.arm_headline(arm, block, comparison.question) if is_compared else "",
+        "sentence": sentences.arm_headline(arm, block, comparison.question) if is_compared else "",
     }
 
 
@@ -154,14 +163,14 @@ def _ledger(comparison: Comparison) -> list[dict[str, Any]]:
 
 def _line(run: StoredRun, question: Question) -> dict[str, str]:
     metric = question.metric
-    in_unit, epoch = formatting.unit(question), finite_number(run.results("best").get("epoch"))
+    in_unit, epoch = formatting.unit(question), cautions.best_epoch(run)
     epochs = finite_number(run.record.get("epochs"))
     return {
         "seed": formatting.NO_VALUE if run.seed is None else str(run.seed),
         "status": run.status,
         "best": in_unit.level(run.value("best", metric)),
         "last": in_unit.level(run.value("last", metric)),
-        "epoch": formatting.NO_VALUE if epoch is None else f"{epoch:.0f}",
+        "epoch": formatting.NO_VALUE if epoch is None else str(epoch),
         "epochs": formatting.NO_VALUE if epochs is None else f"{epochs:.0f}",
         "time": formatting.seconds(finite_number(run.record.get("seconds"))),
         "started": one_line(run.record.get("started") or formatting.NO_VALUE, 40),
