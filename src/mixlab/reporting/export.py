@@ -41,7 +41,9 @@ def write_report(comparison: Comparison, folder: Path, command: Sequence[str]) -
 
 def markdown(comparison: Comparison, figure: str = "") -> str:
     """The report as Markdown; `figure` is the line that shows its figure."""
-    parts = [f"# {_plain(formatting.metric_words(comparison.question))}", figure]
+    found = [sentences.answer(block, comparison) for block in comparison.blocks]
+    answers = "\n".join(f"- {_plain(answer)}" for answer in found if answer)
+    parts = [f"# {_plain(formatting.metric_words(comparison.question))}", answers, figure]
     if overall := tables.sweep_summary(comparison):
         parts += [_markdown_summary(overall), _plain(overall.caption)]
     for block in comparison.blocks:

@@ -36,6 +36,7 @@ def render(comparison: Comparison, command: Sequence[str]) -> str:
         metric=formatting.metric_words(comparison.question),
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         counts=formatting.run_counts(comparison),
+        answers=[a for b in comparison.blocks if (a := sentences.answer(b, comparison))],
         summary=tables.sweep_summary(comparison),
         tones=TONES,
         blocks=[_block_context(i, block, comparison) for i, block in enumerate(comparison.blocks)],

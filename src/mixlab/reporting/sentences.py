@@ -1,11 +1,64 @@
-"""The sentences of a report: what an arm did, and how to read the tables."""
+"""The sentences of a report: what a block found, what an arm did, how to read the tables."""
 
+from itertools import groupby
+
+from mixlab.errors import counted
 from mixlab.reporting import formatting
 from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.pairing import Question, Result
 from mixlab.reporting.statistics import CLAIM, LEVEL
 from mixlab.runs.records import mapping, one_line
 from mixlab.runs.status import RETRIED, Status
+
+MOST = 6  # arms that the sentence of a block names
+
+
+def answer(block: Block, comparison: Comparison) -> str:
+    """What a block found; "" where nothing is compared.
+
+    As in `digits, cnn: cutmix is 4.6 points above none, mixup 0.6 below (n = 5, too few to claim).`
+    """
+    base = block.baseline
+    if base is None or not block.is_comparison:
+        return ""
+    others = [(arm.label, arm.results[block.headline]) for arm in block.arms if arm is not base]
+    paired = [(label, result) for label, result in others if result.difference.n]
+    paired.sort(key=lambda one: -one[1].difference.mean)  # stable: equal ones as in the table
+    in_unit, parts = formatting.unit(comparison.question), list[str]()
+    for remark, group in groupby(paired[:MOST], key=lambda one: _remark(one[1])):
+        for label, result in group:
+            parts.append(
+                _place(label, result.difference.mean, in_unit, "" if parts else base.label)
+            )
+        parts[-1] += f" ({remark})"
+    if len(paired) > MOST:
+        parts.append(f"{len(paired) - MOST} more arms lower")
+    if lone := len(others) - len(paired):
+        parts.append(f"{counted(lone, 'arm')} without a seed in common with {base.label}")
+    return f"{block.title}: {', '.join(parts)}."
+
+
+def _place(label: str, change: float, in_unit: formatting.Unit, base: str) -> str:
+    """As in `cutmix is 4.6 points above none`, and without a baseline as in `cutmix 4.6 above`."""
+    points, side = in_unit.of_difference == "pp", "above" if change > 0 else "below"
+    amount = in_unit.level(abs(change))
+    if points and abs(change) >= 0.001:
+        amount = f"{100 * abs(change):.1f}"  # hundredths of a point only where there is no more
+    if not float(amount):
+        return f"{label} is level with {base}" if base else f"{label} level"
+    if not base:
+        return f"{label} {amount} {side}"
+    name = "points" if points else in_unit.of_difference
+    return " ".join(filter(None, (label, "is", amount, name, side, base)))
+
+
+def _remark(result: Result) -> str:
+    n, word = result.difference.n, result.verdict
+    if word in ("better", "worse"):
+        return f"n = {n}, p = {formatting.p_value(result.p_holm, n)}".replace("= <", "< ")
+    if n < CLAIM and word != "at chance":
+        return f"n = {n}, too few to claim"
+    return f"n = {n}, {'no evidence of a difference' if word == 'no evidence' else word}"
 
 
 def arm_headline(arm: Arm, block: Block, question: Question) -> str:

@@ -106,6 +106,8 @@ def render(comparison: Comparison) -> RenderableType:
     """Tables and notes for rich. Names are printed as they are, never read as markup."""
     parts: list[RenderableType] = []
     for block in comparison.blocks:
+        if answer := sentences.answer(block, comparison):
+            parts.append(Text(answer, style="bold"))
         title = (block.title, f"  {formatting.metric_words(comparison.question)}")
         parts.append(_rich(title, columns(block, comparison), table_rows(block, comparison)))
         parts += [*map(_rich_note, block.notes), Text()]
