@@ -10,7 +10,7 @@ FEW_ROWS = 50  # of validation data; below, one row moves accuracy by more than 
 WIDE_MARGIN = 0.1  # of a metric in percent
 
 
-def about(runs: Sequence[StoredRun]) -> list[str]:
+def weak_figures(runs: Sequence[StoredRun]) -> list[str]:
     """Notes on the finished runs of a block."""
     done = finished(runs)
     cut = [note for run in done for note in (_test_rows(run), _validation_rows(run)) if note]

@@ -36,7 +36,7 @@ def about(
         if baseline is not None and label != baseline:
             notes += _unpaired(label, runs, baseline, arms[baseline])
     every = [run for runs in arms.values() for run in finished(runs)]
-    return [*notes, *cautions.about(every), *_differing(every), *_changed_code(every)]
+    return [*notes, *cautions.weak_figures(every), *_differing(every), *_changed_code(every)]
 
 
 def not_begun(runs: Sequence[StoredRun]) -> str:

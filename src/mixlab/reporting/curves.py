@@ -2,6 +2,7 @@
 
 import csv
 import math
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mixlab.reporting import formatting, style
-from mixlab.reporting.comparison import Block, Comparison
+from mixlab.reporting import cautions, formatting, style
+from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.pairing import finished
 from mixlab.runs.records import StoredRun, finite_number
 
@@ -86,10 +87,10 @@ def draw_curves(
 
 
 def _bands(block: Block, comparison: Comparison) -> dict[str, dict[int, Band]]:
-    """By metric and index of the arm: on validation data, or else on training data."""
+    """By metric and index of the arm: on validation data and the training loss beside it."""
     stage = "val" if "best" in block.checkpoints else "train"
     name = comparison.question.metric.rsplit("/", 1)[-1]
-    metrics = dict.fromkeys([f"{stage}/{name}", f"{stage}/loss"])
+    metrics = dict.fromkeys([f"{stage}/{name}", f"{stage}/loss", "train/loss"])
     bands: dict[str, dict[int, Band]] = {metric: {} for metric in metrics}
     for index, arm in enumerate(block.arms):
         logged = [read_metrics(run, metrics) for run in finished(arm.runs)]
@@ -107,9 +108,11 @@ def _draw_panel(
         color = style.color(index)
         is_point = len(band.epochs) == 1  # a line of one epoch is invisible
         epochs = band.epochs + 1  # as people count
+        best = None if metric.startswith("train/") else _best_epoch(block.arms[index])
+        dots = [place for place, epoch in enumerate(epochs) if is_point or epoch == best]
         axes.plot(
-            epochs, band.mean * unit.factor, color=color, linewidth=1.6,
-            marker="o" if is_point else None,
+            epochs, band.mean * unit.factor, color=color, linewidth=1.6, marker="o", markersize=5,
+            markevery=dots,
         )  # fmt: skip
         if len(bands) <= BANDS:
             low, high = band.low * unit.factor, band.high * unit.factor
@@ -125,6 +128,12 @@ def _draw_panel(
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.grid(linewidth=0.5, alpha=0.25)
+
+
+def _best_epoch(arm: Arm) -> int | None:
+    """The median over the runs of the epoch that was chosen, counted from 1."""
+    chosen = [best for run in finished(arm.runs) if (best := cautions.best_epoch(run))]
+    return statistics.median_low(chosen) if chosen else None
 
 
 def _interesting(bands: Sequence[Band], factor: float) -> tuple[float, float]:

@@ -35,7 +35,7 @@ def write_report(comparison: Comparison, folder: Path, command: Sequence[str]) -
         (folder / FIGURE).unlink(missing_ok=True)  # of an earlier report
     write_text(folder / "report.csv", csv_text(comparison))
     write_text(folder / "report.md", markdown(comparison, image))
-    write_text(folder / "report.html", html.render(comparison, command))
+    write_text(folder / "report.html", html.render(comparison, command, folder))
     return folder / "report.html"
 
 

@@ -1,11 +1,14 @@
 """The report as one HTML file that needs nothing else: no scripts, no network, no other files."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import groupby
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -18,19 +21,23 @@ from mixlab.reporting import (
     forest_plot,
     formatting,
     sentences,
+    shared,
+    strips,
     style,
     tables,
 )
 from mixlab.reporting.comparison import Arm, Block, Comparison
-from mixlab.reporting.labels import MISSING, common, natural
 from mixlab.reporting.pairing import Question
 from mixlab.runs.records import StoredRun, finite_number, one_line, shown_path
 
 TONES = {"better": "good", "worse": "bad", "leans better": "lean", "leans worse": "lean"}
 
 
-def render(comparison: Comparison, command: Sequence[str]) -> str:
-    """The page; it shows `command` as the way to make it again."""
+def render(comparison: Comparison, command: Sequence[str], folder: Path | None = None) -> str:
+    """The page; it shows `command` as the way to make it again.
+
+    In a `folder` it links to the folders of the runs and to the other files of the report.
+    """
     return _template().render(
         title=_title(comparison),
         metric=formatting.metric_words(comparison.question),
@@ -42,7 +49,8 @@ def render(comparison: Comparison, command: Sequence[str]) -> str:
         blocks=[_block_context(i, block, comparison) for i, block in enumerate(comparison.blocks)],
         notes=comparison.notes,
         reading=sentences.reading(comparison),
-        ledger=_ledger(comparison),
+        ledger=_ledger(comparison, folder),
+        in_folder=folder is not None,
         environment=caveats.environment(comparison.runs),
         commands=_commands(comparison, command),
     )
@@ -70,20 +78,22 @@ def _title(comparison: Comparison) -> str:
 
 
 def _block_context(index: int, block: Block, comparison: Comparison) -> dict[str, Any]:
-    drawn = forest_plot.draw_forest([block], comparison) if block.is_comparison else None
+    forest = forest_plot.draw_forest([block], comparison) if block.is_comparison else None
     learning = curves.draw_curves(block, comparison)
     return {
         "id": f"block-{index}",
         "title": block.title,
+        "shared": shared.shared(block),
+        "strips": [(a.label, drawn) for a in block.arms if (drawn := strips.arm_strip(a))],
         "verdicts": [_verdict(arm, block, comparison) for arm in block.arms],
-        "overview": _svg(drawn, f"overview{index}"),
+        "overview": _svg(forest, f"overview{index}"),
         "curves": _svg(learning, f"curves{index}"),
         "is_trained_on": "best" not in block.checkpoints,
         "columns": tables.columns(block, comparison),
         "rows": tables.table_rows(block, comparison),
         "numeric": tables.NUMERIC,
         "notes": block.notes,
-        "settings": _differing_settings(block),
+        "settings": shared.differing(block),
         "detectable": _detectable(block, comparison),
     }
 
@@ -112,24 +122,6 @@ def _verdict(arm: Arm, block: Block, comparison: Comparison) -> dict[str, str]:
     }
 
 
-def _differing_settings(block: Block) -> dict[str, Any]:
-    """The keys that differ between the arms of a block."""
-    every = [arm.settings for arm in block.arms]
-    keys = sorted(set().union(*every) - common(every), key=natural)
-    return {
-        "arms": [(arm.label, arm.runs[0].arm) for arm in block.arms],
-        "rows": [(key, [_setting(one.get(key, MISSING)) for one in every]) for key in keys],
-    }
-
-
-def _setting(value: Any) -> str:
-    if value == MISSING:
-        return ""
-    if value is None:
-        return "none"
-    return one_line(str(value).lower() if isinstance(value, bool) else value, 80)
-
-
 def _detectable(block: Block, comparison: Comparison) -> str:
     """The differences that this many pairs with this spread would detect."""
     in_unit = formatting.unit(comparison.question)
@@ -144,7 +136,7 @@ def _detectable(block: Block, comparison: Comparison) -> str:
     return f"{' to '.join(ends)} {in_unit.of_difference}".strip()
 
 
-def _ledger(comparison: Comparison) -> list[dict[str, Any]]:
+def _ledger(comparison: Comparison, folder: Path | None) -> list[dict[str, Any]]:
     """Every run, by block and arm, sorted by seed."""
     order = {place: i for i, place in enumerate(dict.fromkeys(comparison.places.values()))}
     in_order = sorted(
@@ -156,13 +148,13 @@ def _ledger(comparison: Comparison) -> list[dict[str, Any]]:
     return [
         {
             "arm": f"{block}: {arm}" if several and block else arm,
-            "runs": [_line(r, comparison.question) for r in runs],
+            "runs": [_line(r, comparison.question, folder) for r in runs],
         }
         for (block, arm), runs in groups
     ]
 
 
-def _line(run: StoredRun, question: Question) -> dict[str, str]:
+def _line(run: StoredRun, question: Question, folder: Path | None) -> dict[str, str]:
     metric = question.metric
     in_unit, epoch = formatting.unit(question), cautions.best_epoch(run)
     epochs = finite_number(run.record.get("epochs"))
@@ -176,6 +168,7 @@ def _line(run: StoredRun, question: Question) -> dict[str, str]:
         "time": formatting.seconds(finite_number(run.record.get("seconds"))),
         "started": one_line(run.record.get("started") or formatting.NO_VALUE, 40),
         "folder": shown_path(run.folder),
+        "link": quote(Path(os.path.relpath(run.folder, folder)).as_posix()) if folder else "",
         "problem": run.problem,
     }
 
