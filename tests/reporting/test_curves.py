@@ -72,6 +72,15 @@ def test_training_curves_for_lack_of_validation(tmp_path):
     ]  # fmt: skip
 
 
+def test_panels_are_stacked_for_a_phone(tmp_path):
+    comparison = compare_runs(find([quickstart(tmp_path, range(2))]))
+    figure = curves.draw_curves(comparison.blocks[0], comparison, stacked=True)
+    assert figure is not None
+    corners = [(axes.get_position().x0, axes.get_position().y1) for axes in figure.axes]
+    assert len({left for left, _ in corners}) == 1 and corners == sorted(corners, reverse=True)
+    assert len(corners) == 3 and figure.get_figwidth() < 6
+
+
 def test_a_single_epoch_is_points(tmp_path):
     for axes in panels(quickstart(tmp_path, epochs=1)):
         assert [(line.get_marker(), line.get_markevery()) for line in axes.get_lines()] == [

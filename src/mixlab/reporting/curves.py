@@ -60,18 +60,22 @@ def average(curves: Sequence[dict[int, float]]) -> Band | None:
 
 
 def draw_curves(
-    block: Block, comparison: Comparison, *, ink: str = style.TEXT_INK
+    block: Block, comparison: Comparison, *, ink: str = style.TEXT_INK, stacked: bool = False
 ) -> Figure | None:
-    """A panel per metric, a band per arm; None if nothing was logged."""
+    """A panel per metric, a band per arm; None if nothing was logged. Stacked, it fits a phone."""
     panels = {metric: bands for metric, bands in _bands(block, comparison).items() if bands}
     if not panels:
         return None
     with style.styled(ink):
-        legend_height = 0.19 * math.ceil(len(block.arms) / 3)
-        figure = Figure(figsize=(style.FIGURE_WIDTH, HEIGHT + legend_height))
-        bottom = (0.56 + legend_height) / (HEIGHT + legend_height)
-        figure.subplots_adjust(left=0.07, right=0.99, top=0.92, bottom=bottom, wspace=0.18)
-        every_axes = figure.subplots(1, max(2, len(panels)), squeeze=False)[0]
+        legend_height = 0.19 * math.ceil(len(block.arms) / (2 if stacked else 3))
+        rows, columns = (len(panels), 1) if stacked else (1, max(2, len(panels)))
+        height = HEIGHT * rows + legend_height
+        width = style.STACKED_WIDTH if stacked else style.FIGURE_WIDTH
+        figure = Figure(figsize=(width, height))
+        left, bottom, top = 0.07 * style.FIGURE_WIDTH / width, 0.56 + legend_height, 0.26
+        figure.subplots_adjust(left=left, right=0.99, top=1 - top / height,
+                               bottom=bottom / height, wspace=0.18, hspace=0.34)  # fmt: skip
+        every_axes = figure.subplots(rows, columns, squeeze=False).flatten()
         for axes in every_axes[len(panels) :]:
             axes.set_axis_off()
         for axes, (metric, bands) in zip(every_axes, panels.items(), strict=False):
@@ -81,7 +85,7 @@ def draw_curves(
         drawn = sorted({index for bands in panels.values() for index in bands})
         handles = [Line2D([], [], color=style.color(index), linewidth=1.6) for index in drawn]
         labels = [style.one_line_label(block.arms[index].label) for index in drawn]
-        figure.legend(handles, labels, loc="lower left", ncols=3, frameon=False,
+        figure.legend(handles, labels, loc="lower left", ncols=2 if stacked else 3, frameon=False,
                       bbox_to_anchor=(0.06, 0.0), borderaxespad=0.2)  # fmt: skip
     return figure
 

@@ -78,16 +78,19 @@ def _title(comparison: Comparison) -> str:
 
 
 def _block_context(index: int, block: Block, comparison: Comparison) -> dict[str, Any]:
-    forest = forest_plot.draw_forest([block], comparison) if block.is_comparison else None
-    learning = curves.draw_curves(block, comparison)
+    forests = [None, None]
+    if block.is_comparison:
+        draw = forest_plot.draw_forest, forest_plot.draw_stacked
+        forests = [draw[0]([block], comparison), draw[1](block, comparison)]
+    learning = [curves.draw_curves(block, comparison, stacked=flag) for flag in (False, True)]
     return {
         "id": f"block-{index}",
         "title": block.title,
         "shared": shared.shared(block),
         "strips": [(a.label, drawn) for a in block.arms if (drawn := strips.arm_strip(a))],
         "verdicts": [_verdict(arm, block, comparison) for arm in block.arms],
-        "overview": _svg(forest, f"overview{index}"),
-        "curves": _svg(learning, f"curves{index}"),
+        "overview": _svgs(forests, f"overview{index}"),
+        "curves": _svgs(learning, f"curves{index}"),
         "is_trained_on": "best" not in block.checkpoints,
         "columns": tables.columns(block, comparison),
         "rows": tables.table_rows(block, comparison),
@@ -98,9 +101,14 @@ def _block_context(index: int, block: Block, comparison: Comparison) -> dict[str
     }
 
 
-def _svg(figure: Figure | None, name: str) -> Markup | None:
-    """An inline figure; matplotlib escapes the names in it."""
-    return None if figure is None else Markup(style.to_svg(figure, name))
+def _svgs(figures: Sequence[Figure | None], name: str) -> Markup | None:
+    """A figure for a desk and the same for a phone, inline; matplotlib escapes the names in it."""
+    shown = [
+        Markup('<div class="{}">{}</div>').format(look, Markup(style.to_svg(figure, name + look)))
+        for look, figure in zip(("wide", "stacked"), figures, strict=True)
+        if figure is not None
+    ]
+    return Markup("").join(shown) or None
 
 
 def _verdict(arm: Arm, block: Block, comparison: Comparison) -> dict[str, str]:
