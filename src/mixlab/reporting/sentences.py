@@ -118,7 +118,7 @@ def reading(comparison: Comparison) -> list[str]:
         sentences.append(
             f"p in brackets: fewer than {CLAIM} pairs, an estimate and not a claim, as a sign-flip "
             f"test, which assumes nothing, cannot go below {2 / 2**few:.3g} with {few} pairs; so "
-            "the verdict only leans."
+            "a verdict at most leans."
         )
     if question.margin is not None:
         in_unit = formatting.unit(question)
