@@ -56,7 +56,7 @@ def panels(sweep):
 
 
 def test_validation_curves_are_drawn_in_percent(tmp_path):
-    accuracy, loss = panels(quickstart(tmp_path))
+    accuracy, loss, _ = panels(quickstart(tmp_path))
     assert accuracy.get_title(loc="left") == "val/accuracy, %"
     assert loss.get_title(loc="left") == "val/loss"
     assert len(accuracy.get_lines()) == 3 and len(accuracy.collections) == 3
@@ -72,18 +72,42 @@ def test_training_curves_for_lack_of_validation(tmp_path):
     ]  # fmt: skip
 
 
+def test_panels_are_stacked_for_a_phone(tmp_path):
+    comparison = compare_runs(find([quickstart(tmp_path, range(2))]))
+    figure = curves.draw_curves(comparison.blocks[0], comparison, stacked=True)
+    assert figure is not None
+    corners = [(axes.get_position().x0, axes.get_position().y1) for axes in figure.axes]
+    assert len({left for left, _ in corners}) == 1 and corners == sorted(corners, reverse=True)
+    assert len(corners) == 3 and figure.get_figwidth() < 6
+
+
 def test_a_single_epoch_is_points(tmp_path):
     for axes in panels(quickstart(tmp_path, epochs=1)):
-        assert {line.get_marker() for line in axes.get_lines()} == {"o"}
+        assert [(line.get_marker(), line.get_markevery()) for line in axes.get_lines()] == [
+            ("o", [0])
+        ] * 3
         low, high = axes.get_ylim()
         assert all(low < line.get_ydata()[0] < high for line in axes.get_lines())
+
+
+def test_the_best_epoch_is_marked_and_the_training_loss_is_beside(tmp_path):
+    for seed, epoch in enumerate([2, 6, 7]):
+        test = {"epoch": epoch, "test/accuracy": 0.9}
+        write_run(tmp_path, config(), seed, results={"best": test, "last": test})
+    drawn = {axes.get_title(loc="left"): axes.get_lines()[0] for axes in panels(tmp_path)}
+    marks = {
+        title: [int(line.get_xdata()[place]) for place in line.get_markevery()]
+        for title, line in drawn.items()
+    }
+    assert marks == {"val/accuracy, %": [7], "val/loss": [7], "train/loss": []}
+    assert drawn["train/loss"].get_ydata()[0] > 2, "of the first epoch"
 
 
 def test_the_end_of_mixing_is_marked(tmp_path):
     off = config(mixing("Mixup", schedule={"off_after": 0.8}))
     write_arms(tmp_path, {"none": (config(), 0.9), "mixup": (off, 0.9)}, range(2))
     marks = [line.get_xdata()[0] for line in panels(tmp_path)[0].get_lines()[2:]]
-    assert marks == pytest.approx([7.5])  # of 10 epochs, 0 to 7 are mixed
+    assert marks == pytest.approx([8.5])  # of 10 epochs, 1 to 8 are mixed
 
 
 def test_nothing_logged_is_no_figure(tmp_path):

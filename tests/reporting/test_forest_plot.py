@@ -45,6 +45,21 @@ def test_bars_are_means_and_only_the_headline_is_filled(comparison):
     assert [mark.get_markerfacecolor() == "none" for mark in marks] == [False, True] * 3
 
 
+def test_stacked_for_a_phone_it_shows_the_same(comparison):
+    wide = forest_plot.draw_forest(comparison.blocks, comparison)
+    narrow = forest_plot.draw_stacked(comparison.blocks[0], comparison)
+    drawn = [
+        [[list(line.get_xdata()) for line in axes.get_lines()] for axes in axes_of]
+        for axes_of in (wide.axes, narrow.axes[::-1])
+    ]
+    assert drawn[0] == drawn[1]
+    below, above = narrow.axes
+    assert below.get_position().y1 < above.get_position().y0
+    for axes in narrow.axes:
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        assert names == ["none", "cutmix", "mixup"]
+
+
 def test_zero_is_always_in_sight(tmp_path):
     arms = {"none": (config(), 0.5), "mixup": (config(mixing("Mixup")), 0.9)}
     write_arms(tmp_path, arms, range(3))

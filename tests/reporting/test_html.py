@@ -2,8 +2,10 @@
 
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
+from PIL import Image
 
 from helpers.hostile_names import IMAGE, SCRIPT, hostile_sweep
 from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
@@ -51,12 +53,12 @@ def read_page(path, command=("mixlab-compare", "logs"), **question):
 def test_the_quickstart_says_all_that_matters(tmp_path):
     html, reader, words = read_page(quickstart(tmp_path))
     for phrase in ("quickstart", "digits, cnn", "15 runs: 15 finished", "leans better",
-                   "against none, 5 pairs", "; fewer than 6 pairs: an estimate",
+                   "against none, n = 5: an estimate, not a claim",
                    "test accuracy, %", "chosen on validation data",
                    "AMD EPYC 7B13", "torch", "2.15.0", "mixlab-compare logs", "0123456789ab",
                    "mixing.method.alpha 1.0 0.2", "mixing.method.per_row true true"):  # fmt: skip
         assert phrase in words
-    assert reader.tags.count("svg") == 2
+    assert reader.tags.count("svg") == 4, "each figure for a desk and for a phone"
     headings = re.findall(r"<h2>(.*?)</h2>", html)
     assert headings == ["digits, cnn", "How to read this", "Runs", "Environment"]
     places = [
@@ -72,6 +74,31 @@ def test_the_page_needs_nothing_else(tmp_path):
     assert all(value.startswith("#") for value in links)
     assert not re.findall(r"url\((?!#)", html)
     assert "default-src 'none'" in html
+
+
+def test_pictures_of_each_arm_are_in_the_page(tmp_path):
+    sweep = quickstart(tmp_path, range(2))
+    for seed in range(2):
+        figures = next(tmp_path.glob(f"runs/*/*mixup*/seed-{seed}")) / "figures"
+        figures.mkdir()
+        Image.new("RGB", (40, 40), "red").save(figures / "mixed-epoch-0.png")
+    _, reader, _ = read_page(sweep)
+    assert reader.tags.count("img") == 1, "of the first run that has any"
+    (source,) = [value for name, value in reader.attributes if name == "src"]
+    assert source.startswith("data:image/jpeg;base64,")
+
+
+def test_runs_are_linked_from_where_the_page_lies(tmp_path):
+    sweep = quickstart(tmp_path, range(1))
+    page = html.render(compare_runs(find([sweep])), ["mixlab-compare"], sweep)
+    links = [unquote(link) for link in re.findall(r'href="([^"#]+)"', page)]
+    assert links[-2:] == ["report.csv", "report.md"]
+    assert {(sweep / link).resolve() for link in links[:-2]} == set(tmp_path.glob("runs/*/*/*"))
+
+
+def test_nothing_stays_folded_in_print(tmp_path):
+    css = read_page(quickstart(tmp_path, range(1)))[0]
+    assert "details::details-content" in css[css.rindex("@media print") :]
 
 
 def test_unkind_names_are_only_text(tmp_path):

@@ -152,10 +152,11 @@ def test_seconds(value, shown):
 
 
 @pytest.mark.parametrize(
-    ("p", "shown"), [(0.0004, "<0.001"), (0.0312, "0.031"), (float("nan"), "-")]
+    ("p", "pairs", "shown"),
+    [(0.0004, 6, "<0.001"), (0.0312, 6, "0.031"), (0.0312, 5, "(0.031)"), (float("nan"), 1, "-")],
 )
-def test_p_value(p, shown):
-    assert formatting.p_value(p) == shown
+def test_p_is_evidence_from_six_pairs_on(p, pairs, shown):
+    assert formatting.p_value(p, pairs) == shown
 
 
 def test_a_difference_of_nothing_has_no_minus():

@@ -108,7 +108,7 @@ def class_rows(block: Block) -> list[dict[str, str]]:
             "mean": in_unit.level(change.mean),
             "difference": in_unit.difference(difference.mean, difference.low, difference.high),
             "pairs": str(difference.n),
-            "p": formatting.p_value(change.p_holm),
+            "p": formatting.p_value(change.p_holm, difference.n),
             "verdict": change.verdict,
         })  # fmt: skip
         last = change.arm

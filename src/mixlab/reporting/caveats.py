@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mixlab.errors import counted
+from mixlab.reporting import cautions
 from mixlab.reporting.pairing import Question, Result, finished, on_other_data
 from mixlab.runs.records import StoredRun, mapping, one_line, shown_path
 from mixlab.runs.status import RETRIED, Status
@@ -35,7 +36,7 @@ def about(
         if baseline is not None and label != baseline:
             notes += _unpaired(label, runs, baseline, arms[baseline])
     every = [run for runs in arms.values() for run in finished(runs)]
-    return [*notes, *_differing(every), *_changed_code(every)]
+    return [*notes, *cautions.weak_figures(every), *_differing(every), *_changed_code(every)]
 
 
 def not_begun(runs: Sequence[StoredRun]) -> str:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mixlab.errors import UserError
-from mixlab.reporting import caveats
+from mixlab.reporting import cautions, caveats
 from mixlab.reporting import labels as words
 from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, as_recorded, finished, results
 from mixlab.runs.records import DUPLICATE, STATUSES, Found, StoredRun, finite_number, one_line
@@ -100,8 +100,9 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     if question.baseline is not None and all(block.baseline is None for block in blocks):
         labels = sorted({arm.label for block in blocks for arm in block.arms}, key=words.natural)
         raise UserError(f"no arm is called {question.baseline}; there are {', '.join(labels)}")
-    unknown = [caveats.not_begun(members) for arm, members in grouped.items() if arm not in known]
-    return Comparison(question, tuple(blocks), tuple(runs), found.sweeps, tuple(unknown))
+    notes = [caveats.not_begun(members) for arm, members in grouped.items() if arm not in known]
+    notes += cautions.wide_margin(question)
+    return Comparison(question, tuple(blocks), tuple(runs), found.sweeps, tuple(notes))
 
 
 def headline_metric(runs: Sequence[StoredRun]) -> str:

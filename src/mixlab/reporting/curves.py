@@ -2,6 +2,7 @@
 
 import csv
 import math
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mixlab.reporting import formatting, style
-from mixlab.reporting.comparison import Block, Comparison
+from mixlab.reporting import cautions, formatting, style
+from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.pairing import finished
 from mixlab.runs.records import StoredRun, finite_number
 
@@ -59,18 +60,22 @@ def average(curves: Sequence[dict[int, float]]) -> Band | None:
 
 
 def draw_curves(
-    block: Block, comparison: Comparison, *, ink: str = style.TEXT_INK
+    block: Block, comparison: Comparison, *, ink: str = style.TEXT_INK, stacked: bool = False
 ) -> Figure | None:
-    """A panel per metric, a band per arm; None if nothing was logged."""
+    """A panel per metric, a band per arm; None if nothing was logged. Stacked, it fits a phone."""
     panels = {metric: bands for metric, bands in _bands(block, comparison).items() if bands}
     if not panels:
         return None
     with style.styled(ink):
-        legend_height = 0.19 * math.ceil(len(block.arms) / 3)
-        figure = Figure(figsize=(style.FIGURE_WIDTH, HEIGHT + legend_height))
-        bottom = (0.56 + legend_height) / (HEIGHT + legend_height)
-        figure.subplots_adjust(left=0.07, right=0.99, top=0.92, bottom=bottom, wspace=0.18)
-        every_axes = figure.subplots(1, max(2, len(panels)), squeeze=False)[0]
+        legend_height = 0.19 * math.ceil(len(block.arms) / (2 if stacked else 3))
+        rows, columns = (len(panels), 1) if stacked else (1, max(2, len(panels)))
+        height = HEIGHT * rows + legend_height
+        width = style.STACKED_WIDTH if stacked else style.FIGURE_WIDTH
+        figure = Figure(figsize=(width, height))
+        left, bottom, top = 0.07 * style.FIGURE_WIDTH / width, 0.56 + legend_height, 0.26
+        figure.subplots_adjust(left=left, right=0.99, top=1 - top / height,
+                               bottom=bottom / height, wspace=0.18, hspace=0.34)  # fmt: skip
+        every_axes = figure.subplots(rows, columns, squeeze=False).flatten()
         for axes in every_axes[len(panels) :]:
             axes.set_axis_off()
         for axes, (metric, bands) in zip(every_axes, panels.items(), strict=False):
@@ -80,16 +85,16 @@ def draw_curves(
         drawn = sorted({index for bands in panels.values() for index in bands})
         handles = [Line2D([], [], color=style.color(index), linewidth=1.6) for index in drawn]
         labels = [style.one_line_label(block.arms[index].label) for index in drawn]
-        figure.legend(handles, labels, loc="lower left", ncols=3, frameon=False,
+        figure.legend(handles, labels, loc="lower left", ncols=2 if stacked else 3, frameon=False,
                       bbox_to_anchor=(0.06, 0.0), borderaxespad=0.2)  # fmt: skip
     return figure
 
 
 def _bands(block: Block, comparison: Comparison) -> dict[str, dict[int, Band]]:
-    """By metric and index of the arm: on validation data, or else on training data."""
+    """By metric and index of the arm: on validation data and the training loss beside it."""
     stage = "val" if "best" in block.checkpoints else "train"
     name = comparison.question.metric.rsplit("/", 1)[-1]
-    metrics = dict.fromkeys([f"{stage}/{name}", f"{stage}/loss"])
+    metrics = dict.fromkeys([f"{stage}/{name}", f"{stage}/loss", "train/loss"])
     bands: dict[str, dict[int, Band]] = {metric: {} for metric in metrics}
     for index, arm in enumerate(block.arms):
         logged = [read_metrics(run, metrics) for run in finished(arm.runs)]
@@ -106,24 +111,33 @@ def _draw_panel(
     for index, band in bands.items():
         color = style.color(index)
         is_point = len(band.epochs) == 1  # a line of one epoch is invisible
+        epochs = band.epochs + 1  # as people count
+        best = None if metric.startswith("train/") else _best_epoch(block.arms[index])
+        dots = [place for place, epoch in enumerate(epochs) if is_point or epoch == best]
         axes.plot(
-            band.epochs, band.mean * unit.factor, color=color, linewidth=1.6,
-            marker="o" if is_point else None,
+            epochs, band.mean * unit.factor, color=color, linewidth=1.6, marker="o", markersize=5,
+            markevery=dots,
         )  # fmt: skip
         if len(bands) <= BANDS:
             low, high = band.low * unit.factor, band.high * unit.factor
             if is_point:
-                axes.vlines(band.epochs, low, high, color=color, alpha=0.5, linewidth=1.6)
-            axes.fill_between(band.epochs, low, high, color=color, alpha=0.18, linewidth=0)
+                axes.vlines(epochs, low, high, color=color, alpha=0.5, linewidth=1.6)
+            axes.fill_between(epochs, low, high, color=color, alpha=0.18, linewidth=0)
         off_after = finite_number(block.arms[index].settings.get("mixing.schedule.off_after"))
         if off_after is not None:
-            off = off_after * (band.epochs[-1] + 1) - 0.5  # mixing is off from this epoch on
+            off = off_after * (band.epochs[-1] + 1) + 0.5  # mixing is off from this epoch on
             axes.axvline(off, color=color, linewidth=1, linestyle=":")
     axes.set_ylim(*_interesting(list(bands.values()), unit.factor))
     axes.set_title(formatting.joined(metric, unit.name), loc="left", fontsize=10)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.grid(linewidth=0.5, alpha=0.25)
+
+
+def _best_epoch(arm: Arm) -> int | None:
+    """The median over the runs of the epoch that was chosen, counted from 1."""
+    chosen = [best for run in finished(arm.runs) if (best := cautions.best_epoch(run))]
+    return statistics.median_low(chosen) if chosen else None
 
 
 def _interesting(bands: Sequence[Band], factor: float) -> tuple[float, float]:

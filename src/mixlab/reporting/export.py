@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixlab.reporting import by_class, forest_plot, formatting, html, style, tables
+from mixlab.reporting import by_class, forest_plot, formatting, html, sentences, style, tables
 from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.runs.atomic import write_bytes, write_text
 
@@ -35,13 +35,15 @@ def write_report(comparison: Comparison, folder: Path, command: Sequence[str]) -
         (folder / FIGURE).unlink(missing_ok=True)  # of an earlier report
     write_text(folder / "report.csv", csv_text(comparison))
     write_text(folder / "report.md", markdown(comparison, image))
-    write_text(folder / "report.html", html.render(comparison, command))
+    write_text(folder / "report.html", html.render(comparison, command, folder))
     return folder / "report.html"
 
 
 def markdown(comparison: Comparison, figure: str = "") -> str:
     """The report as Markdown; `figure` is the line that shows its figure."""
-    parts = [f"# {_plain(formatting.metric_words(comparison.question))}", figure]
+    found = [sentences.answer(block, comparison) for block in comparison.blocks]
+    answers = "\n".join(f"- {_plain(answer)}" for answer in found if answer)
+    parts = [f"# {_plain(formatting.metric_words(comparison.question))}", answers, figure]
     if overall := tables.sweep_summary(comparison):
         parts += [_markdown_summary(overall), _plain(overall.caption)]
     for block in comparison.blocks:
@@ -49,7 +51,7 @@ def markdown(comparison: Comparison, figure: str = "") -> str:
         parts += [f"## {_plain(block.title)}", _markdown_table(headings, rows)]
         parts.append("\n".join(f"- {_plain(note)}" for note in block.notes))
     parts.append("\n".join(f"- {_plain(note)}" for note in comparison.notes))
-    parts.append("\n".join(map(_plain, formatting.reading(comparison))))
+    parts.append("\n".join(map(_plain, sentences.reading(comparison))))
     parts.append(formatting.run_counts(comparison))
     return "\n\n".join(filter(None, parts)) + "\n"
 

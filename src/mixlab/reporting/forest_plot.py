@@ -46,6 +46,23 @@ def draw_forest(
     return figure
 
 
+def draw_stacked(block: Block, comparison: Comparison) -> Figure:
+    """The same of one block for a phone: runs above, differences below, arms named at both."""
+    height, ink = HEAD + ROW * len(block.arms), style.TEXT_INK
+    names = [style.one_line_label(arm.label, 16) for arm in block.arms]
+    left = 0.04 + 0.016 * max(map(len, names))
+    with style.styled(ink):
+        figure = Figure(figsize=(style.STACKED_WIDTH, 2 * height))
+        for place, draw in enumerate((_draw_forest, _draw_dots)):
+            bottom = (place * height + 0.48) / (2 * height)
+            axes = figure.add_axes((left, bottom, 0.78 - left, (height - 0.80) / (2 * height)))
+            draw(axes, block, comparison, ink)
+            axes.set_yticks(range(len(names)), names)
+        if len(block.checkpoints) > 1:
+            _draw_key(axes, ink)
+    return figure
+
+
 def _draw_key(axes: Axes, ink: str) -> None:
     """Explain filled and hollow marks above the rows."""
     looks = {"chosen on validation": ink, "last epoch": "none"}

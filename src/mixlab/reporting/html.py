@@ -1,38 +1,56 @@
 """The report as one HTML file that needs nothing else: no scripts, no network, no other files."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import groupby
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from mixlab.reporting import caveats, curves, forest_plot, formatting, style, tables
+from mixlab.reporting import (
+    cautions,
+    caveats,
+    curves,
+    forest_plot,
+    formatting,
+    sentences,
+    shared,
+    strips,
+    style,
+    tables,
+)
 from mixlab.reporting.comparison import Arm, Block, Comparison
-from mixlab.reporting.labels import MISSING, common, natural
 from mixlab.reporting.pairing import Question
 from mixlab.runs.records import StoredRun, finite_number, one_line, shown_path
 
 TONES = {"better": "good", "worse": "bad", "leans better": "lean", "leans worse": "lean"}
 
 
-def render(comparison: Comparison, command: Sequence[str]) -> str:
-    """The page; it shows `command` as the way to make it again."""
+def render(comparison: Comparison, command: Sequence[str], folder: Path | None = None) -> str:
+    """The page; it shows `command` as the way to make it again.
+
+    In a `folder` it links to the folders of the runs and to the other files of the report.
+    """
     return _template().render(
         title=_title(comparison),
         metric=formatting.metric_words(comparison.question),
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         counts=formatting.run_counts(comparison),
+        answers=[a for b in comparison.blocks if (a := sentences.answer(b, comparison))],
         summary=tables.sweep_summary(comparison),
         tones=TONES,
         blocks=[_block_context(i, block, comparison) for i, block in enumerate(comparison.blocks)],
         notes=comparison.notes,
-        reading=formatting.reading(comparison),
-        ledger=_ledger(comparison),
+        reading=sentences.reading(comparison),
+        ledger=_ledger(comparison, folder),
+        in_folder=folder is not None,
         environment=caveats.environment(comparison.runs),
         commands=_commands(comparison, command),
     )
@@ -60,27 +78,37 @@ def _title(comparison: Comparison) -> str:
 
 
 def _block_context(index: int, block: Block, comparison: Comparison) -> dict[str, Any]:
-    drawn = forest_plot.draw_forest([block], comparison) if block.is_comparison else None
-    learning = curves.draw_curves(block, comparison)
+    forests = [None, None]
+    if block.is_comparison:
+        draw = forest_plot.draw_forest, forest_plot.draw_stacked
+        forests = [draw[0]([block], comparison), draw[1](block, comparison)]
+    learning = [curves.draw_curves(block, comparison, stacked=flag) for flag in (False, True)]
     return {
         "id": f"block-{index}",
         "title": block.title,
+        "shared": shared.shared(block),
+        "strips": [(a.label, drawn) for a in block.arms if (drawn := strips.arm_strip(a))],
         "verdicts": [_verdict(arm, block, comparison) for arm in block.arms],
-        "overview": _svg(drawn, f"overview{index}"),
-        "curves": _svg(learning, f"curves{index}"),
+        "overview": _svgs(forests, f"overview{index}"),
+        "curves": _svgs(learning, f"curves{index}"),
         "is_trained_on": "best" not in block.checkpoints,
         "columns": tables.columns(block, comparison),
         "rows": tables.table_rows(block, comparison),
         "numeric": tables.NUMERIC,
         "notes": block.notes,
-        "settings": _differing_settings(block),
+        "settings": shared.differing(block),
         "detectable": _detectable(block, comparison),
     }
 
 
-def _svg(figure: Figure | None, name: str) -> Markup | None:
-    """An inline figure; matplotlib escapes the names in it."""
-    return None if figure is None else Markup(style.to_svg(figure, name))
+def _svgs(figures: Sequence[Figure | None], name: str) -> Markup | None:
+    """A figure for a desk and the same for a phone, inline; matplotlib escapes the names in it."""
+    shown = [
+        Markup('<div class="{}">{}</div>').format(look, Markup(style.to_svg(figure, name + look)))
+        for look, figure in zip(("wide", "stacked"), figures, strict=True)
+        if figure is not None
+    ]
+    return Markup("").join(shown) or None
 
 
 def _verdict(arm: Arm, block: Block, comparison: Comparison) -> dict[str, str]:
@@ -98,26 +126,8 @@ def _verdict(arm: Arm, block: Block, comparison: Comparison) -> dict[str, str]:
         else "",
         "word": word,
         "tone": TONES.get(word, ""),
-        "sentence": formatting.arm_headline(arm, block, comparison.question) if is_compared else "",
+        "sentence": sentences.arm_headline(arm, block, comparison.question) if is_compared else "",
     }
-
-
-def _differing_settings(block: Block) -> dict[str, Any]:
-    """The keys that differ between the arms of a block."""
-    every = [arm.settings for arm in block.arms]
-    keys = sorted(set().union(*every) - common(every), key=natural)
-    return {
-        "arms": [(arm.label, arm.runs[0].arm) for arm in block.arms],
-        "rows": [(key, [_setting(one.get(key, MISSING)) for one in every]) for key in keys],
-    }
-
-
-def _setting(value: Any) -> str:
-    if value == MISSING:
-        return ""
-    if value is None:
-        return "none"
-    return one_line(str(value).lower() if isinstance(value, bool) else value, 80)
 
 
 def _detectable(block: Block, comparison: Comparison) -> str:
@@ -134,7 +144,7 @@ def _detectable(block: Block, comparison: Comparison) -> str:
     return f"{' to '.join(ends)} {in_unit.of_difference}".strip()
 
 
-def _ledger(comparison: Comparison) -> list[dict[str, Any]]:
+def _ledger(comparison: Comparison, folder: Path | None) -> list[dict[str, Any]]:
     """Every run, by block and arm, sorted by seed."""
     order = {place: i for i, place in enumerate(dict.fromkeys(comparison.places.values()))}
     in_order = sorted(
@@ -146,26 +156,27 @@ def _ledger(comparison: Comparison) -> list[dict[str, Any]]:
     return [
         {
             "arm": f"{block}: {arm}" if several and block else arm,
-            "runs": [_line(r, comparison.question) for r in runs],
+            "runs": [_line(r, comparison.question, folder) for r in runs],
         }
         for (block, arm), runs in groups
     ]
 
 
-def _line(run: StoredRun, question: Question) -> dict[str, str]:
+def _line(run: StoredRun, question: Question, folder: Path | None) -> dict[str, str]:
     metric = question.metric
-    in_unit, epoch = formatting.unit(question), finite_number(run.results("best").get("epoch"))
+    in_unit, epoch = formatting.unit(question), cautions.best_epoch(run)
     epochs = finite_number(run.record.get("epochs"))
     return {
         "seed": formatting.NO_VALUE if run.seed is None else str(run.seed),
         "status": run.status,
         "best": in_unit.level(run.value("best", metric)),
         "last": in_unit.level(run.value("last", metric)),
-        "epoch": formatting.NO_VALUE if epoch is None else f"{epoch:.0f}",
+        "epoch": formatting.NO_VALUE if epoch is None else str(epoch),
         "epochs": formatting.NO_VALUE if epochs is None else f"{epochs:.0f}",
         "time": formatting.seconds(finite_number(run.record.get("seconds"))),
         "started": one_line(run.record.get("started") or formatting.NO_VALUE, 40),
         "folder": shown_path(run.folder),
+        "link": quote(Path(os.path.relpath(run.folder, folder)).as_posix()) if folder else "",
         "problem": run.problem,
     }
 

@@ -44,6 +44,13 @@ class Question:
     higher: bool | None = None  # whether higher is better, as recorded
 
     @property
+    def symbol(self) -> str:
+        """The unit that the runs recorded, or else the one that the metric's name tells."""
+        if self.unit is not None:
+            return self.unit
+        return "%" if self.metric.lower().endswith(("accuracy", "iou")) else ""
+
+    @property
     def higher_is_better(self) -> bool:
         if self.higher is not None:
             return self.higher

@@ -25,7 +25,7 @@ STYLE: dict[Any, Any] = {
 }
 INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color",
          "grid.color")  # fmt: skip
-FIGURE_WIDTH = 9.6  # inches, of every figure
+FIGURE_WIDTH, STACKED_WIDTH = 9.6, 5.0  # inches, of every figure: on a desk, on a phone
 LINE_LETTERS, LONGEST = 34, 44  # letters of a line of a label, and of a label in one line
 
 

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mixlab.reporting import by_class, formatting
+from mixlab.reporting import by_class, formatting, sentences
 from mixlab.reporting.comparison import Arm, Block, Comparison
 
 NUMERIC = ("runs", "baseline", "mean", "difference", "pairs", "p", "r", "cost")
@@ -64,7 +64,7 @@ def _row(
     return row | {
         "difference": in_unit.difference(difference.mean, difference.low, difference.high),
         "pairs": str(difference.n),
-        "p": formatting.p_value(result.p_holm),
+        "p": formatting.p_value(result.p_holm, difference.n),
         "r": formatting.correlation(difference.correlation),
     }
 
@@ -106,13 +106,15 @@ def render(comparison: Comparison) -> RenderableType:
     """Tables and notes for rich. Names are printed as they are, never read as markup."""
     parts: list[RenderableType] = []
     for block in comparison.blocks:
+        if answer := sentences.answer(block, comparison):
+            parts.append(Text(answer, style="bold"))
         title = (block.title, f"  {formatting.metric_words(comparison.question)}")
         parts.append(_rich(title, columns(block, comparison), table_rows(block, comparison)))
         parts += [*map(_rich_note, block.notes), Text()]
     if overall := sweep_summary(comparison):
         parts += [_rich_summary(overall), Text()]
     parts += map(_rich_note, comparison.notes)
-    parts += [Text(sentence, style="dim") for sentence in formatting.reading(comparison)]
+    parts += [Text(sentence, style="dim") for sentence in sentences.reading(comparison)]
     return Group(*parts, Text(formatting.run_counts(comparison)))
 
 

@@ -1,0 +1,78 @@
+"""The sentence of a block says who is above whom, by how much, and whether that is a claim."""
+
+import html
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from helpers.written_runs import config, mixing, write_run
+from mixlab.reporting import export, sentences, tables
+from mixlab.reporting import html as page
+from mixlab.reporting.comparison import compare_runs
+from mixlab.reporting.pairing import Question
+from mixlab.runs.records import find
+
+NODES = {"none": config(), "cutmix": config(mixing("CutMix")), "mixup": config(mixing("Mixup"))}
+
+
+def compared(root, gains, seeds=5, spread=0.001, **question):
+    """Runs in which an arm's difference to `none` is its gain, and alternates by `spread`."""
+    for seed in range(seeds):
+        for arm, gain in {"none": 0.0, **gains}.items():
+            own = (-1) ** seed * spread * (gain != 0)
+            write_run(root, NODES[arm], seed, accuracy=0.8 + 0.01 * seed + gain + own)
+    return compare_runs(find([root]), Question(**question))
+
+
+@pytest.mark.parametrize(
+    ("gains", "seeds", "expected"),
+    [
+        ({"mixup": -0.006, "cutmix": 0.046}, 4,
+         "cutmix is 4.6 points above none, mixup 0.6 below (n = 4, too few to claim)."),
+        ({"cutmix": 0.046}, 6, "cutmix is 4.6 points above none (n = 6, p < 0.001)."),
+        ({"mixup": 0.0002}, 6,
+         "mixup is 0.02 points above none (n = 6, no evidence of a difference)."),
+        ({"cutmix": -0.03, "mixup": 0}, 2,
+         "mixup is level with none, cutmix 3.0 below (n = 2, too few to claim)."),
+        ({"cutmix": 0.05}, 1, "cutmix is 4.9 points above none (n = 1, too few to claim)."),
+    ],
+)  # fmt: skip
+def test_the_sentence_of_a_block(tmp_path, gains, seeds, expected):
+    spread = -0.001 if seeds == 1 else 0.001
+    comparison = compared(tmp_path, gains, seeds, spread)
+    assert sentences.answer(comparison.blocks[0], comparison) == f"digits, cnn: {expected}"
+
+
+def test_a_loss_has_no_points(tmp_path):
+    comparison = compared(tmp_path, {"cutmix": 0.05}, 2, metric="test/loss")
+    expected = "digits, cnn: cutmix is 0.0500 below none (n = 2, too few to claim)."
+    assert sentences.answer(comparison.blocks[0], comparison) == expected
+
+
+def test_arms_without_pairs_are_counted(tmp_path):
+    compared(tmp_path, {"cutmix": 0.05}, 2)
+    write_run(tmp_path, NODES["mixup"], 9)
+    comparison = compare_runs(find([tmp_path]))
+    assert sentences.answer(comparison.blocks[0], comparison).endswith(
+        "(n = 2, too few to claim), 1 arm without a seed in common with none."
+    )
+
+
+def test_nothing_compared_is_no_sentence(tmp_path):
+    comparison = compared(tmp_path, {})
+    assert sentences.answer(comparison.blocks[0], comparison) == ""
+
+
+def test_it_leads_every_form_of_the_report(tmp_path):
+    comparison = compared(tmp_path, {"cutmix": 0.046}, 2)
+    sentence = sentences.answer(comparison.blocks[0], comparison)
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(tables.render(comparison))
+    words = re.sub("<[^>]+>", " ", page.render(comparison, ["mixlab-compare"]))
+    for text, table in (
+        (console.export_text(), "verdict"), (export.markdown(comparison), "| arm"),
+        (html.unescape(words), "How to read"),
+    ):  # fmt: skip
+        assert 0 <= text.index(sentence) < text.index(table)
