@@ -24,6 +24,7 @@ from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Purpose, stream, torch_seed
 
 FINGERPRINT_IMAGES = 64  # looked at, evenly spaced: reading all would take as long as an epoch
+NO_SHARE = 50  # a float above is of 0 to 255, not of [0, 1], even if it was standardized
 EVALUATION = Address(0, 0, 0, 0)  # what is drawn there is the same in every run
 
 
@@ -68,7 +69,13 @@ class ItemDataset:
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width of the first image."""
         with private_generators():
-            return tuple(self.item(0, EVALUATION)[0].shape)
+            image, _ = self.item(0, EVALUATION)
+        if image.is_floating_point() and image.max() > NO_SHARE:
+            raise BadItem(
+                f"float images of {self.source} reach {image.max():g}; divide them by 255, or give "
+                "uint8"
+            )
+        return tuple(image.shape)
 
     @cached_property
     def has_masks(self) -> bool:
@@ -168,6 +175,11 @@ class ItemDataset:
         """A (C, H, W) tensor, uint8 or floating point."""
         if not isinstance(image, Tensor):
             image = torch.from_numpy(channels_first(np.asarray(image)))
+        elif image.ndim == 3 and image.shape[2] <= 4 < image.shape[0]:
+            raise BadItem(
+                f"an image of {self.source} is a tensor of shape {tuple(image.shape)}, channels "
+                "last; give image.permute(2, 0, 1)"
+            )
         if image.ndim != 3 or not (image.dtype == torch.uint8 or image.dtype.is_floating_point):
             raise BadItem(
                 f"an image of {self.source} is {image.dtype} of shape {tuple(image.shape)}; it "
@@ -183,8 +195,8 @@ class ItemDataset:
 
     def to_label(self, label: Any, row: int) -> int:
         try:
-            number = int(label)
-        except (TypeError, ValueError):
+            number = int(label) if int(label) == label else -1
+        except (TypeError, ValueError, RuntimeError):
             number = -1
         if number < 0 or (self.num_classes is not None and number >= self.num_classes):
             classes = "" if self.num_classes is None else f" below {self.num_classes}"
