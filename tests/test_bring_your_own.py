@@ -133,6 +133,7 @@ class Pairs:
     def __getitem__(self, row):
         image, label = torch.rand(1, 16, 16), row % 2
         return {
+            "dict": {"img": image, "fine": label},
             "triple": (image, label, row),
             "one-hot": (image, F.one_hot(torch.tensor(label), 2)),
             "half": (image, label + 0.5),
@@ -291,6 +292,7 @@ def test_a_slip_is_one_sentence(
         ("bytes", "divide them by 255, or give uint8"),
         ("last", "give image.permute(2, 0, 1)"),
         ("whole", None),
+        ("dict", "data.image_key and data.label_key must name two of its entries (img, fine)"),
     ],
 )
 def test_items_that_are_no_pairs(
