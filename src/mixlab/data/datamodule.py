@@ -52,6 +52,7 @@ class ImageDataModule(pl.LightningDataModule):
         normalize: `{mean: [...], std: [...]}`, one for each channel, of images in [0, 1].
         num_workers: processes that read and change images one by one.
         class_names: names of the classes, where the data do not bring them.
+        image_key, label_key: of the items of data sets that give dicts.
         label_preserving: which kinds of augmentation (`KINDS`) cannot change a label here.
         augmentation: what a training image goes through before it is mixed.
         guests: of what the training loader brings as many rows again, as partners for the batch:
@@ -79,6 +80,8 @@ class ImageDataModule(pl.LightningDataModule):
         normalize: Mapping[str, Sequence[float]] | None = None,
         num_workers: int = 0,
         class_names: Sequence[str] | None = None,
+        image_key: str | None = None,
+        label_key: str | None = None,
         label_preserving: Sequence[str] = (),
         augmentation: Augmentation | None = None,
         guests: str | None = None,
@@ -103,6 +106,7 @@ class ImageDataModule(pl.LightningDataModule):
             class_names=class_names,
             val_size=val_size,
             val_split=val_split,
+            keys=(image_key, label_key),
         )
         self.parts = self.parts.with_fewer(fraction, noise_seed)
         self.spec: ImageSpec = self.parts.spec

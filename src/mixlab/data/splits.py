@@ -51,13 +51,14 @@ class Splits:
         class_names: Sequence[str] | None,
         val_size: float,
         val_split: str,
+        keys: tuple[str | None, str | None] = (None, None),
     ) -> "Splits":
         """Look at the data sets, resize those in memory, and hold out validation rows if need be.
 
         Raises:
             ValueError: if a data set is of no use, or does not fit the training data.
         """
-        images = as_images(train, image_size)
+        images = as_images(train, image_size, keys)
         if images is None:
             raise UserError("the training data are empty; there is nothing to train on")
         spec = image_spec(images, class_names)
@@ -68,8 +69,8 @@ class Splits:
             )
         images = fitted(images, spec, "training")
         nothing = Split(images, np.arange(0))
-        own = whole_split(as_images(val, image_size), spec, "validation")
-        judged = whole_split(as_images(test, image_size), spec, "test") or nothing
+        own = whole_split(as_images(val, image_size, keys), spec, "validation")
+        judged = whole_split(as_images(test, image_size, keys), spec, "test") or nothing
         if own is not None:
             return Splits(
                 spec, Split(images, np.arange(len(images))), own, judged, "a set of its own"
@@ -115,7 +116,9 @@ class Splits:
         return digest.hexdigest()
 
 
-def as_images(dataset: Any, image_size: int | None) -> Images | None:
+def as_images(
+    dataset: Any, image_size: int | None, keys: tuple[str | None, str | None]
+) -> Images | None:
     """A data set as a source of batches; None where there is none, or an empty one of ours."""
     if dataset is None:
         return None
@@ -123,7 +126,7 @@ def as_images(dataset: Any, image_size: int | None) -> Images | None:
         whole(1).check("data.image_size", image_size)
     if isinstance(dataset, ArrayDataset):
         return (dataset.resized(image_size) if image_size else dataset) if len(dataset) else None
-    return ItemDataset(dataset, image_size)
+    return ItemDataset(dataset, image_size, keys=keys)
 
 
 def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
