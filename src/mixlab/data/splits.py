@@ -52,59 +52,51 @@ class Splits:
         val_size: float,
         val_split: str,
     ) -> "Splits":
-        """Look at the data sets, resize those in memory, and hold out validation rows if need be.
+        """Check the data sets, resize those in memory, and hold out validation rows if need be.
 
         Raises:
-            ValueError: if a data set is of no use, or does not fit the training data.
+            ValueError: a data set cannot be used, or does not fit the training data.
         """
         images = as_images(train, image_size)
         if images is None:
             raise UserError("the training data are empty; there is nothing to train on")
         spec = image_spec(images, class_names)
-        if spec.num_classes < 2:
-            raise UserError(
-                f"the training data hold one class alone, {spec.class_names[0]}, and nothing to "
-                "tell it from; where data.path is a folder, it is the one with the class folders"
-            )
         images = fitted(images, spec, "training")
-        nothing = Split(images, np.arange(0))
-        own = whole_split(as_images(val, image_size), spec, "validation")
-        judged = whole_split(as_images(test, image_size), spec, "test") or nothing
-        if own is not None:
-            return Splits(
-                spec, Split(images, np.arange(len(images))), own, judged, "a set of its own"
-            )
-        targets = None if images.targets is None else images.targets.numpy()
-        if targets is not None and targets.ndim > 1:
-            targets = None  # masks: there is no class to stratify by
-        rows, held_out = hold_out(targets, len(images), val_size, rule=val_split)
-        if targets is not None:
-            check_learnt(targets[rows], targets[held_out], spec, val_split)
-        kind = "random" if val_split == "stratified" and targets is None else val_split
+        own_val = whole_split(as_images(val, image_size), spec, "validation")
+        own_test = whole_split(as_images(test, image_size), spec, "test")
+        test_part = own_test or Split(images, np.arange(0))
+        if own_val is not None:
+            train_part = Split(images, np.arange(len(images)))
+            return Splits(spec, train_part, own_val, test_part, "a set of its own")
+
+        labels = class_labels(images)
+        rows, held_out = hold_out(labels, len(images), val_size, rule=val_split)
+        if labels is not None:
+            check_learnt(labels[rows], labels[held_out], spec, val_split)
+        kind = "random" if val_split == "stratified" and labels is None else val_split
         note = f"{kind} rows of the training set, the same for every seed" if val_size else "none"
-        return Splits(spec, Split(images, rows), Split(images, held_out), judged, note)
+        return Splits(spec, Split(images, rows), Split(images, held_out), test_part, note)
 
     def with_fewer(self, fraction: float, seed: int) -> "Splits":
         """The same with a part of the training rows, see `fewer_rows`."""
         data, rows = self.train.data, self.train.rows
-        targets = None if data.targets is None else data.targets.numpy()[rows]
-        if targets is not None and targets.ndim > 1:
-            targets = None
-        return replace(self, train=Split(data, fewer_rows(rows, targets, fraction, seed)))
+        labels = class_labels(data)
+        labels = None if labels is None else labels[rows]
+        return replace(self, train=Split(data, fewer_rows(rows, labels, fraction, seed)))
 
     def named(self) -> dict[str, Split]:
         return {"train": self.train, "val": self.val, "test": self.test}
 
     def facts(self) -> dict[str, Any]:
-        """What image files have to say for the record, `train_skipped` say; a data set once."""
-        found: dict[str, Any] = {}
-        told: list[Images] = []
+        """What image files report for the record, such as `train_skipped`; each data set once."""
+        facts: dict[str, Any] = {}
+        reported: set[int] = set()
         for name, part in self.named().items():
             files = part.data.dataset if isinstance(part.data, ItemDataset) else None
-            if isinstance(files, ImageFiles) and not any(part.data is each for each in told):
-                told.append(part.data)
-                found |= {f"{name}_{key}": value for key, value in files.record().items()}
-        return found
+            if isinstance(files, ImageFiles) and id(part.data) not in reported:
+                reported.add(id(part.data))
+                facts |= {f"{name}_{key}": value for key, value in files.record().items()}
+        return facts
 
     def fingerprint(self) -> str:
         """SHA-256 of the data and of which rows are in which part."""
@@ -126,21 +118,32 @@ def as_images(dataset: Any, image_size: int | None) -> Images | None:
     return ItemDataset(dataset, image_size)
 
 
-def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
-    """Shape and classes of the training data; `class_names` go before those of the data.
+def class_labels(data: Images) -> np.ndarray | None:
+    """int64 (N,), the class of each image; None where it is not known, or each pixel has one."""
+    if data.targets is None or data.targets.ndim > 1:
+        return None
+    return data.targets.numpy()
 
-    Classes that nobody has named are called by their number, if the labels are known.
+
+def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
+    """Shape and classes of the training data; `class_names` take precedence over those of the data.
+
+    Classes without names are called by their number, if the labels are known.
     """
     names = tuple(str(name) for name in class_names or data.class_names)
-    if not names and data.targets is None:
-        raise UserError(
-            f"{data.source} does not say which classes it has; give it an attribute `classes` "
-            "(their names) or set data.class_names=[...]"
-        )
-    if not names and data.targets is not None:
+    if not names:
+        if data.targets is None:
+            raise UserError(
+                f"{data.source} does not say which classes it has; give it an attribute `classes` "
+                "(their names) or set data.class_names=[...]"
+            )
         names = tuple(str(label) for label in range(int(data.targets.max()) + 1))
-    channels, height, width = data.shape
-    return ImageSpec(channels, height, width, names)
+    if len(names) < 2:
+        raise UserError(
+            f"the training data have only one class, {names[0]}; at least two are needed. Where "
+            "data.path is a folder, set it to the one with the class folders"
+        )
+    return ImageSpec(*data.shape, names)
 
 
 def whole_split(data: Images | None, spec: ImageSpec, what: str) -> Split | None:

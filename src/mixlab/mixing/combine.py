@@ -31,28 +31,42 @@ def select(choice: np.ndarray, blends: Sequence[Blend], device: torch.device | s
 
 
 def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
-    """`second` applied to the result of `first`, and to guests as they are; painted on `device`.
+    """`second` applied to the result of `first`, as one blend; masks are painted on `device`.
 
-    Shares are the mean of the composed mask, which for two cuts is not the product of theirs; they
-    multiply where a label was not the mean of its mask (cutout keeps the whole label). On a GPU,
-    the mean over two cuts waits for it.
+    Suffixes name axes: R rows that come out of `first`, B out of `second`, J and K their sources,
+    L = K * J the sources of the result, S the trailing dimensions of a mask. With two rows x and y:
+
+        first   source [[0, 1], [1, 0]]  share [[.75, .25]]   x' = .75 x + .25 y, y' = .75 y + .25 x
+        second  source [[0, 1], [1, 0]]  share [[.50, .50]]   x" = .50 x' + .50 y'
+        result  row 0: source [0, 1, 1, 0], share [.375, .125, .375, .125]
+
+    Guests, the rows from R on, reach `second` unmixed. Shares of the label are the mean of the
+    composed mask, which for two cuts is not the product of their shares; they multiply where a
+    label was not the mean of its mask (cutout keeps the whole label). On a GPU, the mean over two
+    cuts waits for it.
     """
     if second.warp is not None:
         raise UserError("in a Sequence a method that warps its partners must come first; move it")
-    through, num_rows = second.source, first.num_rows
-    own = torch.eye(1, first.num_sources)[0]  # what a guest is made of
-    source = _reached(first.source, through, num_rows, through[:, :, None]).flatten(1)
-    share = _product(_reached(first.share, through, num_rows, own), second.share)
-    inner, outer = painted(first.mask, device), painted(second.mask, device)
-    own = own.view(-1, *[1] * (inner.ndim - 2)).to(inner)
-    mask = _product(_reached(inner, through, num_rows, own), outer)
+    source_BK, num_rows = second.source, first.num_rows
+    guest_J = torch.eye(1, first.num_sources)[0]  # a guest is all of itself
+    source_BKJ = _reached(first.source, source_BK, num_rows, source_BK[:, :, None])
+    share_BKJ = _reached(first.share, source_BK, num_rows, guest_J)
+    share_BL = _product(share_BKJ, second.share)
+
+    mask_RJS, mask_BKS = painted(first.mask, device), painted(second.mask, device)
+    guest_JS = guest_J.view(-1, *[1] * (mask_RJS.ndim - 2)).to(mask_RJS)
+    mask_BKJS = _reached(mask_RJS, source_BK, num_rows, guest_JS)
+    mask_BLS = _product(mask_BKJS, mask_BKS)
+
     if not is_flat(first.mask) and not is_flat(second.mask):
-        by_area = _reached(_by_area(first), through, num_rows, torch.tensor(True)).all(1)
-        share = torch.where(by_area & _by_area(second), mean_share(mask), share)
-    warp = first.warp
-    if warp is not None:
-        warp = _reached(warp, through, num_rows, torch.eye(2, 3)).flatten(1, 2)
-    return Blend(source, mask, share, warp)
+        by_area_BK1 = _reached(_by_area(first), source_BK, num_rows, torch.tensor(True))
+        by_area_B1 = by_area_BK1.all(1) & _by_area(second)
+        share_BL = torch.where(by_area_B1, mean_share(mask_BLS), share_BL)
+    warp_BL23 = None
+    if first.warp is not None:
+        warp_BKJ23 = _reached(first.warp, source_BK, num_rows, torch.eye(2, 3))
+        warp_BL23 = warp_BKJ23.flatten(1, 2)
+    return Blend(source_BKJ.flatten(1), mask_BLS, share_BL, warp_BL23)
 
 
 def _expand_rows(values: Tensor, num_rows: int) -> Tensor:
@@ -110,21 +124,22 @@ def _select_warp(chosen: Tensor, blends: list[Blend]) -> Tensor | None:
     return torch.stack(warps)[chosen, torch.arange(len(chosen))]
 
 
-def _reached(values: Tensor, through: Tensor, num_rows: int, guest: Tensor) -> Tensor:
-    """(B, K2, ...): `values` (num_rows|1, ...) of rows `through` (B, K2), `guest` beyond them."""
-    beyond = through >= num_rows
-    reached = _expand_rows(values, num_rows)[torch.where(beyond, 0, through).to(values.device)]
-    if not beyond.any():
+def _reached(values: Tensor, source_BK: Tensor, num_rows: int, guest: Tensor) -> Tensor:
+    """(B, K, ...): `values` (R|1, ...) of the rows in `source_BK`, `guest` from row R on."""
+    guest_BK = source_BK >= num_rows
+    own_BK = torch.where(guest_BK, 0, source_BK).to(values.device)
+    reached = _expand_rows(values, num_rows)[own_BK]
+    if not guest_BK.any():
         return reached
-    beyond = beyond.view(*through.shape, *[1] * (reached.ndim - 2)).to(values.device)
-    return torch.where(beyond, guest, reached)
+    is_guest = guest_BK.view(*source_BK.shape, *[1] * (reached.ndim - 2)).to(values.device)
+    return torch.where(is_guest, guest, reached)
 
 
-def _product(inner: Tensor, outer: Tensor) -> Tensor:
-    """(B, K2 * K1, *S): the weights `inner` (B, K2, K1, *S) times `outer` (B|1, K2, *S)."""
-    rank = max(inner.ndim - 1, outer.ndim)
-    inner = _aligned(inner.flatten(0, 1), rank).unflatten(0, inner.shape[:2])
-    return (inner * _aligned(outer, rank)[:, :, None]).flatten(1, 2)
+def _product(inner_BKJS: Tensor, outer_BKS: Tensor) -> Tensor:
+    """(B, K * J, *S): inner weights times outer ones (B|1, K, *S); either may lack the axes S."""
+    rank = max(inner_BKJS.ndim - 1, outer_BKS.ndim)
+    inner = _aligned(inner_BKJS.flatten(0, 1), rank).unflatten(0, inner_BKJS.shape[:2])
+    return (inner * _aligned(outer_BKS, rank)[:, :, None]).flatten(1, 2)
 
 
 def _aligned(mask: Tensor, rank: int) -> Tensor:
