@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from helpers.small_runs import Watch, composed, small, train_with, write_npz
+from mixlab.pictures.captions import Line
 from mixlab.preview import OF_SHOW, preview
-from mixlab.previews.batches import batch_at
+from mixlab.previews.batches import batch_at, batch_of
+from mixlab.previews.figures import SHOWS
 from mixlab.runs import run_folder
 from mixlab.training.build import build_data
 from mixlab.training.supervise import train
@@ -31,6 +34,29 @@ def test_any_batch_of_a_training_can_be_looked_at(tmp_path: Path, mixing: str) -
     assert torch.equal(seen.after.images, step.images)
     assert torch.equal(seen.after.targets, step.targets)
     assert not torch.equal(seen.before.images, seen.after.images)
+
+
+@pytest.mark.parametrize("show", ["batch", "augmentation"])
+def test_pictures_say_which_labels_are_wrong(monkeypatch: pytest.MonkeyPatch, show: str) -> None:
+    seen: list[str] = []
+
+    def line(texts: list[str], *rest: Any) -> Line:
+        seen.extend(texts)
+        return Line(texts, *rest)
+
+    monkeypatch.setattr("mixlab.pictures.batch.Line", line)
+    words = ("mixing=mixup", "augmentation=standard", "data.label_noise=0.5", "data.batch_size=12")
+    cfg = composed(*words, config="preview").copy()
+    SHOWS[show](cfg)
+    batch = batch_of(cfg, build_data(cfg))
+    cfg.data.label_noise = 0
+    original = batch_of(cfg, build_data(cfg))
+    pairs = zip(batch.targets.argmax(1).tolist(), original.targets.argmax(1).tolist(), strict=True)
+    wrong = [(given, true) for given, true in pairs if given != true]
+    assert 2 <= len(wrong) < 12
+    for given, true in wrong:
+        assert any(f"{given} (true {true})" in text for text in seen)
+    assert any("(true" not in text for text in seen)
 
 
 @pytest.fixture

@@ -160,3 +160,18 @@ def test_noise_is_part_of_a_run(here: Path, command: Callable) -> None:
     records = [json.loads(path.read_text())["data"] for path in here.rglob("run.json")]
     assert sorted(each["train_rows"] for each in records) == [575, 1150, 1150]
     assert [each["wrong_labels"] for each in records if "wrong_labels" in each] == [460]
+
+
+@pytest.mark.parametrize("guests", [None, "second_pass"])
+def test_wrong_labels_name_the_given_and_the_true_class(guests: str | None) -> None:
+    data = module(label_noise=0.4, guests=guests)
+    batch = next(iter(data.train_dataloader()))
+    batch = data.on_after_batch_transfer(batch, 0)
+    parts = [part for part in (batch, batch.guests) if part is not None]
+    rows = torch.cat([part.index for part in parts]).tolist()
+    given = torch.cat([part.targets for part in parts]).argmax(1).tolist()
+    true = [row % CLASSES for row in rows]
+    wrong = {k: (g, t) for k, (g, t) in enumerate(zip(given, true, strict=True)) if g != t}
+    assert len(rows) == (12 if guests is None else 24)
+    assert data.wrong_labels(batch) == wrong and wrong
+    assert module().wrong_labels(batch) == {}

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 from mixlab.pictures import describe_label, mixed_batch
+from mixlab.pictures.batch import origin_line, words
+from mixlab.pictures.captions import ACCENT, FAINT
 
 NAMES = ["cat", "dog", "ship"]
 
@@ -135,3 +137,25 @@ def test_labels_in_few_words():
     assert describe_label(target, most=2) == "0.40 '0' + 0.30 '1' + ..."
     names = ["caterpillar", "b", "c", "d"]
     assert describe_label(target, names, most=1, longest=4) == "0.40 cat. + ..."
+
+
+@pytest.mark.parametrize(
+    ("row", "partners", "text", "colour"),
+    [
+        (0, [], "row 0, no partner", FAINT),
+        (0, [2], "row 0, partner 2", FAINT),
+        (3, [2], "row 3: cat (true dog), partner 2", ACCENT),
+        (0, [3, 7], "row 0, partners 3: cat (true dog), guest 1: ship (true cat)", ACCENT),
+    ],
+)
+def test_rows_with_a_wrong_label_say_the_right_one_too(row, partners, text, colour):
+    line = origin_line(row, partners, 6, NAMES, {3: (0, 1), 7: (2, 0)})
+    assert list(line.texts) == [text] and line.colour == colour
+    numbers = origin_line(3, [], 6, None, {3: (7, 1)})
+    assert numbers.texts[0] == "row 3: 7 (true 1), no partner"
+
+
+def test_a_pair_of_images_says_the_right_label_too():
+    targets = torch.eye(3)
+    texts = [words(row, targets, NAMES, {1: (1, 2)})[0].texts[0] for row in range(3)]
+    assert texts == ["cat", "dog (true ship)", "ship"]

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
 from mixlab.callbacks.mixing import mixing_callbacks
+from mixlab.data import ImageDataModule
 from mixlab.loggers.pictures import log_picture
 from mixlab.mixing import MixedBatch
 
@@ -34,17 +35,28 @@ class Previews(pl.Callback):
     ) -> None:
         if batch_idx != 0 or trainer.current_epoch not in (0, 1, (trainer.max_epochs or 0) - 1):
             return
+        wrong_labels: dict[int, tuple[int, int]] | None = None
+        data = getattr(trainer, "datamodule", None)
         for callback in mixing_callbacks(trainer):
             if callback.seen is not None:
-                self.draw(trainer, callback.seen, f"mixed{callback.position or ''}")
+                if wrong_labels is None and isinstance(data, ImageDataModule):
+                    wrong_labels = data.wrong_labels(callback.seen.before)
+                name = f"mixed{callback.position or ''}"
+                self.draw(trainer, callback.seen, name, wrong_labels)
 
-    def draw(self, trainer: pl.Trainer, seen: MixedBatch, name: str) -> None:
+    def draw(
+        self,
+        trainer: pl.Trainer,
+        seen: MixedBatch,
+        name: str,
+        wrong_labels: dict[int, tuple[int, int]] | None = None,
+    ) -> None:
         """One picture, to the folder and to the loggers that take pictures."""
         from mixlab.pictures import mixed_batch
 
         if seen.before.images.ndim != 4:
             return  # rows of a table and signals have no picture
-        picture = mixed_batch(seen.before, seen.after, seen.blend, self.class_names)
+        picture = mixed_batch(*seen, self.class_names, wrong_labels=wrong_labels)
         self.folder.mkdir(parents=True, exist_ok=True)
         picture.save(self.folder / f"{name}-epoch-{trainer.current_epoch}.png")
         log_picture(trainer.loggers, name, picture, trainer.global_step)

@@ -128,6 +128,21 @@ class ImageDataModule(pl.LightningDataModule):
         train = self.parts.train
         return self.noise.shift(train.rows, len(train.data), self.spec.num_classes)
 
+    def wrong_labels(self, batch: Batch) -> dict[int, tuple[int, int]]:
+        """Given and true class of the rows of a batch before mixing that `label_noise` changed.
+
+        The keys count the batch's rows, then its guests'.
+        """
+        if not self.noise.share:
+            return {}
+        parts = [part for part in (batch, batch.guests) if part is not None]
+        given = torch.cat([part.targets for part in parts]).argmax(1).cpu()
+        shift = self.label_shift[torch.cat([part.index for part in parts])]  # pyright: ignore
+        true = (given - shift) % self.spec.num_classes
+        return {
+            row: (int(given[row]), int(true[row])) for row in shift.nonzero().flatten().tolist()
+        }
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the data that train, validate and test."""

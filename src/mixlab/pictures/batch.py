@@ -1,6 +1,6 @@
 """A mixed batch as a picture: what went in, what came out, and the label it trains with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from mixlab.errors import UserError
-from mixlab.pictures.captions import FAINT, Line, class_name, label_line
+from mixlab.pictures.captions import ACCENT, FAINT, Line, class_name, given_and_true, label_line
 from mixlab.pictures.sheet import GAP, Cell, cell_grid, stacked, strip
 from mixlab.pictures.tiles import check_pictures, coloured, legend, tiles
 
@@ -26,6 +26,7 @@ def mixed_batch(
     *,
     count: int = 16,
     columns: int | None = None,
+    wrong_labels: Mapping[int, tuple[int, int]] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Image.Image:
@@ -40,6 +41,8 @@ def mixed_batch(
         class_names: names of the classes; their numbers where None.
         count: rows to show, fewer where the batch is smaller.
         columns: rows of the batch beside each other; as many as fit into 1300 pixels where None.
+        wrong_labels: given and true class, by row of the batch, then of the guests; captions say
+            both, as in "row 3: 7 (true 1)".
         mean, std: of the normalisation, a number per channel. Where None, values in [0, 1] are
             shown as they are and others are stretched from the smallest to the largest of `before`.
 
@@ -61,8 +64,10 @@ def mixed_batch(
     for row in range(count):
         partners = partners_of(row, source[row], share[row])
         strips = [_strip(shown, row, source.shape[1], [0, *partners]) for shown in lines]
-        origin = _describe_origin(row, list(partners.values()), len(before.images))
-        words = [label_line(targets[row], class_names), Line([origin], FAINT, 11)]
+        origin = origin_line(
+            row, list(partners.values()), len(before.images), class_names, wrong_labels or {}
+        )
+        words = [label_line(targets[row], class_names), origin]
         cells.append(Cell(stacked(*strips, gap=GAP), words))
     drawn = cell_grid(cells, columns)
     if targets.ndim < 4:
@@ -81,12 +86,30 @@ def partners_of(row: int, source: Tensor, share: Tensor) -> dict[int, int]:
     return {k: int(source[k]) for k in range(1, len(source)) if share[k] > 0 and source[k] != row}
 
 
-def _describe_origin(row: int, partners: list[int], num_rows: int) -> str:
-    """Name a row's partners by their numbers in the batch, guests by theirs among the guests."""
-    if not partners:
-        return f"row {row}, no partner"
-    names = [str(p) if p < num_rows else f"guest {p - num_rows}" for p in partners]
-    return f"row {row}, partner{'s' * (len(partners) > 1)} {', '.join(names)}"
+def origin_line(
+    row: int,
+    partners: list[int],
+    num_rows: int,
+    class_names: Sequence[str] | None,
+    wrong_labels: Mapping[int, tuple[int, int]],
+) -> Line:
+    """Name a row and its partners by their numbers in the batch, guests by theirs among the guests.
+
+    In another color where one of them has a wrong label: "row 3: 7 (true 1), partner 5".
+    """
+    names = []
+    for number in (row, *partners):
+        name = str(number) if number < num_rows else f"guest {number - num_rows}"
+        if number in wrong_labels:
+            name += f": {given_and_true(*wrong_labels[number], class_names)}"
+        names.append(name)
+    if len(names) == 1:
+        origin = f"row {names[0]}, no partner"
+    else:
+        word = "partner" if len(names) == 2 else "partners"
+        origin = f"row {names[0]}, {word} {', '.join(names[1:])}"
+    is_wrong = any(number in wrong_labels for number in (row, *partners))
+    return Line([origin], ACCENT if is_wrong else FAINT, 11)
 
 
 def _rows_with_guests(batch: "Batch", name: str, rows: Tensor) -> Tensor:
@@ -106,6 +129,7 @@ def before_and_after(
     *,
     moved: Tensor | None = None,
     count: int = 24,
+    wrong_labels: Mapping[int, tuple[int, int]] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Image.Image:
@@ -116,7 +140,7 @@ def before_and_after(
         targets: (B, num_classes), of which the largest is named below; nothing where None.
         moved: where `targets` are masks (B, num_classes, H, W), what became of them; they are
             shown in colours below the images.
-        class_names, mean, std: as for `mixed_batch`.
+        class_names, wrong_labels, mean, std: as for `mixed_batch`.
 
     Raises:
         ValueError: if the two are not equally many images.
@@ -126,7 +150,7 @@ def before_and_after(
     old = tiles(before[:count], before, mean=mean, std=std)
     new = tiles(after[:count], before, mean=mean, std=std)
     drawn = [side_by_side(*pair) for pair in zip(old, new, strict=True)]
-    lines = [words(row, targets, class_names) for row in range(len(drawn))]
+    lines = [words(row, targets, class_names, wrong_labels or {}) for row in range(len(drawn))]
     if targets is None or moved is None or targets.ndim < 4:
         return cell_grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])
     pairs = zip(*(tiles(coloured(each[:count])) for each in (targets, moved)), strict=True)
@@ -136,11 +160,18 @@ def before_and_after(
     return stacked(legend(targets.shape[1], class_names, page.width), page)
 
 
-def words(row: int, targets: Tensor | None, class_names: Sequence[str] | None) -> list[Line]:
+def words(
+    row: int,
+    targets: Tensor | None,
+    class_names: Sequence[str] | None,
+    wrong_labels: Mapping[int, tuple[int, int]],
+) -> list[Line]:
     """The caption of a pair: its class, where there is one for all of it, and its number."""
     number = Line([f"row {row}"], FAINT, 11)
     if targets is None or targets.ndim > 2:
         return [number]
+    if row in wrong_labels:
+        return [Line([given_and_true(*wrong_labels[row], class_names)], ACCENT), number]
     return [Line([class_name(int(targets[row].argmax()), class_names)]), number]
 
 

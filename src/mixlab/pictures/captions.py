@@ -68,6 +68,12 @@ def class_name(number: int, class_names: Sequence[str] | None, longest: int = 40
     return f"'{name}'" if name[:1].isdigit() else name
 
 
+def given_and_true(given: int, true: int, class_names: Sequence[str] | None) -> str:
+    """A wrong label and the right one: "7 (true 1)"."""
+    said, right = (class_name(number, class_names).strip("'") for number in (given, true))
+    return f"{said} (true {right})"
+
+
 def label_line(target: Tensor, class_names: Sequence[str] | None = None) -> Line:
     """A soft label on one line, with shorter names where the whole ones do not fit."""
     return Line([describe_label(target, class_names, longest=n) for n in range(40, 4, -3)])

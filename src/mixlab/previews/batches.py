@@ -43,6 +43,11 @@ class Rows:
     replayed: Replay | None = None
 
     @property
+    def wrong_labels(self) -> dict[int, tuple[int, int]]:
+        """See `ImageDataModule.wrong_labels`."""
+        return self.data.wrong_labels(self.batch) if self.data else {}
+
+    @property
     def address(self) -> Address:
         assert self.batch.address is not None
         return self.batch.address

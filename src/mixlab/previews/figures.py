@@ -30,7 +30,11 @@ def show_batch(cfg: DictConfig) -> Shown:
     rows = rows_from(cfg)
     seen = rows.replayed.seen if rows.replayed else [mixed(cfg, rows.batch)]
     count = cfg.count or 16
-    pictures = [mixed_batch(*each, rows.class_names, count=count, **rows.scale) for each in seen]
+    wrong = rows.wrong_labels
+    pictures = [
+        mixed_batch(*each, rows.class_names, count=count, wrong_labels=wrong, **rows.scale)
+        for each in seen
+    ]
     return stacked(*pictures), f"{rows.what}, before and after mixing"
 
 
@@ -98,6 +102,7 @@ def show_augmentation(cfg: DictConfig) -> Shown:
         rows.class_names,
         moved=rows.batch.targets,
         count=cfg.count or 24,
+        wrong_labels=rows.wrong_labels,
         **rows.scale,
     )
     return picture, f"{rows.what}, before and after augmentation"
