@@ -130,20 +130,21 @@ def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
 
     Classes without names are called by their number, if the labels are known.
     """
-    names = tuple(str(name) for name in class_names or data.class_names)
+    names = [str(name) for name in class_names or data.class_names]
     if not names:
         if data.targets is None:
             raise UserError(
                 f"{data.source} does not say which classes it has; give it an attribute `classes` "
                 "(their names) or set data.class_names=[...]"
             )
-        names = tuple(str(label) for label in range(int(data.targets.max()) + 1))
+        names = [str(label) for label in range(int(data.targets.max()) + 1)]
     if len(names) < 2:
         raise UserError(
             f"the training data have only one class, {names[0]}; at least two are needed. Where "
             "data.path is a folder, set it to the one with the class folders"
         )
-    return ImageSpec(*data.shape, names)
+    channels, height, width = data.shape
+    return ImageSpec(channels, height, width, tuple(names))
 
 
 def whole_split(data: Images | None, spec: ImageSpec, what: str) -> Split | None:
