@@ -68,8 +68,8 @@ def test_files_that_are_not_there_or_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:2000])
     (tmp_path / "text.png").write_text("no picture")
     for name, sentence in {
-        "gone.png": r"images: there is no file .*gone\.png; give paths as seen from",
-        "text.png": r"text\.png is no picture; give a JPEG or PNG file",
+        "gone.png": r"images: there is no file .*gone\.png; give paths relative to",
+        "text.png": r"text\.png is not a picture; give a JPEG or PNG file",
         "cut.png": r"cut\.png cannot be read \(.*\); save it again",
         "": r"images: there is no file",
     }.items():

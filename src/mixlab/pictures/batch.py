@@ -1,4 +1,4 @@
-"""A mixed batch as a picture: what went in, what came out, and the label it trains with."""
+"""A mixed batch as a picture: its rows, their mixtures, and the labels trained with."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -33,18 +33,18 @@ def mixed_batch(
     """Draw the first `count` rows of a batch: each row, its partners, the mixture and its label.
 
     Args:
-        before: the batch that was mixed: images (B, C, H, W), with guests where the blend has any.
-        after: the batch that came out: images (B, C, H, W) and targets (B, num_classes), which are
-            what the captions show ("0.70 cat + 0.30 dog"); or masks (B, num_classes, H, W), which
-            are shown as well, in colours below the images.
-        blend: what was drawn; `source` (B, K) names the partners, of which up to three are shown.
+        before: the batch before mixing: images (B, C, H, W), with guests if the blend has any.
+        after: the mixed batch: images (B, C, H, W) and targets (B, num_classes), which the captions
+            show ("0.70 cat + 0.30 dog"); or masks (B, num_classes, H, W), shown in colors below
+            the images.
+        blend: how it was mixed; up to three partners of `source` (B, K) are shown.
         class_names: names of the classes; their numbers where None.
-        count: rows to show, fewer where the batch is smaller.
-        columns: rows of the batch beside each other; as many as fit into 1300 pixels where None.
+        count: rows to show, at most.
+        columns: rows of the batch side by side; as many as fit into 1300 pixels where None.
         wrong_labels: given and true class, by row of the batch, then of the guests; captions say
             both, as in "row 3: 7 (true 1)".
-        mean, std: of the normalisation, a number per channel. Where None, values in [0, 1] are
-            shown as they are and others are stretched from the smallest to the largest of `before`.
+        mean, std: of the normalization, a number per channel. Where None, values in [0, 1] are
+            shown as they are, others are stretched from the smallest to the largest of `before`.
 
     Raises:
         ValueError: if the images are not (B, C, H, W).
@@ -76,9 +76,11 @@ def mixed_batch(
 
 
 def _strip(shown: list[Image.Image], row: int, num_sources: int, used: list[int]) -> Image.Image:
-    """Of all rows' sources, then all mixtures, those of a row; sources of no use are left empty."""
-    first, mixture = row * num_sources, shown[row - len(shown) // (num_sources + 1)]
-    return strip([*(shown[first + k] if k in used else None for k in range(num_sources)), mixture])
+    """The sources and the mixture of a row; `shown` are all rows' sources, then all mixtures."""
+    num_rows = len(shown) // (num_sources + 1)
+    sources = shown[row * num_sources :][:num_sources]
+    mixture = shown[num_rows * num_sources + row]
+    return strip([*(tile if k in used else None for k, tile in enumerate(sources)), mixture])
 
 
 def partners_of(row: int, source: Tensor, share: Tensor) -> dict[int, int]:
@@ -133,17 +135,17 @@ def before_and_after(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Image.Image:
-    """Each of the first `count` images beside what became of it, framed.
+    """Each of the first `count` images next to its changed version, framed.
 
     Args:
-        before, after: (B, C, H, W), the latter perhaps of another height and width.
-        targets: (B, num_classes), of which the largest is named below; nothing where None.
-        moved: where `targets` are masks (B, num_classes, H, W), what became of them; they are
-            shown in colours below the images.
+        before, after: (B, C, H, W); `after` may have another height and width.
+        targets: (B, num_classes), of which the largest is named below, or None.
+        moved: if `targets` are masks (B, num_classes, H, W), the changed masks; both are shown in
+            colors below the images.
         class_names, wrong_labels, mean, std: as for `mixed_batch`.
 
     Raises:
-        ValueError: if the two are not equally many images.
+        ValueError: if the two differ in their number of images.
     """
     if len(before) != len(after):
         raise UserError(f"{len(before)} images before and {len(after)} after do not make pairs")

@@ -49,7 +49,7 @@ def boxed(
         images, targets: (B, C, H, W) and (B, num_classes).
         partners: the row that feeds each row's box.
         box: its edges, the same in all pictures.
-        published: own shares that a document prints for the same mixture, to stand beside ours.
+        published: own shares published for the same mixture, shown next to ours.
         scale: `mean` and `std`, as for `mixed_batch`.
     """
     blend = pasted(partners, box, *images.shape[-2:])
@@ -61,7 +61,7 @@ def boxed(
         for row, partner in enumerate(partners)
     ]
     lines = label_table(blend, targets, labels, class_names, published)
-    header = [*TABLE_HEADER, *[PUBLISHED] * (published is not None)]
+    header = TABLE_HEADER if published is None else (*TABLE_HEADER, PUBLISHED)
     written = text_table(header, [[Line([word], colour) for word, colour in row] for row in lines])
     drawn = two_lines(pairs)
     size_note = f"{images.shape[-2]} x {images.shape[-1]} pixels"
@@ -101,7 +101,7 @@ def label_table(
     class_names: Names = None,
     published: Sequence[float] | None = None,
 ) -> list[list[tuple[str, str]]]:
-    """For each picture the words under `HEADER`, each with its colour."""
+    """For each picture the words under `TABLE_HEADER`, each with its color."""
     rows = []
     for row, own in enumerate(blend.own_share.tolist()):
         partner = int(blend.source[row, 1])
@@ -120,7 +120,8 @@ def label_table(
 
 
 def compared(share: float, own: float) -> tuple[str, str]:
-    """A share that a document prints, marked where the pixels say otherwise."""
-    if abs(share - own) < 5e-5:
+    """A published share, marked where it differs from that of the pixels."""
+    difference = abs(share - own)
+    if difference < 5e-5:
         return f"{share:.4f}", INK
-    return f"{share:.4f}, {abs(share - own):.4f} too {'much' if share > own else 'little'}", ACCENT
+    return f"{share:.4f}, {difference:.4f} too {'much' if share > own else 'little'}", ACCENT

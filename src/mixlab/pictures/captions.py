@@ -1,4 +1,4 @@
-"""Captions: soft labels in words, and texts cut to the width there is."""
+"""Captions: soft labels in words, and texts cut to a width."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,7 +8,7 @@ from PIL import ImageFont
 from torch import Tensor
 
 INK, FAINT, ACCENT = "#1c1e21", "#6f7680", "#c2410c"
-LEAST = 0.005  # a smaller share is 0.00 in two digits, and not named
+LEAST = 0.005  # smaller shares would print as 0.00 and are left out
 
 
 class Line(NamedTuple):
@@ -19,7 +19,7 @@ class Line(NamedTuple):
     size: int = 12
 
     def fitted(self, width: int) -> str:
-        """What is shown in `width` pixels."""
+        """The text shown in `width` pixels."""
         whole = (text for text in self.texts if text_width(text, self.size) <= width)
         return next(whole, None) or cut(self.texts[-1], width, self.size)
 
@@ -32,9 +32,9 @@ def describe_label(
     longest: int = 40,
     digits: int = 2,
 ) -> str:
-    """Say a soft label (num_classes,) in words, largest share first: "0.70 cat + 0.30 dog".
+    """Write a soft label (num_classes,) in words, largest share first: "0.70 cat + 0.30 dog".
 
-    A mask (num_classes, H, W) has the shares of its pixels.
+    For a mask (num_classes, H, W), shares of its area.
     At most `most` classes are named, each by at most `longest` letters; shares have `digits`.
     """
     named = shares_by_name(target, class_names, most=most, longest=longest, digits=digits)
@@ -53,7 +53,7 @@ def shares_by_name(
     shares, classes = of_classes(target).sort(descending=True, stable=True)
     kept = [(s, c) for s, c in zip(shares.tolist(), classes.tolist(), strict=True) if s >= LEAST]
     words = [f"{s:.{digits}f} {class_name(c, class_names, longest)}" for s, c in kept[:most]]
-    return words + ["..."] * (len(kept) > most)
+    return [*words, "..."] if len(kept) > most else words
 
 
 def of_classes(target: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def of_classes(target: Tensor) -> Tensor:
 
 
 def class_name(number: int, class_names: Sequence[str] | None, longest: int = 40) -> str:
-    """A class on one line; in quotes where it would be taken for a number."""
+    """A class name on one line; in quotes where it could be mistaken for a share."""
     name = " ".join(str(class_names[number] if class_names else number).split())
     name = name if len(name) <= longest else f"{name[: longest - 1]}."
     return f"'{name}'" if name[:1].isdigit() else name
@@ -80,7 +80,7 @@ def label_line(target: Tensor, class_names: Sequence[str] | None = None) -> Line
 
 
 def label_lines(target: Tensor, class_names: Sequence[str] | None = None) -> list[Line]:
-    """A soft label with a line for each class, for narrow tiles."""
+    """A soft label with one line per class, for narrow tiles."""
     return [Line([part]) for part in shares_by_name(target, class_names) or ["no label"]]
 
 
@@ -100,5 +100,5 @@ def cut(text: str, width: int, size: int) -> str:
 
 @lru_cache
 def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """Pillow's own, so that a picture looks the same on every machine."""
+    """Pillow's own font, so that a picture looks the same on every machine."""
     return ImageFont.load_default(size)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -72,7 +73,7 @@ def first_mixed(
 
 
 def of_one_strength(box: Box, height: int, width: int) -> dict[str, Blend]:
-    """By method, what becomes of each of two pictures with the other as partner."""
+    """By method, a blend of two pictures, each with the other as partner."""
     cutmix = pasted([1, 0], box, height, width)
     assert isinstance(cutmix.mask, Boxes)
     erased = Boxes(cutmix.mask.edges, torch.ones(1, 1), height, width)
@@ -85,12 +86,11 @@ def of_one_strength(box: Box, height: int, width: int) -> dict[str, Blend]:
 
 
 def blended(share: float) -> Blend:
-    """Of two pictures, each keeps `share` of itself and takes the rest from the other."""
-    return Blend.pair(torch.tensor([1, 0]).numpy(), torch.tensor([[share, 1 - share]]))
+    """Each of two pictures keeps `share` of itself and takes the rest from the other."""
+    return Blend.pair(np.array([1, 0]), torch.tensor([[share, 1 - share]]))
 
 
 def pasted(partners: Sequence[int], box: Box, height: int, width: int) -> Blend:
-    """CutMix with a box that is given: each row takes it from its partner."""
-    edges = torch.tensor([list(box)], dtype=torch.int64)
-    rows = torch.tensor(list(partners), dtype=torch.int64).numpy()
-    return Blend.pair(rows, Boxes(edges, OWN_OF_TWO, height, width))
+    """CutMix with a given box: each row takes it from its partner."""
+    boxes = Boxes(torch.tensor([list(box)], dtype=torch.int64), OWN_OF_TWO, height, width)
+    return Blend.pair(np.array(partners, dtype=np.int64), boxes)

@@ -1,6 +1,7 @@
 """A gallery: the same rows with the same partners under one method after another."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from PIL import Image
@@ -42,11 +43,12 @@ def gallery(
     Args:
         images, targets: (R, C, H, W) and (R, num_classes), R >= B.
         partners: (B,) rows among the R.
-        mixed: by method, its B images and targets; or a sentence that says why there are none.
+        mixed: by method, its B images and targets, or a sentence why there are none.
         class_names, mean, std: as for `mixed_batch`.
     """
     count = len(partners)
-    side = tile_side(2 + len(mixed))
+    room = (PAGE_WIDTH - MARGIN) // (2 + len(mixed)) - MARGIN  # for one column
+    side = min(max(room, TILE), LARGEST)
     scale: dict[str, Any] = {"mean": mean, "std": std, "side": side, "slack": 1}
     own = column("original", images[:count], targets[:count], images, class_names, **scale)
     theirs = column("partner", images[partners], targets[partners], images, class_names, **scale)
@@ -56,13 +58,11 @@ def gallery(
         else empty_column(name, found, count, size(own[1]))
         for name, found in mixed.items()
     ]
-    return stacked(*(sheet(transposed(band)) for band in bands([own, theirs], methods)))
-
-
-def tile_side(columns: int) -> int:
-    """As many pixels as let all columns stand beside each other, within reason."""
-    room = (PAGE_WIDTH - MARGIN) // columns - MARGIN
-    return min(max(room, TILE), LARGEST)
+    pages = [
+        sheet([list(row) for row in zip(*band, strict=True)])
+        for band in bands([own, theirs], methods)
+    ]
+    return stacked(*pages)
 
 
 def column(
@@ -83,13 +83,13 @@ def column(
 
 
 def title(name: str, colour: str, width: int) -> Cell:
-    """A method's name, broken at its underscores where it is wider than its column."""
+    """A method's name, broken at its underscores if it is wider than its column."""
     parts = wrap_text(name.replace("_", "_ "), width, 13)
     return Cell(None, [Line([part.replace("_ ", "_")], colour, 13) for part in parts])
 
 
 def empty_column(name: str, reason: str, count: int, tile_size: tuple[int, int]) -> list[Cell]:
-    """A name above grey tiles, the first with the reason."""
+    """A name above gray tiles, the first with the reason."""
     grey = Image.new("RGB", tile_size, EMPTY_CELL)
     width = max(tile_size[0], NARROWEST)
     lines = [Line([line], FAINT, 11) for line in wrap_text(reason, width, 11)[:7]]
@@ -99,15 +99,8 @@ def empty_column(name: str, reason: str, count: int, tile_size: tuple[int, int])
 
 def bands(first: list[list[Cell]], others: list[list[Cell]]) -> list[list[list[Cell]]]:
     """Columns in bands of equal length that fit on a page, each led by the columns `first`."""
-    room = max(1, columns_that_fit(widest([*first, *others])) - len(first))
-    number = -(-len(others) // room)
-    length = -(-len(others) // max(1, number))
-    return [[*first, *others[k * length : (k + 1) * length]] for k in range(max(1, number))]
-
-
-def widest(columns: list[list[Cell]]) -> int:
-    return max(cell_width(cell) for column in columns for cell in column)
-
-
-def transposed(columns: list[list[Cell]]) -> list[list[Cell]]:
-    return [list(row) for row in zip(*columns, strict=True)]
+    widest = max(cell_width(cell) for column in (*first, *others) for cell in column)
+    room = max(1, columns_that_fit(widest) - len(first))
+    count = max(1, ceil(len(others) / room))
+    length = ceil(len(others) / count)
+    return [[*first, *others[k * length : (k + 1) * length]] for k in range(count)]

@@ -1,4 +1,4 @@
-"""Laying out: tiles over captions in rows and columns, tables and headings one below the other."""
+"""Layout: tiles above captions in rows and columns, tables and headings below each other."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -9,12 +9,9 @@ from PIL import Image, ImageDraw
 from mixlab.pictures.captions import ACCENT, FAINT, INK, Line, cut, font, text_width
 
 PAPER, EMPTY_CELL, RULE = "#ffffff", "#eef0f2", "#d5d9de"
-GAP, MARGIN, LINE_HEIGHT = (
-    4,
-    14,
-    15,
-)  # pixels: between tiles, around cells, from one text line to the next
-PAGE_WIDTH, NARROWEST = 1300, 90  # pixels: of a page, of a column, where words must fit too
+# In pixels: between tiles, around cells, from one text line to the next.
+GAP, MARGIN, LINE_HEIGHT = 4, 14, 15
+PAGE_WIDTH, NARROWEST = 1300, 90  # in pixels: of a page, and of a column, which holds words too
 
 
 class Cell(NamedTuple):
@@ -52,7 +49,7 @@ def cell_grid(cells: Sequence[Cell], columns: int | None = None) -> Image.Image:
 
 
 def columns_that_fit(width: int) -> int:
-    """How many cells of a width stand beside each other on a page."""
+    """How many cells of a width fit side by side on a page."""
     return max(1, (PAGE_WIDTH - MARGIN) // (width + MARGIN))
 
 
@@ -78,17 +75,17 @@ def draw_cell(
 
 
 def strip(images: Sequence[Image.Image | None], framed: bool = True) -> Image.Image:
-    """Tiles beside each other, grey squares for None; the last a little apart, framed if wanted."""
+    """Tiles side by side, gray squares for None; the last one set apart, with a frame if wanted."""
     width, height = next(image.size for image in images if image is not None)
-    whole = Image.new("RGB", (len(images) * (width + GAP) + GAP * (len(images) > 1), height), PAPER)
-    pen = ImageDraw.Draw(whole)
-    places = [k * (width + GAP) for k in range(len(images) - 1)] + [whole.width - width]
-    for image, left in zip(images, places, strict=True):
+    lefts = [k * (width + GAP) for k in range(len(images))]
+    lefts[-1] += 2 * GAP
+    whole = Image.new("RGB", (lefts[-1] + width, height), PAPER)
+    for image, left in zip(images, lefts, strict=True):
         if image is None:
-            pen.rectangle((left, 0, left + width - 1, height - 1), EMPTY_CELL)
+            ImageDraw.Draw(whole).rectangle((left, 0, left + width - 1, height - 1), EMPTY_CELL)
         else:
             whole.paste(image, (left, 0))
-    return frame(whole, places[-1]) if framed else whole
+    return frame(whole, lefts[-1]) if framed else whole
 
 
 def frame(image: Image.Image, left: int = 0) -> Image.Image:
@@ -99,7 +96,7 @@ def frame(image: Image.Image, left: int = 0) -> Image.Image:
 
 
 def heading(title: str, note: str = "", width: int = PAGE_WIDTH) -> Image.Image:
-    """A title and, fainter, what there is to know below it; long notes are broken into lines."""
+    """A title and a fainter note below it; long notes are broken into lines."""
     lines = wrap_text(note, width - 2 * MARGIN, 12)
     page = Image.new("RGB", (width, MARGIN + 22 + len(lines) * (LINE_HEIGHT + 1)), PAPER)
     pen = ImageDraw.Draw(page)
@@ -125,7 +122,7 @@ def wrap_text(text: str, width: int, size: int) -> list[str]:
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[Line]]) -> Image.Image:
-    """A table of text; where it is wider than the page, its widest columns are cut."""
+    """A table of text; if it is wider than the page, its widest columns are cut."""
     lines = [[Line([name], FAINT, 11) for name in header], *rows]
     widths = column_widths(lines)
     height = 22

@@ -53,9 +53,9 @@ def to_bytes(
     """Bring images (N, C, H, W) to uint8 (N, H, W, 3).
 
     Args:
-        like: images that set the range, by default the images themselves: where these are in
-            [0, 1], values are shown as they are, else stretched from the smallest to the largest.
-        mean, std: of a normalisation, a number per channel; with them it is undone instead.
+        like: images that set the range, by default the images themselves: if they are in [0, 1],
+            values are shown as they are, else stretched from the smallest to the largest.
+        mean, std: of a normalization to undo instead, a number per channel.
     """
     images = images.cpu().float()
     if mean is not None and std is not None:
@@ -71,7 +71,7 @@ def to_bytes(
 
 
 def tile(pixels: Tensor, side: int = TILE, slack: float = 1.5) -> Image.Image:
-    """Bring an image (H, W, 3) to about `side` pixels: small ones by whole pixels, unblurred."""
+    """An image (H, W, 3) at about `side` pixels; small ones grow by whole pixels, unblurred."""
     height, width, _ = pixels.shape
     image = Image.fromarray(pixels.contiguous().numpy())
     if max(height, width) > slack * side:
@@ -79,21 +79,18 @@ def tile(pixels: Tensor, side: int = TILE, slack: float = 1.5) -> Image.Image:
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
         return image.resize(size, Image.Resampling.BOX)
     factor = max(1, round(side / max(height, width)))
-    factor -= factor > 1 and factor * max(height, width) > slack * side
+    if factor > 1 and factor * max(height, width) > slack * side:
+        factor -= 1
     return image.resize((width * factor, height * factor), Image.Resampling.NEAREST)
 
 
-GROUND = (0.18, 0.19, 0.21)  # of class 0, which usually is the background
-
-
-GOLDEN = 0.618034  # of a turn from one hue to the next: those of neighbours lie far apart
-
-
-LEGEND, SWATCH = 20, 11  # pixels: of a line of the legend, of a colour's square
+GROUND = (0.18, 0.19, 0.21)  # color of class 0, usually the background
+GOLDEN = 0.618034  # of a turn between two hues, so that neighboring classes look different
+LEGEND, SWATCH = 20, 11  # in pixels: a line of the legend, a color's square
 
 
 def colours(num_classes: int) -> Tensor:
-    """(num_classes, 3) in [0, 1]."""
+    """(num_classes, 3) RGB in [0, 1]."""
     hues = [colorsys.hsv_to_rgb(k * GOLDEN % 1, 0.6, 0.95) for k in range(1, num_classes)]
     return torch.tensor([GROUND, *hues])
 
@@ -105,7 +102,7 @@ def coloured(planes: Tensor) -> Tensor:
 
 
 def legend(num_classes: int, class_names: Sequence[str] | None, width: int) -> Image.Image:
-    """The colour of each class, in as many lines as it takes."""
+    """The color of each class, in as many lines as needed."""
     names = [class_name(number, class_names, 24) for number in range(num_classes)]
     places, left, top = [], MARGIN, MARGIN
     for name in names:

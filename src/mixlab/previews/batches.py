@@ -31,8 +31,8 @@ class Rows:
         class_names: of the targets' columns.
         what: the batch in words.
         scale: `mean` and `std` of the normalisation, empty where there is none.
-        data: that it is a batch of, if it is one.
-        replayed: the run it comes from, if it does.
+        data: the data module it comes from, None for picture files.
+        replayed: the run it comes from, if any.
     """
 
     batch: Batch
@@ -54,17 +54,16 @@ class Rows:
 
 
 def rows_from(cfg: DictConfig) -> Rows:
-    """Those that `images`, `run` or else `data` name."""
+    """The rows that `images`, `run` or else `data` names."""
     if cfg.images is not None:
         return rows_of_files(cfg)
     if cfg.run is not None:
-        found = replay(cfg)
-        rows = rows_of_data(found.data, found.seen[0].before, words_of(cfg, found))
-        return replace(rows, replayed=found)
+        replayed = replay(cfg)
+        rows = rows_of_data(replayed.data, replayed.seen[0].before, words_of(cfg, replayed))
+        return replace(rows, replayed=replayed)
     data = build_data(cfg)
-    return rows_of_data(
-        data, batch_of(cfg, data), f"batch {cfg.batch} of epoch {cfg.epoch} of {data.name}"
-    )
+    what = f"batch {cfg.batch} of epoch {cfg.epoch} of {data.name}"
+    return rows_of_data(data, batch_of(cfg, data), what)
 
 
 def rows_of_data(data: ImageDataModule, batch: Batch, what: str) -> Rows:
@@ -98,20 +97,21 @@ def mixed(cfg: DictConfig, batch: Batch) -> MixedBatch:
     """A batch before and after mixing with `cfg.mixing`."""
     if not cfg.get("mixing"):
         raise UserError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
-    callback = build(cfg.mixing, allow=cfg.get("allow", ()))
-    return callback.mix(batch)
+    return build(cfg.mixing, allow=cfg.get("allow", ())).mix(batch)
 
 
-def words_of(cfg: DictConfig, found: Replay) -> str:
-    """A replayed batch in words, with what may keep it from being the same to the last bit."""
+def words_of(cfg: DictConfig, replayed: Replay) -> str:
+    """A replayed batch in words, with what may keep it from being bit-identical."""
     what = f"batch {cfg.batch} of epoch {cfg.epoch} of {cfg.run}"
-    what += f", process {cfg.rank}" * (cfg.rank > 0)
-    what += f" (perhaps not to the last bit: {'; '.join(found.notes)})" * bool(found.notes)
+    if cfg.rank > 0:
+        what += f", process {cfg.rank}"
+    if replayed.notes:
+        what += f" (perhaps not bit-identical: {'; '.join(replayed.notes)})"
     return what
 
 
 def rows_of_files(cfg: DictConfig) -> Rows:
-    """Picture files, each of the class that `labels` says, by default of its own.
+    """Picture files, each of the class in `labels`, by default each of its own class.
 
     Raises:
         ValueError: a file cannot be read, or there are not as many labels as pictures.
@@ -133,15 +133,11 @@ def rows_of_files(cfg: DictConfig) -> Rows:
 
 
 def many(value: Any) -> list[str]:
-    """One or several words of the command line as a list of strings.
-
-    Raises:
-        ValueError: it is an empty list.
-    """
-    found = [str(each) for each in ([value] if isinstance(value, str | int | float) else value)]
-    if not found:
+    """One or several words of the command line as a list; raises ValueError for an empty one."""
+    words = [value] if isinstance(value, str | int | float) else value
+    if not words:
         raise UserError("images=[] names no picture; give files, as in images=[a.jpg,b.jpg]")
-    return found
+    return [str(word) for word in words]
 
 
 def first_two(cfg: DictConfig, rows: Rows) -> tuple[Tensor, Tensor]:
@@ -159,20 +155,17 @@ def first_two(cfg: DictConfig, rows: Rows) -> tuple[Tensor, Tensor]:
 
 
 def shipped_methods(cfg: DictConfig) -> dict[str, Any]:
-    """The methods of the files in `mixing/`, by the files' names; not those that mix nothing."""
-    nodes = mixing_nodes()
+    """The methods of the files in `mixing/`, by file name, without those that mix nothing."""
+    if GlobalHydra.instance().is_initialized():
+        nodes = mixing_nodes()
+    else:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            nodes = mixing_nodes()
     return {name: build(node, allow=cfg.allow) for name, node in nodes.items()}
 
 
 def mixing_nodes() -> dict[str, DictConfig]:
-    """The `method` node of each file that the command finds."""
-    if GlobalHydra.instance().is_initialized():
-        return nodes_found()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return nodes_found()
-
-
-def nodes_found() -> dict[str, DictConfig]:
+    """The `method` node of each file in `mixing/` that Hydra finds."""
     loader = GlobalHydra.instance().config_loader()
     names = [name for name in loader.get_group_options("mixing") if name[:1] != "_"]
     nodes = {

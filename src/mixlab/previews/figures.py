@@ -20,8 +20,8 @@ from mixlab.pictures.sheet import stacked
 from mixlab.previews.batches import Rows, first_two, mixed, rows_from, shipped_methods
 from mixlab.previews.replay import unaugmented
 
-Shown = tuple[Image.Image, str]  # the picture, and what to say of it
-AREA = 0.4  # of a picture, for a box that nobody gives
+Shown = tuple[Image.Image, str]  # a picture and its description
+AREA = 0.4  # of a picture, for the default box
 GALLERY_ROWS = 4
 
 
@@ -53,7 +53,7 @@ def show_gallery(cfg: DictConfig) -> Shown:
 
 
 def method_outcome(method: Any, rows: Rows, partners: np.ndarray) -> tuple[Tensor, Tensor] | str:
-    """Images and targets that a method makes; or why it makes none of these images."""
+    """The images and targets that a method makes, or the reason why it cannot."""
     images, targets = rows.batch
     try:
         blend = method(images, targets, stream(rows.address, Purpose.MIXING), partners)
@@ -63,12 +63,12 @@ def method_outcome(method: Any, rows: Rows, partners: np.ndarray) -> tuple[Tenso
 
 
 def given_partners(cfg: DictConfig, count: int) -> np.ndarray:
-    """int64 (count,) partners as `cfg.partners` lists them; by default the row half of all away.
+    """int64 (count,) partners from `cfg.partners`; by default the row half the batch away.
 
-    An even number of rows then stands in pairs, so the partner of a row's partner is the row.
+    With an even number of rows that makes pairs: the partner of a row's partner is the row.
 
     Raises:
-        ValueError: they are not one for each row, or there is no such row.
+        ValueError: not one partner for each row, or no such row.
     """
     if cfg.partners is None:
         return (np.arange(count) + max(1, count // 2)) % count
@@ -76,8 +76,8 @@ def given_partners(cfg: DictConfig, count: int) -> np.ndarray:
     whole = all(type(row) is int and 0 <= row < count for row in found)
     if len(found) != count or not whole:
         raise UserError(
-            f"partners={found} must name for each of the {count} pictures another, "
-            f"by its number from 0 to {count - 1}"
+            f"partners={found} must name a partner for each of the {count} pictures, by its "
+            f"number from 0 to {count - 1}"
         )
     return np.array(found, dtype=np.int64)
 
@@ -116,7 +116,7 @@ def show_blend(cfg: DictConfig) -> Shown:
 
 
 def show_cutmix(cfg: DictConfig) -> Shown:
-    """CutMix with a box and partners that are given, and the labels in a table, printed too."""
+    """CutMix with a given box and partners; the labels are in a table, which is printed too."""
     rows = rows_from(cfg)
     images, targets = (part[: cfg.count or (None if cfg.images else 4)] for part in rows.batch)
     if len(images) < 2:
@@ -132,7 +132,7 @@ def show_cutmix(cfg: DictConfig) -> Shown:
 def printed(blend: Blend, targets: Tensor, rows: Rows, published: list[float] | None) -> str:
     """The table of labels as text."""
     lines = label_table(blend, targets, blend.targets(targets), rows.class_names, published)
-    header = [*TABLE_HEADER, *[PUBLISHED] * (published is not None)]
+    header = TABLE_HEADER if published is None else (*TABLE_HEADER, PUBLISHED)
     words = [header, *[[word for word, _ in line] for line in lines]]
     widths = [max(map(len, column)) for column in zip(*words, strict=True)]
     padded = [[w.ljust(n) for w, n in zip(line, widths, strict=True)] for line in words]
@@ -140,10 +140,10 @@ def printed(blend: Blend, targets: Tensor, rows: Rows, published: list[float] | 
 
 
 def published_shares(cfg: DictConfig, count: int) -> list[float] | None:
-    """Own shares that a document prints, one for each picture.
+    """Own shares as published, one for each picture.
 
     Raises:
-        ValueError: they are not, or not numbers in [0, 1].
+        ValueError: not one for each picture, or not in [0, 1].
     """
     if cfg.published is None:
         return None
@@ -151,17 +151,17 @@ def published_shares(cfg: DictConfig, count: int) -> list[float] | None:
     numbers = all(type(share) in (int, float) and 0 <= share <= 1 for share in found)
     if len(found) != count or not numbers:
         raise UserError(
-            f"published={found} must give for each of the {count} pictures the share that it "
-            "keeps of itself, a number in [0, 1]"
+            f"published={found} must give one number in [0, 1] for each of the {count} pictures: "
+            "the share that it keeps of itself"
         )
     return [float(share) for share in found]
 
 
 def box_for(cfg: DictConfig, images: Tensor, address: Address) -> list[int]:
-    """Top, bottom, left, right as given; else a box of `AREA` at a place that is drawn.
+    """Top, bottom, left, right as given; else a box of `AREA` at a random place.
 
     Raises:
-        ValueError: the box is none, or not inside the pictures.
+        ValueError: not a box, or not inside the pictures.
     """
     height, width = images.shape[-2:]
     if cfg.box is None:
@@ -175,8 +175,8 @@ def box_for(cfg: DictConfig, images: Tensor, address: Address) -> list[int]:
         if 0 <= box[0] < box[1] <= height and 0 <= box[2] < box[3] <= width:
             return box
     raise UserError(
-        f"box={box} must be top,bottom,left,right in pixels, each first below its second, within "
-        f"the pictures' {height} rows and {width} columns"
+        f"box={box} must be top,bottom,left,right in pixels, with top < bottom and left < right, "
+        f"within the pictures' {height} rows and {width} columns"
     )
 
 

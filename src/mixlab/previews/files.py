@@ -20,7 +20,7 @@ def read_pictures(files: Sequence[str]) -> Tensor:
     Others are cut to its aspect ratio around their middle, then resized.
 
     Raises:
-        ValueError: a file is not there or is no picture that can be read.
+        ValueError: a file is missing or cannot be read as a picture.
     """
     pictures = [read_picture(Path(file).expanduser()) for file in files]
     fitted = [
@@ -34,15 +34,15 @@ def read_pictures(files: Sequence[str]) -> Tensor:
 def read_picture(file: Path) -> Image.Image:
     """One picture in RGB, turned as its camera says."""
     if not file.is_file():
-        raise UserError(f"images: there is no file {file}; give paths as seen from {Path.cwd()}")
+        raise UserError(f"images: there is no file {file}; give paths relative to {Path.cwd()}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its metadata: its pixels are all that counts
+            warnings.simplefilter("ignore")  # about metadata; only the pixels matter
             with Image.open(file) as picture:
                 picture.load()
                 return to_rgb(ImageOps.exif_transpose(picture))
     except UnidentifiedImageError:
-        raise UserError(f"images: {file} is no picture; give a JPEG or PNG file") from None
+        raise UserError(f"images: {file} is not a picture; give a JPEG or PNG file") from None
     except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"images: {file} cannot be read ({error}); save it again") from None
 
@@ -60,7 +60,6 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def names_of(files: Sequence[str]) -> list[str]:
-    """What files are called in captions: their stems, or their paths where stems are alike."""
+    """Names of files for captions: their stems, or their paths where two stems are equal."""
     stems = [Path(file).stem for file in files]
-    alike = len(set(stems)) < len(set(files))
-    return list(files) if alike else stems
+    return stems if len(set(stems)) == len(set(files)) else list(files)

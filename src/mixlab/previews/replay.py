@@ -1,4 +1,4 @@
-"""Any training batch of any run again, rebuilt from its address, bit for bit on the same device."""
+"""Rebuild any training batch of a run from its address, bit-identical on the same device."""
 
 from copy import copy
 from dataclasses import dataclass, replace
@@ -43,8 +43,7 @@ def replay(cfg: DictConfig) -> Replay:
     """Rebuild batch `cfg.batch` of epoch `cfg.epoch` of process `cfg.rank` of the run `cfg.run`.
 
     Raises:
-        ValueError: there is no such batch in the run, or the code that makes the batches, or the
-            data, are not what they were.
+        ValueError: the run has no such batch, or the data or the code that makes batches changed.
     """
     folder = Path(cfg.run)
     run_cfg = read_config(folder, cfg)
@@ -54,7 +53,7 @@ def replay(cfg: DictConfig) -> Replay:
     set_up_process(run_cfg)
     data = build_data(run_cfg)
     check_same_data(record, data)
-    trainer = stand_in(run_cfg, data)
+    trainer = bare_trainer(run_cfg, data)
     address = Address(run_cfg.seed, cfg.rank, cfg.epoch, cfg.batch)
     processes = (record.get("devices") or 1) * run_cfg.trainer.num_nodes
     check_address(address, processes, trainer, record)
@@ -65,24 +64,24 @@ def replay(cfg: DictConfig) -> Replay:
 
 
 def notes(record: dict[str, Any]) -> list[str]:
-    """What may keep a replayed batch from being the same to the last bit."""
+    """What may keep a replayed batch from being bit-identical."""
     device, before, now = record.get("accelerator"), record.get("versions", {}), versions()
-    found = [f"it was mixed on {device}, here on cpu"] * (device not in (None, "cpu"))
-    return found + [
-        f"it was made by {package} {before[package]}, here {now.get(package)}"
-        for package in ("numpy", "torch", "torchvision")
-        if package in before and before[package] != now.get(package)
-    ]
+    found = []
+    if device not in (None, "cpu"):
+        found.append(f"it was mixed on {device}, here on cpu")
+    for package in ("numpy", "torch", "torchvision"):
+        if package in before and before[package] != now.get(package):
+            found.append(f"it was made by {package} {before[package]}, here {now.get(package)}")
+    return found
 
 
-def stand_in(cfg: DictConfig, data: ImageDataModule) -> pl.Trainer:
-    """A trainer of the run's length, precision and mixing, in one process, that trains nothing."""
+def bare_trainer(cfg: DictConfig, data: ImageDataModule) -> pl.Trainer:
+    """A trainer with the run's length, precision and mixing, in one process; it does not train."""
     allow = cfg.get("allow", ())
     mixing = [build(cfg.mixing, allow=allow)] if cfg.get("mixing") else []
     callbacks = [*build_callbacks(cfg, data), *mixing]
-    node = {**plain(cfg.trainer), **ONE_PROCESS}
     trainer = build(
-        node,
+        {**plain(cfg.trainer), **ONE_PROCESS},
         callbacks=[each for each in callbacks if isinstance(each, MixingCallback)],
         logger=False,
         enable_checkpointing=False,
@@ -120,7 +119,7 @@ def check_address(
 
 
 def batch_from(data: ImageDataModule, address: Address, processes: int = 1) -> Batch:
-    """The rows at an address as the loader brings them."""
+    """The rows at an address as the loader yields them."""
     loader = data.train_dataloader()
     loader.plan = replace(loader.plan, rank=address.rank, world_size=processes)
     loader.load_state_dict({"epoch": address.epoch, "position": address.batch})
@@ -128,7 +127,7 @@ def batch_from(data: ImageDataModule, address: Address, processes: int = 1) -> B
 
 
 def unaugmented(data: ImageDataModule, address: Address, processes: int = 1) -> Batch:
-    """The rows at an address as the data make them without their augmentation, unmixed."""
+    """The rows at an address, neither augmented nor mixed."""
     bare = copy(data)
     bare.augmentation = None
     bare.prepare = replace(data.prepare, augmentation=None)
