@@ -202,7 +202,7 @@ REFUSED = {
     "show=blend images=[red.png,green.png,blue.png]": "show=blend takes two pictures, got 3",
     "show=cutmix images=red.png": "show=cutmix takes two pictures or more, got 1",
     "show=cutmix images=[red.png,green.png] partners=[1,2]": "by its number from 0 to 1",
-    "show=cutmix images=[red.png,green.png] partners=[1]": "for each of the 2 pictures another",
+    "show=cutmix images=[red.png,green.png] partners=[1]": "a partner for each of the 2 pictures",
     "show=cutmix images=[red.png,green.png] box=[0,41,0,9]": "within the pictures' 40 rows and 60",
     "show=cutmix images=[red.png,green.png] box=[9,9,0,9]": "with top < bottom and left < right",
     "show=cutmix images=[red.png,green.png] box=[0,9]": "box=[0, 9] must be top,bottom,left,right",

@@ -1,4 +1,4 @@
-"""What a training loader yields: rows, their targets and the address that all draws follow from."""
+"""What a training loader yields: rows, their targets, and the address that seeds all draws."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ class _Pinnable:
     """Gives a dataclass of tensors the `pin_memory` that torch's loaders look for."""
 
     def pin_memory(self) -> Self:
-        """A copy whose tensors lie in page-locked memory."""
+        """A copy whose tensors are in page-locked memory."""
         pinnable = {name: each for name, each in vars(self).items() if hasattr(each, "pin_memory")}
         return replace(self, **{name: each.pin_memory() for name, each in pinnable.items()})
 
@@ -31,13 +31,13 @@ class Guests(_Pinnable):
 
 @dataclass
 class Batch(_Pinnable):
-    """One batch; `images, targets = batch` unpacks it in anybody's training step.
+    """One batch; `images, targets = batch` unpacks it in any training step.
 
     Attributes:
         images: (B, ...) uint8 from the loader, float after the transfer to the device.
         targets: (B,) int64 classes, or (B, C) float in training after the transfer.
-        address: where the batch stands; None in validation, test and prediction: never mixed.
-        index: (B,) int64, the rows of the data set.
+        address: the position of the batch; None outside training, where batches are never mixed.
+        index: (B,) int64, row numbers in the data set.
         guests: rows beyond the batch that may be partners.
         mixed: whether a `BatchMixer` made it.
 
@@ -57,7 +57,7 @@ class Batch(_Pinnable):
 
 
 class MixedBatch(NamedTuple):
-    """A batch before and after mixing, and what was drawn between."""
+    """A batch before and after mixing, and the blend that was drawn for it."""
 
     before: Batch
     after: Batch

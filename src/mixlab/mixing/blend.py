@@ -1,4 +1,4 @@
-"""Blend: what was drawn for one batch, and how it is applied to images and to targets.
+"""Blend: the draws for one batch, and how they are applied to images and targets.
 
 mixed image  = sum over k of mask_k * view_k(images[source_k])
 mixed target = sum over k of share_k * targets[source_k]
@@ -18,7 +18,7 @@ from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """Sources, masks and shares of the B rows that come out of R >= B rows.
+    """Sources, masks and shares of B mixed rows, made from R >= B rows.
 
     Attributes:
         source: (B, K) int64 on the CPU, the rows that feed each row; column 0 is the row itself.
@@ -54,7 +54,7 @@ class Blend:
 
     @property
     def num_rows(self) -> int:
-        """B, the rows that come out."""
+        """B, the mixed rows."""
         return self.source.shape[0]
 
     @property
@@ -85,12 +85,12 @@ class Blend:
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Both operations: the mixed images and the mixed targets.
 
-        Targets are labels (R, C), or segmentation masks as planes (R, C, H, W) of one class each,
-        which are mixed pixel by pixel as the images are; where content is erased, the row's own
-        mask stays, as its label does.
+        Targets are labels (R, C), or segmentation masks as planes (R, C, H, W), one per class,
+        which are mixed pixel by pixel like the images. Where content is erased, the row keeps its
+        own mask, as it keeps its label.
         """
         labels = self.targets(targets) if targets.ndim <= 2 else self._planes(targets)
-        return self.images(images), labels  # last, for images sweep the processor's cache
+        return self.images(images), labels  # images last, since they evict the processor's cache
 
     def images(self, images: Tensor) -> Tensor:
         """A new (B, ...) tensor: the mixture of (R, ...) float `images`, in their dtype and layout.
@@ -120,13 +120,13 @@ class Blend:
         return _weighted_rows(targets, self.source, self.share)
 
     def _planes(self, targets: Tensor) -> Tensor:
-        """The mixture of planes (R, C, H, W) that sum to one at each pixel, and so does it."""
+        """The mixture of planes (R, C, H, W); both sum to one at each pixel."""
         mixed = self.images(targets)
         erased = 1 - mixed.sum(1, keepdim=True)
         return mixed.addcmul_(targets[: self.num_rows], erased)
 
     def where(self, rows: np.ndarray | Tensor) -> "Blend":
-        """The blend that leaves the rows that are not chosen, False in `rows` (B,), as they are."""
+        """The same blend for the rows chosen by bool `rows` (B,); the others stay unchanged."""
         if rows.all():
             return self
         chosen = torch.as_tensor(rows)
@@ -139,7 +139,7 @@ class Blend:
         return Blend(source, mask, _where(chosen, self.share, first), self.warp)
 
     def _paste(self, images: Tensor, boxes: Boxes) -> Tensor:
-        """On a CPU: boxes are copied in half the time of painting a mask and weighing by it."""
+        """For CPUs: copying boxes takes half the time of painting a mask and weighting by it."""
         if boxes.outside[:, 0].min() == 1:
             return boxes.paste(images, self.source)
         return boxes.paste(images, self.source, _weighted_rows(images, self.source, boxes.outside))
@@ -162,7 +162,9 @@ def _weighted_rows(rows: Tensor, source: Tensor, weight: Tensor) -> Tensor:
     """Sum over k of weight (B|1, K) times rows[source (B, K)], in one pass over memory."""
     last = rows.ndim == 4 and not rows.is_contiguous()  # keep the layout of channels-last images
     rows = rows.movedim(1, -1) if last else rows
-    if rows.device.type != "cpu" or rows.dtype != weight.dtype:  # even an idle `to` takes its time
+    if (
+        rows.device.type != "cpu" or rows.dtype != weight.dtype
+    ):  # even a `to` without effect costs time
         source = source.to(rows.device, non_blocking=True)
         weight = weight.to(rows, non_blocking=True)
     weight = weight.expand_as(source).reshape(-1)
@@ -196,7 +198,7 @@ def _warped(rows: Tensor, warp: Tensor) -> Tensor:
 
 
 def _can_paste(images: Tensor) -> bool:
-    """Whether boxes can be copied by numpy: on a CPU, where no graph or gradient is wanted."""
+    """Whether numpy can copy boxes: on a CPU, without a graph or gradient."""
     if torch.compiler.is_compiling() or images.requires_grad:
         return False
     return images.device.type == "cpu"

@@ -1,4 +1,4 @@
-"""Masks: the share of each source at each pixel, as tensors (B|1, K, *S) or boxes to be painted."""
+"""Masks: the share of each source at each pixel, as tensors (B|1, K, *S) or as boxes."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from mixlab.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """One rectangle a row: in it the second source, or nothing where there is only one source.
+    """One rectangle per row, filled with the second source, or erased if there is only one source.
 
-    Kept as edges, and painted only when and where it is applied; on a CPU it never is.
+    Kept as edges and painted only when applied; on a CPU usually never.
 
     Attributes:
         edges: (B|1, 4) int64 on the CPU: top, bottom, left, right in pixels, ends excluded.
@@ -38,7 +38,7 @@ class Boxes:
         return torch.where(inside, second.float(), outside)
 
     def mean(self) -> Tensor:
-        """Mean of the mask of each source: (B|1, K) float32, exact, nothing painted."""
+        """Mean of the mask of each source: (B|1, K) float32, exact, without painting."""
         edges = self.edges.numpy()
         pixels = (edges[:, 1] - edges[:, 0]) * (edges[:, 3] - edges[:, 2])
         area_fraction = pixels[:, None] / (self.height * self.width)
@@ -47,7 +47,7 @@ class Boxes:
         return torch.from_numpy(mean.astype(np.float32))
 
     def where(self, rows: Tensor) -> "Boxes":
-        """The same boxes in the chosen `rows` (B,) bool, and the others left to themselves."""
+        """The same boxes in the chosen `rows` (B,) bool; the others stay unchanged."""
         own = torch.eye(1, self.outside.shape[1])
         outside = torch.where(rows[:, None], self.outside, own)
         return Boxes(self.edges * rows[:, None], outside, self.height, self.width)
@@ -61,7 +61,7 @@ class Boxes:
     def paste(self, images: Tensor, source: Tensor, mixed: Tensor | None = None) -> Tensor:
         """Copy the boxes into `mixed` (B, ..., H, W), by default into a new copy of the rows.
 
-        For the CPU: nothing is painted, and only what lies in the boxes is copied.
+        For the CPU: nothing is painted, and only the pixels inside the boxes are copied.
         """
         if len(self.edges) > 1:
             return self._paste_each(images, source, mixed)
@@ -78,7 +78,7 @@ class Boxes:
         """A box for each row, by numpy, whose slices cost a fraction of torch's.
 
         New rows are copied a quarter of a megabyte at a time, so that they are still in the
-        processor's cache when their boxes follow.
+        processor's cache when their boxes are pasted.
         """
         num_rows, edges = len(source), self.edges.tolist()
         result = torch.empty_like(images[:num_rows]) if mixed is None else mixed
@@ -128,8 +128,8 @@ def clipped_boxes(
     """Edges (num_boxes, 4) of boxes around uniform pixels, clipped at the border.
 
     The rule of CutMix's authors: `sides` (num_boxes|1, 2|1), height and width in pixels, are
-    rounded down to even numbers before they are clipped. `min_side=1` makes one pixel of none.
-    `size` (2,) is the picture's.
+    rounded down to even numbers before clipping. `min_side=1` widens empty sides to one pixel.
+    `size` (2,) is the height and width of the picture.
     """
     half = (sides / 2).astype(np.int64)
     centre = (rng.random((num_boxes, 2)) * size).astype(np.int64)

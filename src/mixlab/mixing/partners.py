@@ -1,8 +1,8 @@
-"""Who is mixed with whom: rules that give each of the batch's B rows a partner among R >= B rows.
+"""Partner rules: each of the batch's B rows gets a partner among R >= B rows.
 
 A rule is called as `rule(images, targets, rng, num_rows)` with images (R, ...) and float targets
 (R, C), the batch's rows first, then the guests; it returns B = num_rows row numbers, int64. **A row
-for which nobody qualifies becomes its own partner** and so stays as it is: the only row of a batch,
+without an eligible partner becomes its own partner** and stays unchanged: the only row of a batch,
 the only row of its class under `same_class`, all rows of a batch of one class under `other_class`.
 
 A method of several partners gets a column of them for each, see `drawn_columns`.
@@ -27,7 +27,7 @@ def permutation(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) 
 
 
 def derangement(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
-    """As a permutation, but nobody meets itself: the rows form one random circle."""
+    """As a permutation, but no row meets itself: the rows form one random cycle."""
     order = rng.permutation(images.shape[0])
     partners = np.empty_like(order)
     partners[order] = np.roll(order, 1)
@@ -84,20 +84,17 @@ def nearest(
     return order[:, min(column, order.shape[1] - 1)].cpu().numpy()
 
 
-_RULES: tuple[PartnerRule, ...] = (
-    permutation,
-    derangement,
-    cyclic,
-    guests,
-    same_class,
-    other_class,
-    nearest,
-)
-_IN_ORDER = (cyclic, guests, nearest)  # draw nothing, and are told which partner is wanted
-_PARTNER_RULES = {
-    **{rule.__name__: rule for rule in _RULES},  # pyright: ignore[reportFunctionMemberAccess]
-    "second_pass": guests,  # for whoever loads them: another order of the same data,
-    "dataset": guests,  # or any of its rows
+_IN_ORDER = (cyclic, guests, nearest)  # draw nothing, and take the column as an argument
+_PARTNER_RULES: dict[str, PartnerRule] = {
+    "permutation": permutation,
+    "derangement": derangement,
+    "cyclic": cyclic,
+    "guests": guests,
+    "same_class": same_class,
+    "other_class": other_class,
+    "nearest": nearest,
+    "second_pass": guests,  # the data module loads them from another order of the same data,
+    "dataset": guests,  # or from any of its rows
 }
 
 
@@ -113,15 +110,15 @@ def rule_from(spec: Any) -> PartnerRule:
 def drawn_columns(
     rule: PartnerRule, images: Tensor, targets: Tensor, rng: Generator, num_rows: int, count: int
 ) -> np.ndarray:
-    """(num_rows,) partners by a rule; (num_rows, count) for two and more, each column drawn anew.
+    """(num_rows,) partners by a rule; (num_rows, count) for two and more.
 
-    Columns are drawn independently of each other; those of a rule that draws nothing (`cyclic`,
-    guests, `nearest`) are the next in its order.
+    Each column is drawn independently; a rule that draws nothing (`cyclic`, guests, `nearest`)
+    gives the next partner in its order instead.
     """
-    columns = [
-        rule(images, targets, rng, num_rows, *[column] * (rule in _IN_ORDER))
-        for column in range(count)
-    ]
+    columns = []
+    for column in range(count):
+        order = [column] if rule in _IN_ORDER else []
+        columns.append(rule(images, targets, rng, num_rows, *order))
     return columns[0] if count == 1 else np.stack(columns, axis=1)
 
 

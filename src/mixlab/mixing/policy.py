@@ -1,4 +1,4 @@
-"""Policy: how often something is mixed, what of, when in training, and with whom."""
+"""Policy: how often rows are mixed, which rows, when in training, and with which partners."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class Policy:
     """The knobs that every method shares.
 
     Attributes:
-        probability: in [0, 1], of mixing what the gate lets through.
-        gate: `row` or `batch`: what the probability decides on; `{every: n}`: as `row`, of those
-            rows of the data set alone whose number is > 0 and divisible by n.
+        probability: in [0, 1], of mixing what the gate admits.
+        gate: `row` or `batch`, the unit that the probability applies to; `{every: n}`: as `row`,
+            but only rows whose number in the data set is > 0 and divisible by n.
         schedule: factor on the probability: `constant`, `linear`, `cosine` or `{off_after: 0.9}`.
         partners: a rule of `mixlab.mixing.partners` by name, or a callable like them.
 
-    Raises ValueError for a value outside of these.
+    Raises ValueError for any other value.
     """
 
     probability: float = 1.0
@@ -68,8 +68,8 @@ class Policy:
             num_rows: B; all R rows by default.
             position: number of this policy among several that mix one batch.
 
-        The gate draws first, and always as much, then the partners, then the method. So two runs
-        that differ in their method share gate and partners, in their probability, all draws.
+        The gate draws first, always the same amount, then the partners, then the method. So two
+        runs that differ only in their method share gate and partners; only in probability, all.
         """
         num_rows = images.shape[0] if num_rows is None else num_rows
         rng = stream(address, Purpose.MIXING + position)

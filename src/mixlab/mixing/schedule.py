@@ -1,4 +1,4 @@
-"""Schedules: a factor on the probability as training goes on, from its progress in [0, 1]."""
+"""Schedules: a factor on the probability, from the progress of training in [0, 1]."""
 
 from collections.abc import Callable, Mapping
 from math import cos, pi

@@ -1,7 +1,7 @@
-"""Random numbers by address: what is drawn for a batch depends on where it stands, nothing else.
+"""Random numbers by address: the draws for a batch depend on its position and nothing else.
 
-A stream has no past, so nothing random is saved, ranks differ on purpose, a resumed run draws what
-an uninterrupted one would have drawn, and any batch of a finished run can be drawn again.
+A stream has no history, so no random state is saved, ranks differ on purpose, a resumed run draws
+the same as an uninterrupted one, and any batch of a finished run can be drawn again.
 """
 
 from enum import IntEnum
@@ -18,7 +18,7 @@ LOOK_AHEAD = 32  # batches whose seeds are made at once; it divides 2**32
 
 
 class Address(NamedTuple):
-    """Where a batch stands; every part is a whole number in [0, 2**32)."""
+    """The position of a batch; every part is a whole number in [0, 2**32)."""
 
     seed: int
     rank: int = 0
@@ -27,7 +27,7 @@ class Address(NamedTuple):
 
 
 class Purpose(IntEnum):
-    """What numbers are drawn for. Results depend on the values: add some, never change one."""
+    """What numbers are drawn for. Results depend on the values: add new ones, never change one."""
 
     ORDER = 0  # order of the rows in an epoch
     AUGMENT = 1  # batched augmentation on the device
@@ -57,7 +57,7 @@ def torch_seed(address: Address, purpose: int) -> int:
 
 
 class _Seed(ISeedSequence):
-    """A seed sequence whose words are there already."""
+    """A seed sequence whose words are already computed."""
 
     def __init__(self, words: np.ndarray) -> None:
         self.words = words
@@ -68,7 +68,7 @@ class _Seed(ISeedSequence):
 
 def _words(address: Address, purpose: int) -> np.ndarray:
     """uint64 (4,): what numpy's SeedSequence makes of the five numbers."""
-    # Transforms number the rows, which come in any order; batches follow each other.
+    # Transforms pass row numbers, which come in any order; batches come one after another.
     ahead = 1 if purpose == Purpose.TRANSFORM else LOOK_AHEAD
     try:
         seed, rank, epoch, batch = address
@@ -85,8 +85,8 @@ def _seed_block(
 ) -> np.ndarray:
     """uint64 (ahead, 4): the words of as many batches in a row.
 
-    Alone, between two training steps, each would find none of numpy's code in the processor's
-    cache and take twenty times as long.
+    Made one at a time between training steps, each would find numpy's code evicted from the
+    processor's cache and take twenty times as long.
     """
     words = np.empty((ahead, 4), dtype=np.uint64)
     for number in range(ahead):

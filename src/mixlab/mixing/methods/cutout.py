@@ -29,7 +29,7 @@ class Cutout:
     side_fraction: float
     per_row: bool = True
 
-    num_partners = 1  # of no use to it, but arms of other methods then share the draws before it
+    num_partners = 1  # unused, but so that it shares the preceding draws with other methods
     label_differs = "cutout erases part of a row and keeps its whole label"
 
     def __post_init__(self) -> None:

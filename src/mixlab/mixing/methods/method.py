@@ -1,4 +1,4 @@
-"""What a mixing method is, and the little that several of them share."""
+"""The protocol of mixing methods, and what several of them share."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -20,7 +20,7 @@ class Method(Protocol):
 
     @property
     def label_differs(self) -> str | None:
-        """None where the label is the mean of the mask; else a sentence that says what it is."""
+        """None where the label is the mean of the mask; else a sentence that describes it."""
         ...
 
     def __call__(
@@ -51,5 +51,5 @@ def picture_size(images: Tensor, name: str) -> tuple[int, int]:
 
 
 def differing_labels(methods: Iterable[Method]) -> str | None:
-    """What `methods` say of their labels, joined."""
+    """The `label_differs` of `methods`, joined."""
     return "; ".join(each.label_differs for each in methods if each.label_differs) or None

@@ -35,12 +35,12 @@ class OneOf:
 
     @property
     def num_partners(self) -> int:
-        """The most that one of the methods uses."""
+        """The most that any of the methods uses."""
         return max(method.num_partners for method in self.methods)
 
     @property
     def label_differs(self) -> str | None:
-        """What the methods say."""
+        """The sentences of the methods."""
         return differing_labels(self.methods)
 
     def __call__(
@@ -52,12 +52,10 @@ class OneOf:
     ) -> Blend:
         """See `Method`."""
         columns = partner_columns(partners, images, rng, self.num_partners)
-        choice = self._choice(rng, len(columns) if self.per_row else 1)
+        weights = np.array(self.weights or [1.0] * len(self.methods))
+        num_draws = len(columns) if self.per_row else 1
+        choice = rng.choice(len(weights), size=num_draws, p=weights / weights.sum())
         if not self.per_row:
             return self.methods[choice[0]](images, targets, rng, columns)
         blends = [method(images, targets, rng, columns) for method in self.methods]
         return select(choice, blends, images.device)
-
-    def _choice(self, rng: np.random.Generator, num_draws: int) -> np.ndarray:
-        weights = np.array(self.weights or [1.0] * len(self.methods))
-        return rng.choice(len(weights), size=num_draws, p=weights / weights.sum())

@@ -18,7 +18,7 @@ from mixlab.mixing.partners import partner_columns
 class Sequence:
     """Applies methods in order; itself a method. CutMix, then mixup feeds a row from four.
 
-    Every method is shown the unmixed images and targets, and guests reach each of them unmixed.
+    Every method gets the unmixed images and targets, and guests reach each of them unmixed.
 
     Attributes:
         methods: at least one.
@@ -36,7 +36,7 @@ class Sequence:
 
     @property
     def label_differs(self) -> str | None:
-        """What the methods say."""
+        """The sentences of the methods."""
         return differing_labels(self.methods)
 
     def __call__(

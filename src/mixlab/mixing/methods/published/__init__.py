@@ -1,4 +1,4 @@
-"""Methods as somebody published them, slips included, to reproduce their figures."""
+"""Methods as published elsewhere, including their mistakes, to reproduce published figures."""
 
 from mixlab.mixing.methods.published.both_classes import BothClasses
 from mixlab.mixing.methods.published.cutmix import PublishedCutMix

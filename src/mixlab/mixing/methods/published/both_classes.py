@@ -39,7 +39,7 @@ class BothClasses:
         rng: np.random.Generator,
         partners: np.ndarray | None = None,
     ) -> Blend:
-        """See `Method`; waits for a GPU, for it looks at the targets."""
+        """See `Method`; waits for a GPU, because it reads the targets."""
         blend = self.method(images, targets, rng, partners)
         label = torch.from_numpy(classes(targets))[blend.source]
         own = blend.share[:, :1].expand(blend.num_rows, 1)
