@@ -206,7 +206,7 @@ REFUSED = {
     "show=cutmix images=[red.png,green.png] box=[0,41,0,9]": "within the pictures' 40 rows and 60",
     "show=cutmix images=[red.png,green.png] box=[9,9,0,9]": "with top < bottom and left < right",
     "show=cutmix images=[red.png,green.png] box=[0,9]": "box=[0, 9] must be top,bottom,left,right",
-    "show=cutmix images=[red.png,green.png] published=[1]": "published=[1] must give one number in [0, 1] for each",
+    "show=cutmix images=[red.png,green.png] published=[1]": "published=[1] must give one number",
     "run=gone seed=1": "seed= means nothing to show=batch with run=...; leave it out",
     "run=gone mixing=null": "mixing= means nothing to show=batch with run=...; leave it out",
     "run=gone": "gone is not a run folder",

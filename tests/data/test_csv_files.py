@@ -174,8 +174,8 @@ def test_a_missing_column_names_the_nearest(labels):
     [
         (b"", "has no rows"),
         (b"image,label\n", "has no rows"),
-        (b"image,label\n\xff\xfe,1\n", "is no CSV file to read"),
-        (None, "is no CSV file to read .No such file"),
+        (b"image,label\n\xff\xfe,1\n", "is not a readable CSV file"),
+        (None, "is not a readable CSV file .No such file"),
     ],
 )
 def test_what_is_no_table(tmp_path, content, sentence):

@@ -90,7 +90,7 @@ def damage(root, how):
     [
         ("empty folder", "elk has no image; fill or remove this class folder"),
         ("text", "dog/3.png is not a JPEG or PNG image; fix or remove it"),
-        ("link", "'dog/3.png' as seen from .* leads outside"),
+        ("link", "'dog/3.png' relative to .* leads outside"),
         ("size", "0.jpg has 16 x 16 and .*dog/3.png has 20 x 20 pixels.*set data.image_size"),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_folder_that_is_none_of_classes(tmp_path):
 def test_a_class_that_only_validation_has(tmp_path):
     write_folder(tmp_path / "train", 2)
     write_folder(tmp_path / "val", 2, classes=("cat", "yak"))
-    with pytest.raises(ValueError, match="val has a class yak that .*train has not"):
+    with pytest.raises(ValueError, match="val has a class yak that .*train lacks"):
         Folder(tmp_path).splits()
 
 
@@ -121,7 +121,7 @@ def test_a_class_that_only_validation_has(tmp_path):
     ("names", "sentence"),
     [
         (("val", "test"), "a folder test but none called train"),
-        (("train", "validation"), "train and besides them validation; rename it"),
+        (("train", "validation"), "train and also validation; rename it"),
     ],
 )
 def test_misnamed_parts(tmp_path, names, sentence):

@@ -15,13 +15,13 @@ from mixlab.data.spec import SPLITS, Datasets
 from mixlab.errors import UserError
 
 MASK_FOLDER_COLUMN = "mask_path"
-SPLIT_COLUMN = "split"  # read where there is one; any other has to be there
+SPLIT_COLUMN = "split"  # optional; a column of another name must exist
 WHOLE_NUMBER = re.compile("0|-?[1-9][0-9]*")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file with a header, read whole; `lines` says where in the file each row ends."""
+    """A whole CSV file with a header; `lines` are the line numbers at which the rows end."""
 
     path: str
     columns: tuple[str, ...]
@@ -29,14 +29,14 @@ class Table:
     lines: list[int]
 
     def place(self, row: int, column: str) -> str:
-        """Where a value stands, to begin an error with."""
+        """The position of a value, as the start of an error message."""
         return f"{self.path}, row {row + 1} (line {self.lines[row]}), column {column}: "
 
     def column(self, name: str, key: str) -> list[str]:
-        """The values of a column, which `key` of the configuration names.
+        """The values of the column that `key` of the configuration names.
 
         Raises:
-            ValueError: if there is no such column, or a row has no value in it.
+            ValueError: there is no such column, or a row has no value in it.
         """
         found = self.spelling(name)
         if found is None:
@@ -52,7 +52,7 @@ class Table:
         return values
 
     def spelling(self, name: str) -> str | None:
-        """A column's name as the file spells it, perhaps in other letters' case; None for none."""
+        """A column's name as the file spells it, upper or lower case; None if there is none."""
         if name in self.columns:
             return name
         alike = [column for column in self.columns if column.casefold() == name.casefold()]
@@ -61,23 +61,23 @@ class Table:
 
 @dataclass(frozen=True)
 class Csv:
-    """The images that a CSV file lists, a row each, by paths relative to the file.
+    """The images that a CSV file lists, one per row, by paths relative to the file.
 
     Labels are names or whole numbers from 0 up, sorted into classes: 1, 2 and 5 are three classes
-    of these names. Further columns are left alone, and so are rows without any value. Images that
-    stand in two splits are told of.
+    with these names. Other columns and empty rows are ignored. A message reports images that are
+    in two splits.
 
     Attributes:
         path: of the CSV file; its separator is a comma, semicolon or tab.
         image_column, label_column: names of columns.
-        split_column: of the column that says train, val or test; None reads none, and without one
-            every row trains, but for the `test_size`.
+        split_column: of the column with train, val or test; None ignores it. Without one every row
+            trains, except for the `test_size`.
         mask_column: `mask` or another column of mask files; or `mask_path`, whose values are
-            folders that hold a PNG file of the image's name. Masks are learnt then, and no label is
-            read; the classes are those of `class_names`.
-        class_names: the classes in their order, instead of the sorted labels; labels may then be
-            their numbers, counted from 0.
-        test_size: where no row is said to test, the share or number of the training rows that do.
+            folders with a PNG file of the image's name. Then masks are the targets, labels are not
+            read, and the classes are `class_names`.
+        class_names: the classes in order, instead of the sorted labels; labels may then be their
+            numbers, counted from 0.
+        test_size: if no row is for testing, the share or number of the training rows that test.
         mask_values, channels, image_size, on_error: see `ImageFiles`.
     """
 
@@ -94,10 +94,10 @@ class Csv:
     on_error: str = "raise"
 
     def splits(self) -> Datasets:
-        """Read the file, and look at every image's header.
+        """Read the file and the header of every image.
 
         Raises:
-            ValueError: naming file, row and column, for what cannot be used.
+            ValueError: naming file, row and column, if something cannot be used.
         """
         table = read_table(Path(self.path).expanduser())
         names = table.column(self.image_column, "data.image_column")
@@ -109,7 +109,7 @@ class Csv:
         else:
             labels, classes = [0] * len(names), mask_classes(self.class_names)
             masks = mask_files(table, self.mask_column, names)
-        tell_of_twins(table.path, names, splits)
+        report_duplicates(table.path, names, splits)
         entries: dict[str, list[Entry]] = {}
         for row, split in enumerate(splits):
             place = table.place(row, self.image_column)
@@ -128,10 +128,10 @@ class Csv:
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV file with a header.
+    """Read a CSV file with a header; rows without any value, as spreadsheets leave, are ignored.
 
     Raises:
-        ValueError: if it is not there, is no such file or has no row.
+        ValueError: there is no such file, it is not a CSV file, or it has no row.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -139,20 +139,20 @@ def read_table(path: Path) -> Table:
             file.seek(0)
             separator = max(",;\t", key=header.count)
             reader = csv.DictReader(file, delimiter=separator, restkey="", restval="")
-            read = [(row, reader.line_num) for row in reader if not blank(row)]
+            read = [
+                ({str(k).strip(): str(v).strip() for k, v in row.items() if k}, reader.line_num)
+                for row in reader
+            ]
             columns = tuple(name.strip() for name in reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} is no CSV file to read ({why}); set data.path to one") from None
+        raise UserError(
+            f"{path} is not a readable CSV file ({why}); set data.path to one"
+        ) from None
+    read = [(row, line) for row, line in read if any(row.values())]
     if not read:
         raise UserError(f"{path} has no rows; it needs a header, and a row for each image")
-    rows = [{str(k).strip(): str(v).strip() for k, v in row.items() if k} for row, _ in read]
-    return Table(str(path), columns, rows, [line for _, line in read])
-
-
-def blank(row: dict[str, str]) -> bool:
-    """Whether no column of the header has a value, as in rows that spreadsheets leave behind."""
-    return not any(value.strip() for name, value in row.items() if name)
+    return Table(str(path), columns, [row for row, _ in read], [line for _, line in read])
 
 
 def numbered(
@@ -180,7 +180,7 @@ def numbered(
 
 
 def check_range(table: Table, column: str, labels: list[int], num_classes: int | None) -> None:
-    """Raise ValueError for a number below 0, or beyond the classes where somebody named them."""
+    """Raise ValueError for a number below 0, or beyond the named classes."""
     row = labels.index(min(labels)) if min(labels) < 0 else labels.index(max(labels))
     number = labels[row]
     if number < 0 or (num_classes is not None and number >= num_classes):
@@ -189,7 +189,7 @@ def check_range(table: Table, column: str, labels: list[int], num_classes: int |
 
 
 def mask_classes(class_names: Sequence[str] | None) -> list[str]:
-    """The classes of masks; raises ValueError where nobody has named them."""
+    """The classes of masks; raises ValueError if they have no names."""
     if not class_names:
         raise UserError(
             "masks do not say which classes they have; name them, as in "
@@ -209,7 +209,7 @@ def mask_files(table: Table, column: str, names: Sequence[str]) -> list[str]:
 
 
 def split_of(table: Table, column: str | None) -> list[str]:
-    """The split of each row; all rows train where there is no column for it."""
+    """The split of each row; all rows train if there is no column for it."""
     if column is None or (column == SPLIT_COLUMN and table.spelling(column) is None):
         return ["train"] * len(table.rows)
     values = table.column(column, "data.split_column")
@@ -224,17 +224,17 @@ def split_of(table: Table, column: str | None) -> list[str]:
     return values
 
 
-def tell_of_twins(path: str, names: Sequence[str], splits: Sequence[str]) -> None:
-    """Say once which image stands in two splits, for it is judged by what was learnt by heart."""
-    of: dict[str, set[str]] = {}
+def report_duplicates(path: str, names: Sequence[str], splits: Sequence[str]) -> None:
+    """Say once that images are in two splits, since their scores then measure memorization."""
+    splits_of: dict[str, set[str]] = {}
     for name, split in zip(names, splits, strict=True):
-        of.setdefault(os.path.normpath(name), set()).add(split)
-    twins = [name for name, found in of.items() if len(found) > 1]
-    if twins:
-        where = " and ".join(sorted(of[twins[0]], key=SPLITS.index))
+        splits_of.setdefault(os.path.normpath(name), set()).add(split)
+    duplicates = [name for name, found in splits_of.items() if len(found) > 1]
+    if duplicates:
+        where = " and ".join(sorted(splits_of[duplicates[0]], key=SPLITS.index))
         rank_zero_only(print)(
-            f"{path}: {len(twins)} of {len(of)} images are in two splits, the first {twins[0]} in "
-            f"{where}; scores on them say nothing of new images",
+            f"{path}: {len(duplicates)} of {len(splits_of)} images are in two splits, the first "
+            f"{duplicates[0]} in {where}; scores on them do not measure generalization",
             flush=True,
         )
 
@@ -246,6 +246,6 @@ def check_seen(table: Table, labels: list[int], splits: list[str], column: str) 
         if label not in seen:
             value = table.rows[row][table.spelling(column) or column]
             raise UserError(
-                f"{table.place(row, column)}no row to train on has the label {value}, so that "
-                f"nothing could learn it; add one, or remove this row from {splits[row]}"
+                f"{table.place(row, column)}no row to train on has the label {value}, so it cannot "
+                f"be learned; add one, or remove this row from {splits[row]}"
             )

@@ -1,13 +1,13 @@
-"""One image file, JPEG or PNG: what its header says of it, and its pixels.
+"""One image file, JPEG or PNG: its header and its pixels.
 
-What comes out is always 8 bits a channel, grey or colour. Palettes, grey in place of colour and the
-reverse, and CMYK are converted; an alpha channel is laid on white; the orientation that a camera
-wrote down (EXIF) is applied. Refused are 16 bits, whose range no conversion can guess, and pictures
-less than two pixels high or wide.
+The result always has 8 bits per channel, gray or color. Palettes, CMYK, and gray or color where the
+other is wanted are converted; an alpha channel is blended with white; the orientation that a camera
+recorded (EXIF) is applied. Images with 16 bits, whose range no conversion can guess, and images
+less than two pixels high or wide are refused.
 
-JPEG is decoded by torchvision, in half of PIL's time; by PIL where a torchvision to come has given
-its decoders away (0.29 says that it will, to torchcodec). PNG is decoded by PIL, for torchvision
-mixes up the channels of a palette where it is asked for an alpha channel.
+JPEG is decoded by torchvision, in half of PIL's time, or by PIL if torchvision has no decoder any
+more (0.29 announces a move to torchcodec). PNG is decoded by PIL, because torchvision mixes up the
+channels of a palette when asked for an alpha channel.
 """
 
 import io
@@ -22,11 +22,11 @@ from torchvision.transforms.v2 import functional as transform
 from mixlab.data.map_style import BadItem
 
 PNG = b"\x89PNG\r\n\x1a\n"
-BIT_DEPTH = 24  # where a PNG file says how many bits a channel has
+BIT_DEPTH = 24  # position in a PNG file of the bits per channel
 READ_MODES = {1: "GRAY", 3: "RGB"}  # by the number of channels, as torchvision calls them
 PIL_MODES = {1: "L", 3: "RGB"}
 SKIP_REMEDY = "fix or remove it, or leave out such images with data.on_error=skip"
-UNREADABLE_IMAGE = (OSError, SyntaxError, EOFError, RuntimeError)  # what PIL and torchvision raise
+UNREADABLE_IMAGE = (OSError, SyntaxError, EOFError, RuntimeError)  # raised by PIL and torchvision
 
 
 def bad(path: str, what: str) -> BadItem:
@@ -35,10 +35,10 @@ def bad(path: str, what: str) -> BadItem:
 
 
 def read_header(path: str) -> tuple[int, int]:
-    """Height and width in pixels, as they are stored; costs about 50 microseconds.
+    """Height and width in pixels as stored; takes about 50 microseconds.
 
     Raises:
-        BadItem: naming the file, if its first bytes are not those of an image that `decode` takes.
+        BadItem: naming the file, if it does not start like an image that `decode` reads.
     """
     try:
         with open(path, "rb") as file:
@@ -62,7 +62,7 @@ def read_header(path: str) -> tuple[int, int]:
 
 
 def decode(path: str, *, channels: int = 3, image_size: int | None = None) -> Tensor:
-    """The pixels of an image file whose header is right.
+    """The pixels of an image file with a valid header.
 
     Args:
         path: of the file.
@@ -101,7 +101,7 @@ def by_torchvision(data: bytes, channels: int) -> Tensor:
 def by_pil(data: bytes, channels: int) -> Tensor:
     """uint8 (channels, H, W) of a JPEG or PNG file."""
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as file:
-        file.draft(PIL_MODES[channels], file.size)  # grey of a JPEG file as it is stored
+        file.draft(PIL_MODES[channels], file.size)  # uses the gray that a JPEG file stores
         image = ImageOps.exif_transpose(file)
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
@@ -111,6 +111,6 @@ def by_pil(data: bytes, channels: int) -> Tensor:
 
 
 def decode_error(error: BaseException) -> str:
-    """What a decoder says, without where in its own source it says it."""
+    """A decoder's message without the place in its source code."""
     line = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
     return line.rsplit(", ", 1)[-1].rstrip(". ") or type(error).__name__

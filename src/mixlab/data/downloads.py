@@ -1,4 +1,4 @@
-"""Data sets that another library fetches and that keep the library's own layout on disk."""
+"""Data sets that another library downloads, kept in the layout of that library."""
 
 import importlib
 import os
@@ -14,10 +14,10 @@ from mixlab.config.keys import nearest_name
 from mixlab.data.image_files import Entry, split_files
 from mixlab.data.npz import LAYOUT
 from mixlab.data.sources import Npz
-from mixlab.data.spec import Datasets
+from mixlab.data.spec import SPLITS, Datasets
 from mixlab.errors import UserError
 
-FAILURES = (OSError, RuntimeError)  # what the libraries raise without a network
+FAILURES = (OSError, RuntimeError)  # raised by the libraries without a network
 MEDMNIST_SIZES = (28, 64, 128, 224)  # pixels a side
 
 
@@ -25,8 +25,7 @@ class Flowers102:
     """Oxford's flowers of 102 kinds, 1,020 + 1,020 + 6,149 photographs, as torchvision keeps them.
 
     Args:
-        path: of a folder that holds torchvision's `flowers-102`; made by its download if it is
-            not there.
+        path: of a folder with torchvision's `flowers-102`; downloaded if it does not exist.
         options: see `ImageFiles`.
     """
 
@@ -35,7 +34,7 @@ class Flowers102:
 
     def splits(self) -> Datasets:
         entries, classes = {}, []
-        for split in Datasets._fields:
+        for split in SPLITS:
             found = flowers(self.root, split)
             files = zip(found._image_files, found._labels, strict=True)
             entries[split] = [Entry(os.path.relpath(f, self.root), label) for f, label in files]
@@ -44,10 +43,10 @@ class Flowers102:
 
 
 def flowers(root: Path, split: str) -> Any:
-    """torchvision's data set below `root`, downloaded whole or not at all.
+    """torchvision's data set in `root`, downloaded completely or not at all.
 
     Raises:
-        ValueError: if that fails, or what is there is not whole, with the remedy.
+        ValueError: with the remedy, if the download fails or the folder is incomplete.
     """
     from torchvision import datasets
 
@@ -60,22 +59,22 @@ def flowers(root: Path, split: str) -> Any:
             except FAILURES as error:
                 raise UserError(
                     f"there is no folder {root}, and torchvision could not download Flowers102 "
-                    f"({error}); run the same command where there is a network, or copy the "
-                    f"folder flowers-102 that torchvision makes into {root}"
+                    f"({error}); run the same command with a network connection, or copy "
+                    f"torchvision's folder flowers-102 into {root}"
                 ) from error
             for archive in whole.glob("*/*.tgz"):
                 archive.unlink()
             try:
                 os.replace(whole, root)
             except OSError:
-                if not root.exists():  # else another job of the sweep was faster
+                if not root.exists():  # otherwise another job of the sweep was faster
                     raise
     try:
         return datasets.Flowers102(root, split)
     except FAILURES as error:
         raise UserError(
-            f"{root} does not hold a whole folder flowers-102 ({error}); remove it, and run the "
-            "same command where there is a network"
+            f"{root} does not hold a complete folder flowers-102 ({error}); remove it, and run the "
+            "same command with a network connection"
         ) from error
 
 
@@ -84,7 +83,7 @@ class MedMnist:
     """A MedMNIST set of 2-D images with one class each (arXiv:2110.14795).
 
     Attributes:
-        path: of its `.npz` file; made by the download of the library `medmnist` if it is not there.
+        path: of its `.npz` file; downloaded by the library `medmnist` if it does not exist.
         dataset: `pathmnist` or another name, with `_64`, `_128` or `_224` for larger images.
     """
 
@@ -98,9 +97,9 @@ class MedMnist:
 
 
 def download_medmnist(dataset: str, path: Path) -> None:
-    """Fetch a set with the library `medmnist` and write it to `path`, whole or not at all.
+    """Download a set with the library `medmnist` to `path`, completely or not at all.
 
-    The names of the classes, which the library knows and its files do not, are added.
+    The class names, which the library knows but its files lack, are added.
 
     Raises:
         ValueError: if the library, the network or the set is missing, with the remedy.
@@ -122,7 +121,7 @@ def download_medmnist(dataset: str, path: Path) -> None:
         except FAILURES as error:
             raise UserError(
                 f"{missing} medmnist could not download {dataset} ({error}); run the same command "
-                "where there is a network, or copy the file there"
+                "with a network connection, or copy the file there"
             ) from error
         (whole,) = Path(folder).glob("*.npz")
         add_names(whole, [info["label"][key] for key in sorted(info["label"], key=int)])
@@ -130,13 +129,13 @@ def download_medmnist(dataset: str, path: Path) -> None:
 
 
 def flag_and_size(dataset: str, known: dict[str, Any]) -> tuple[str, int]:
-    """`pathmnist_64` as `pathmnist` and 64; raises ValueError for what mixlab cannot take."""
+    """`pathmnist_64` as `pathmnist` and 64; raises ValueError for unsupported sets."""
     flag, _, size = dataset.partition("_")
     if flag not in known:
         nearest = nearest_name(flag, known)
         hint = f"did you mean {nearest}? " if nearest else ""
         raise UserError(
-            f"data.dataset={dataset} is none of MedMNIST's; {hint}there are {', '.join(known)}"
+            f"data.dataset={dataset} is not in MedMNIST; {hint}there are {', '.join(known)}"
         )
     if "multi-label" in known[flag]["task"] or flag.endswith("3d"):
         kind = "3-D volumes" if flag.endswith("3d") else "several labels an image"

@@ -1,4 +1,4 @@
-"""A folder of images, one folder a class."""
+"""A folder of images with one folder per class."""
 
 import os
 from pathlib import Path
@@ -8,18 +8,18 @@ from mixlab.data.image_files import Entry, ImageFiles, split_files
 from mixlab.data.spec import SPLITS, Datasets
 from mixlab.errors import UserError
 
-NO_IMAGE = ("thumbs.db", "desktop.ini")  # what desktops leave behind, besides names with a dot
+NO_IMAGE = ("thumbs.db", "desktop.ini")  # left behind by desktops, like names with a leading dot
 
 
 class Folder:
     """A folder of class folders, which hold JPEG and PNG files at any depth.
 
-    Beneath `path` lie the class folders themselves, or `train`, perhaps `val` and `test`, and the
-    class folders in these. The sorted names of those to train on are the classes.
+    `path` holds the class folders themselves, or `train` and optionally `val` and `test` with class
+    folders in them. The sorted names of the training folders are the classes.
 
     Args:
         path: of the folder.
-        test_size: of a folder without `test`, the share or number of the training rows that test.
+        test_size: without a folder `test`, the share or number of the training rows that test.
         options: see `ImageFiles`.
     """
 
@@ -28,11 +28,11 @@ class Folder:
         self.test_size, self.options = test_size, options
 
     def splits(self) -> Datasets:
-        """Look at every file's header.
+        """Read the header of every file.
 
         Raises:
-            ValueError: if there is no such folder, a class without an image, or a class in `val`
-                or `test` that `train` has not; and for what `ImageFiles` refuses.
+            ValueError: there is no such folder, a class has no image, `val` or `test` has a class
+                that `train` lacks, or `ImageFiles` refuses a file.
         """
         root, parts = self.root, layout(self.root)
         classes = class_folders(root / parts["train"])
@@ -50,10 +50,10 @@ class Folder:
 
 
 def layout(root: Path) -> dict[str, str]:
-    """Which splits there are, and in which folder each; the folder itself where it has no `train`.
+    """The folder of each split, relative to `root`; the root itself if it has no splits.
 
     Raises:
-        ValueError: if it is not there, or its splits are incomplete or misnamed.
+        ValueError: the folder does not exist, or its splits are incomplete or misnamed.
     """
     if not root.is_dir():
         what = "is a file" if root.exists() else "is not there"
@@ -67,20 +67,20 @@ def layout(root: Path) -> dict[str, str]:
         raise UserError(f"{root} has a folder {splits[0]} but none called train to train on")
     if others:
         raise UserError(
-            f"{root} has the folders {', '.join(splits)} and besides them {others[0]}; rename it "
+            f"{root} has the folders {', '.join(splits)} and also {others[0]}; rename it "
             f"to one of {', '.join(SPLITS)}, or move it away"
         )
     return {name: name for name in SPLITS if name in splits}
 
 
 def folders(path: Path) -> list[str]:
-    """Sorted names of the folders in a folder; hidden ones do not count."""
+    """Sorted names of the folders in a folder, without hidden ones."""
     with os.scandir(path) as entries:
         return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "__")))
 
 
 def class_folders(path: Path) -> list[str]:
-    """The classes; raises ValueError where there is none."""
+    """The classes; raises ValueError if there are none."""
     names = folders(path)
     if not names:
         raise UserError(f"{path} has no class folder; put the images of each class into a folder")
@@ -93,29 +93,24 @@ def listed(root: Path, part: str, classes: list[str]) -> list[Entry]:
     for name in class_folders(root / part):
         if name not in classes:
             raise UserError(
-                f"{root / part} has a class {name} that {root / 'train'} has not, so that nothing "
-                f"could learn it; the classes there are {', '.join(classes)}"
+                f"{root / part} has a class {name} that {root / 'train'} lacks, so it cannot be "
+                f"learned; the classes there are {', '.join(classes)}"
             )
-        found = image_names(root / part / name)
-        if not found:
+        files = sorted(
+            os.path.relpath(os.path.join(folder, file), root)
+            for folder, _, files in os.walk(root / part / name)
+            for file in files
+            if not file.startswith(".") and file.lower() not in NO_IMAGE
+        )
+        if not files:
             raise UserError(f"{root / part / name} has no image; fill or remove this class folder")
         label = classes.index(name)
-        entries += [Entry(os.path.join(part, name, each), label) for each in found]
+        entries += [Entry(file, label) for file in files]
     return entries
 
 
-def image_names(path: Path) -> list[str]:
-    """The files in a folder and those below it, relative to it."""
-    return sorted(
-        os.path.relpath(os.path.join(folder, name), path)
-        for folder, _, names in os.walk(path)
-        for name in names
-        if not name.startswith(".") and name.lower() not in NO_IMAGE
-    )
-
-
 def check_classes(data: ImageFiles) -> None:
-    """Raise ValueError if no row to train on is left of a class."""
+    """Raise ValueError if a class has no training row left."""
     missing = {*range(len(data.classes))} - {entry.label for entry in data.entries}
     if missing:
         raise UserError(

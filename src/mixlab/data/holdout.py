@@ -1,4 +1,4 @@
-"""Which training rows become the validation set. It never depends on the seed of a run."""
+"""Which training rows become the validation set; never depends on the seed of a run."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ from mixlab.mixing import Address, Purpose, stream
 
 
 def num_held_out(num_rows: int, size: float, key: str = "data.val_size") -> int:
-    """`size` as a number of rows: a fraction in (0, 1), or a whole number of rows; 0 is none.
+    """`size` as a number of rows; it is a fraction in (0, 1) or a whole number of rows.
 
     Raises:
-        ValueError: if that leaves no row to train on, or `size` is neither.
+        ValueError: `size` is neither, or leaves no row to train on.
     """
     number = isinstance(size, int | float) and not isinstance(size, bool)
     if number and 0 < size < 1 < num_rows:
@@ -32,27 +32,28 @@ def hold_out(
     rule: str = "stratified",
     key: str = "data.val_size",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Deal rows out to training and held-out part.
+    """Split rows into a training and a held-out part.
 
     Args:
-        targets: int (N,) labels; None splits without regard to the class.
+        targets: int (N,) labels; None ignores the class.
         num_rows: N.
         size: of the held-out part, as `num_held_out` takes it.
-        rule: `stratified` takes each class's share of it, at random but the same in every run;
+        rule: `stratified` takes the same share of each class, at random but equal in every run;
             `first` and `last` take the rows at that end.
-        key: what `size` is called in the configuration, for the error.
+        key: name of `size` in the configuration, for the error.
 
     Returns:
-        Two sorted int64 arrays of row numbers, which together hold every row once.
+        Two sorted int64 arrays of row numbers, which together contain every row once.
     """
     VAL_SPLIT.check("data.val_split", rule)
     count = num_held_out(num_rows, size, key)
     rows = np.arange(num_rows)
-    if rule == "stratified":
-        groups = np.zeros(num_rows, np.int64) if targets is None else targets
-        held_out = stratified(groups, count)
+    if rule == "first":
+        held_out = rows[:count]
+    elif rule == "last":
+        held_out = rows[num_rows - count :]
     else:
-        held_out = rows[:count] if rule == "first" else rows[num_rows - count :]
+        held_out = stratified(np.zeros(num_rows, np.int64) if targets is None else targets, count)
     return np.setdiff1d(rows, held_out, assume_unique=True), held_out
 
 
@@ -72,6 +73,6 @@ def apportion(sizes: np.ndarray, count: int) -> np.ndarray:
     """Divide `count` in proportion to `sizes`, in whole numbers (largest remainders)."""
     exact = sizes * count / sizes.sum()
     shares = np.floor(exact).astype(np.int64)
-    most_wronged = np.argsort(shares - exact, kind="stable")[: count - shares.sum()]
-    shares[most_wronged] += 1
+    largest_remainders = np.argsort(shares - exact, kind="stable")[: count - shares.sum()]
+    shares[largest_remainders] += 1
     return shares

@@ -1,4 +1,4 @@
-"""Image files with a class each, whatever named them: a folder, a table or a library."""
+"""Image files with a class each, listed by a folder, a table or a library."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from mixlab.checks import CHANNELS, ON_ERROR
 from mixlab.data.decode import BadItem, decode, read_header
 from mixlab.data.holdout import hold_out
 from mixlab.data.mask_files import check_mask_size, class_of, decode_mask
-from mixlab.data.spec import Datasets
+from mixlab.data.spec import SPLITS, Datasets
 from mixlab.errors import UserError
 
 OWN = "a set of its own"
@@ -21,8 +21,8 @@ HELD_OUT = "stratified rows of the data, the same for every seed"
 
 
 class Entry(NamedTuple):
-    """One row: a file, relative to the root; its class; who says so, for errors; and its mask's
-    file, where masks are learnt in place of classes."""
+    """One row: its file, relative to the root; its class; where it is listed, for errors; and its
+    mask file, if masks are the targets."""
 
     name: str
     label: int
@@ -32,27 +32,27 @@ class Entry(NamedTuple):
 
 class ImageFiles(Dataset):
     """A map-style data set of (uint8 (C, H, W) image, class or uint8 (H, W) mask) pairs, decoded
-    when asked for.
+    on access.
 
-    The header of every file is looked at once, here, so that a wrong file shows before training.
+    The header of every file is read once, here, so that a bad file is found before training.
 
     Args:
         entries: the rows.
         classes: names of the classes.
-        root: the folder that the names start from, and that no file may lie outside of.
-        channels: 3 for colour, 1 for grey.
-        image_size: side in pixels to resize to; None leaves the images, which must be of one size.
-        on_error: `raise`, or `skip`: decode every image once and leave out those that cannot be.
+        root: the folder that file names are relative to; no file may be outside of it.
+        channels: 3 for color, 1 for gray.
+        image_size: side in pixels to resize to; None leaves the images, which must have one size.
+        on_error: `raise`, or `skip`: decode every image once and leave out those that fail.
         test_split: a few words on where the test rows come from, for the record.
-        mask_values: of masks, the pixel value of each class; None where it is the class's number.
+        mask_values: of masks, the pixel value of each class; None if it is the class number.
 
     Attributes:
-        entries: the rows that are here.
-        targets: int64 (N,), their classes; None where they have masks.
+        entries: the rows that were kept.
+        targets: int64 (N,), their classes; None if they have masks.
         skipped: number of rows that were left out.
 
     Raises:
-        ValueError: naming the file, if one cannot be used or lies outside `root`.
+        ValueError: naming the file, if one cannot be used or is outside `root`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ImageFiles(Dataset):
         return image, decode_mask(path, self.class_of, image_size=self.image_size)
 
     def faults(self, entries: Sequence[Entry], *, skip: bool) -> dict[int, str]:
-        """What is wrong with which entries; without `skip` the first of them is raised."""
+        """What is wrong, by number of the entry; without `skip` the first fault is raised."""
         faults: dict[int, str] = {}
         first: tuple[tuple[int, int], str] | None = None
         for number, entry in enumerate(entries):
@@ -123,18 +123,18 @@ class ImageFiles(Dataset):
         return faults
 
     def record(self) -> dict[str, Any]:
-        """What a run should remember of the files."""
+        """What to record about the files in a run."""
         return {"skipped": self.skipped} | ({"split": self.test_split} if self.test_split else {})
 
 
 def unlike(*images: tuple[tuple[int, int], str]) -> str:
-    """The sentence for two images that cannot stand in one batch."""
+    """The message for two images of different sizes."""
     sizes = " and ".join(f"{path} has {width} x {height}" for (height, width), path in images)
     return f"the images are not of one size ({sizes} pixels); set data.image_size"
 
 
 def tell(root: str, faults: dict[int, str], num_entries: int) -> None:
-    """Say once what is left out; raise ValueError if that is everything."""
+    """Print once what is left out; raise ValueError if nothing is left."""
     if not faults:
         return
     example = next(iter(faults.values())).partition(";")[0]
@@ -147,10 +147,7 @@ def tell(root: str, faults: dict[int, str], num_entries: int) -> None:
 
 
 def check_inside(root: str, files: Sequence[tuple[str, str]]) -> None:
-    """Raise ValueError if a file lies outside `root`, by its name or by a link.
-
-    `files` are names and who names them.
-    """
+    """Raise ValueError if one of `files`, names and where they are listed, is outside `root`."""
     real = os.path.realpath(root) + os.sep
     for name, place in files:
         if os.path.isabs(name):
@@ -159,7 +156,7 @@ def check_inside(root: str, files: Sequence[tuple[str, str]]) -> None:
             why = "leads outside; move or copy the images into that folder"
         else:
             continue
-        raise UserError(f"{place}{name!r} as seen from {root} {why}")
+        raise UserError(f"{place}{name!r} relative to {root} {why}")
 
 
 def split_files(
@@ -170,15 +167,15 @@ def split_files(
     test_size: float = 0,
     **options: Any,
 ) -> Datasets:
-    """A data set of each split that has rows; where none are to test, training rows are held out.
+    """A data set for each split that has rows; without test rows, training rows are held out.
 
     Args:
-        entries: by the name of the split.
-        where: what has rows to test on, for the error.
+        entries: by name of the split.
+        where: subject of the error for test rows with a `test_size`.
         test_size: a fraction of each class or a number of training rows; 0 makes no test set.
         options: see `ImageFiles`.
     """
-    rows = {split: [*entries.get(split, ())] for split in ("train", "val", "test")}
+    rows = {split: [*entries.get(split, ())] for split in SPLITS}
     note = OWN
     if "test" not in entries:
         labels = np.array([entry.label for entry in rows["train"]])
@@ -188,11 +185,9 @@ def split_files(
         note = HELD_OUT
     elif test_size:
         raise UserError(f"{where}, so data.test_size must be 0")
-    notes = {"test": note}
-    return Datasets(
-        **{
-            split: ImageFiles(found, classes, test_split=notes.get(split), **options)
-            for split, found in rows.items()
-            if found
-        }
-    )
+    datasets = {}
+    for split, found in rows.items():
+        if found:
+            test_split = note if split == "test" else None
+            datasets[split] = ImageFiles(found, classes, test_split=test_split, **options)
+    return Datasets(**datasets)

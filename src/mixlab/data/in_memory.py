@@ -1,4 +1,4 @@
-"""A data set that lies in memory: one tensor of images, one of labels."""
+"""A data set in memory: one tensor of images, one of labels."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -15,22 +15,22 @@ from mixlab.data.sampler import Key
 from mixlab.errors import UserError
 from mixlab.mixing import Batch
 
-GATHER = 2**20  # bytes of images copied at once, if they are more than one batch
+GATHER = 2**20  # bytes of images copied at once; at least one batch
 RESIZE_ROWS = 4096  # resized at a time, so that the float copies stay small
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayDataset:
-    """Images and labels of one split, resident in memory.
+    """Images and labels of one split.
 
-    It is a map-style data set (`dataset[row]` is an image and its label), but `ImageDataModule`
-    takes whole batches out of the tensors instead.
+    A map-style data set (`dataset[row]` is an image and its label), from which `ImageDataModule`
+    takes whole batches instead.
 
     Attributes:
         images: uint8 (N, C, H, W), contiguous.
         targets: int64 (N,), each in [0, number of classes); or uint8 (N, H, W) segmentation masks,
             the class of each pixel.
-        class_names: one for each class, or empty where nobody has named them.
+        class_names: one for each class, or empty.
         source: a few words on where it comes from, for error messages.
     """
 
@@ -59,7 +59,7 @@ class ArrayDataset:
 
     @property
     def has_masks(self) -> bool:
-        """Whether each pixel has a class, in place of each image."""
+        """Whether each pixel has a class, instead of each image."""
         return self.targets.ndim == 3
 
     @property
@@ -68,14 +68,14 @@ class ArrayDataset:
         return tuple(self.images.shape[1:])
 
     def batches(self, keys: Iterable[Key]) -> Iterator[Batch]:
-        """The batches that a plan names."""
+        """The batches of `keys`."""
         keys = iter(keys)
         for first in keys:
             num_bytes = len(first[1]) * self.images[0].numel() * self.images.itemsize
             yield from self._gathered([first, *islice(keys, GATHER // num_bytes)])
 
     def _gathered(self, keys: list[Key]) -> Iterator[Batch]:
-        """Several batches copied at once: alone, between training steps, each takes far longer."""
+        """Several batches copied at once; one by one, between training steps, takes far longer."""
         index = torch.from_numpy(np.concatenate([rows for _, rows in keys]))
         sizes = [len(rows) for _, rows in keys]
         columns = (index, self.images.index_select(0, index), self.targets.index_select(0, index))
@@ -85,7 +85,7 @@ class ArrayDataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of images and labels, as they were before any resizing."""
+        """SHA-256 of images and labels before any resizing."""
         if self.original is not None:
             return self.original.fingerprint
         digest = hashlib.sha256(str(tuple(self.images.shape)).encode())

@@ -1,4 +1,4 @@
-"""Labels that are wrong on purpose, and fewer of them: what a method does with bad training data.
+"""Wrong labels on purpose, and fewer training rows, to test methods on bad training data.
 
 Which rows are chosen depends on `noise_seed` alone, so all arms and seeds share them. A larger
 share contains the rows of a smaller one.
@@ -25,9 +25,9 @@ class LabelNoise:
     """Wrong labels for a share of the training rows.
 
     Attributes:
-        share: in [0, 1), of the rows; exactly so many, rounded, get a wrong label.
+        share: in [0, 1), of the rows that get a wrong label; exact, up to rounding.
         kind: `symmetric` gives any other class with equal probability; `asymmetric` the next class,
-            as if each class were mistaken for one other (pair flipping, arXiv:1804.06872).
+            as if each class was mistaken for one other (pair flipping, arXiv:1804.06872).
         seed: of the choice.
     """
 
@@ -56,7 +56,7 @@ class LabelNoise:
 
 
 def with_wrong_labels(fetch: Fetch, shift: Tensor, num_classes: int) -> Fetch:
-    """What fetches the same batches, each label shifted by what its row's number says."""
+    """A `fetch` of the same batches with labels shifted by `shift` (rows of the data set,)."""
 
     def fetch_shifted(keys: Iterable[Key]) -> Iterator[Batch]:
         for batch in fetch(keys):
@@ -86,8 +86,8 @@ def fewer_rows(
     rng = stream(Address(seed, 0, 0, 0), Purpose.FRACTION)
     order = rng.permutation(len(rows))
     groups = np.zeros(len(rows), np.int64) if targets is None else targets
-    # The k-th of a class with n rows comes at (k + 1/2) / n, so that any start of the list has
-    # every class in proportion, and the rows of a smaller fraction are among those of a larger.
+    # The k-th of a class with n rows comes at (k + 1/2) / n, so that any prefix of the list has
+    # every class in proportion, and a larger fraction contains the rows of a smaller one.
     place = np.empty(len(rows))
     for label in np.unique(groups):
         members = order[groups[order] == label]

@@ -1,8 +1,8 @@
 """The loaders Lightning sees: one for training, one for evaluation.
 
-Lightning (2.6) makes the first iterator of a run *before* it says which epoch it is, and makes one
-more only to see whether it can; so `__iter__` is a generator, which reads the epoch when the first
-batch is asked for. It calls `set_epoch` on `loader.sampler` only, hence `sampler`.
+Lightning (2.6) makes the first iterator of a run *before* it sets the epoch, and one more only to
+see whether it can. So `__iter__` is a generator, which reads the epoch when the first batch is
+requested. Lightning calls `set_epoch` on `loader.sampler` only, hence `sampler`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,10 +15,10 @@ Fetch = Callable[[Iterable[Key]], Iterable[Batch]]  # `batches` of a data set
 
 
 class TrainLoader:
-    """The training batches of one epoch after the other, each with its address.
+    """The training batches of one epoch after another, each with its address.
 
-    `set_epoch` says which epoch comes next. The state is the epoch and the number of batches
-    handed out of it, so an epoch that was cut off goes on where it stood.
+    `set_epoch` sets the next epoch. The state is the epoch and the number of batches yielded from
+    it, so an interrupted epoch resumes at its next batch.
     """
 
     def __init__(self, plan: TrainBatchSampler, fetch: Fetch) -> None:
@@ -43,16 +43,12 @@ class TrainLoader:
         return len(self.plan)
 
     def __iter__(self) -> Iterator[Batch]:
-        self.position = self._first()
+        resume, self._resume = self._resume, {}
+        resumes = resume.get("epoch") == self.epoch and resume["position"] < len(self)
+        self.position = resume["position"] if resumes else 0
         for batch in self.fetch(self.plan.batches(self.epoch, self.position)):
             self.position += 1
             yield split_guests(batch) if self.plan.guests else batch
-
-    def _first(self) -> int:
-        """The batch to start with: not the first, only when an epoch that was cut off goes on."""
-        resume, self._resume = self._resume, {}
-        goes_on = resume.get("epoch") == self.epoch and resume["position"] < len(self)
-        return resume["position"] if goes_on else 0
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "position": self.position}
@@ -71,7 +67,7 @@ def split_guests(batch: Batch) -> Batch:
 
 
 class EvalLoader:
-    """The same batches every time, without an address: nothing is ever mixed in them."""
+    """The same batches every time, without an address, so that they are never mixed."""
 
     def __init__(self, plan: EvalBatchSampler, fetch: Fetch) -> None:
         self.plan = plan

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixlab.data.spec import SPLITS
 from mixlab.errors import UserError
 
 LAYOUT = "train_images (uint8, N x H x W or N x H x W x C) and train_labels (integers, N or N x 1)"
@@ -17,27 +18,27 @@ KEYS = (
     "train_images", "train_labels", "val_images", "val_labels", "test_images", "test_labels",
     "class_names",
 )  # fmt: skip
-# What numpy, zipfile and zlib raise, depending on where a file is broken.
+# Raised by numpy, zipfile and zlib, depending on where a file is damaged.
 UNREADABLE_NPZ = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
-MAX_CHANNELS = 16  # a fourth axis that is longer is depth
+MAX_CHANNELS = 16  # a longer fourth axis is depth
 
 
 def read_npz(
     path: str | Path,
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
-    """Read a file whole.
+    """Read a whole file.
 
     Returns:
-        uint8 images (N, H, W) or (N, H, W, C) and integer labels (N,) of each split that it has,
+        uint8 images (N, H, W) or (N, H, W, C) and integer labels (N,) of each split in the file,
         and the names of the classes (empty if the file has none).
 
     Raises:
-        ValueError: naming file, key and remedy, for anything that is not as above.
+        ValueError: naming file, key and remedy, if the layout is different.
     """
     path = Path(path).expanduser()
     found, others = load_arrays(path)
     splits = {}
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         images_key, labels_key = f"{split}_images", f"{split}_labels"
         if images_key not in found or labels_key not in found:
             if split == "train":
@@ -55,7 +56,7 @@ def read_npz(
 
 
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays of the layout that a file has, and the names of all it has."""
+    """The arrays of the layout in a file, and the names of all its arrays."""
     try:
         with path.open("rb") as stream:
             if not zipfile.is_zipfile(stream):
@@ -78,8 +79,8 @@ def check_images(images: np.ndarray, where: str) -> np.ndarray:
         raise UserError(f"{where} have shape {shape}; put the channels last, as N x H x W x C")
     if images.ndim == 5 or (images.ndim == 4 and shape[3] > MAX_CHANNELS):
         raise UserError(
-            f"{where} are 3-D volumes, their shape being {shape}; mixlab takes 2-D images, so cut "
-            "slices out of them first"
+            f"{where} are 3-D volumes of shape {shape}; mixlab takes 2-D images, so cut slices out "
+            "of them first"
         )
     if images.ndim not in (3, 4) or 0 in shape:
         raise UserError(f"{where} have shape {shape}; it must be N x H x W or N x H x W x C")

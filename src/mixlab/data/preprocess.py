@@ -1,4 +1,4 @@
-"""From what was read to what is mixed: augmented, in float, normalised, with dense targets."""
+"""From loaded to mixable batches: augmented, float, normalized, with dense targets."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ class Normalize:
 
     @staticmethod
     def of(config: Mapping[str, Sequence[float]] | None, channels: int) -> "Normalize | None":
-        """From `{mean: [...], std: [...]}`; one number stands for every channel.
+        """From `{mean: [...], std: [...]}`; one number applies to every channel.
 
         Raises:
-            ValueError: if a key is missing or unknown, a list too long or short, or a std not > 0.
+            ValueError: a key is missing or unknown, a list too long or short, or a std not > 0.
         """
         if config is None:
             return None
@@ -59,12 +59,11 @@ def per_channel(key: str, value: Sequence[float] | float, channels: int) -> tupl
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What happens to batches on the device they lie on.
+    """Augmentation and conversion of batches, on the device where they are.
 
     Attributes:
         num_classes: of the data.
-        augmentation: of training batches; one that works image by image has done so already, when
-            they were read.
+        augmentation: of training batches; one that works image by image was applied on loading.
         normalize: of all images, or None.
     """
 
@@ -82,7 +81,7 @@ class Preprocess:
         return batch
 
     def augment(self, batch: Batch, address: Address) -> None:
-        """Augment a batch and its guests at once, unless that was done as they were read."""
+        """Augment a batch and its guests, unless that was done on loading."""
         if self.augmentation is None or self.augmentation.per_image:
             return
         rng = stream(address, Purpose.AUGMENT)
@@ -96,18 +95,17 @@ class Preprocess:
                 rows.images = self.augmentation(rows.images, rng)
 
     def floated(self, images: Tensor) -> Tensor:
-        """float32 (B, C, H, W): uint8 divided by 255, then normalised if so configured."""
+        """float32 (B, C, H, W): uint8 divided by 255, then normalized if configured."""
+        floats = images.to(torch.float32)
         if images.dtype == torch.uint8:
-            images = images.to(torch.float32).div_(255)
-        else:
-            images = images.to(torch.float32)
-        return self.normalize(images) if self.normalize else images
+            floats.div_(255)
+        return self.normalize(floats) if self.normalize else floats
 
 
 def one_hot(targets: Tensor, num_classes: int) -> Tensor:
     """float32 (B, num_classes) of (B,) labels, or (B, num_classes, H, W) of (B, H, W) masks.
 
-    Torch's own checks the range, which waits.
+    `F.one_hot` would check the range, which waits for a GPU.
     """
     shape = (len(targets), num_classes, *targets.shape[1:])
     dense = torch.zeros(shape, dtype=torch.float32, device=targets.device)

@@ -1,8 +1,8 @@
-"""Which rows stand in which batch, of which epoch, on which rank: pure functions, no state.
+"""Which rows are in which batch of which epoch on which rank: pure functions, no state.
 
-The batch size counts the rows of all ranks together. Each such global batch is dealt out like a
-hand of cards, so one process and many see the same global batches, and every rank has the same
-number of them (a rank that waits for a batch the others have not would wait for ever).
+The batch size counts the rows of all ranks together. The rows of such a global batch are dealt to
+the ranks in turn, so one process and many see the same global batches, and every rank has the same
+number of batches (with one more than the others, a rank would wait forever).
 """
 
 import math
@@ -15,20 +15,20 @@ from mixlab.checks import whole
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Purpose, stream
 
-Key = tuple[Address | None, np.ndarray]  # where a batch stands, and its int64 (B,) rows
+Key = tuple[Address | None, np.ndarray]  # address of a batch, and its int64 (B,) rows
 GUESTS = ("second_pass", "dataset")  # where rows beyond the batch may come from
 
 
 @dataclass(frozen=True, eq=False)
 class TrainBatchSampler:
-    """Shuffled anew each epoch, the order being a function of (seed, epoch) alone.
+    """Shuffles in each epoch; the order is a function of (seed, epoch) alone.
 
-    The last batch is smaller where the batch size does not divide the rows. Where it has fewer
-    rows than there are ranks, the ranks left over take rows of it a second time.
+    The last batch is smaller if the batch size does not divide the number of rows. If it has fewer
+    rows than there are ranks, the remaining ranks repeat some of its rows.
 
-    With `guests` as many rows again follow those of each batch: the same batch of a second,
+    With `guests`, each batch is followed by as many other rows: the same batch of a second,
     independently shuffled pass (`second_pass`), or rows drawn uniformly with replacement from all
-    the training rows (`dataset`). The batch itself stays what it is without them.
+    training rows (`dataset`). They do not change the batch itself.
     """
 
     rows: np.ndarray  # int64 (N,) of the data set
@@ -59,7 +59,7 @@ class TrainBatchSampler:
         return stream(Address(self.seed, 0, epoch, 0), Purpose.ORDER).permutation(self.rows)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Key]:
-        """The batches of this rank in an epoch, from number `start` on."""
+        """The batches of this rank in an epoch, starting at number `start`."""
         order, second = self.order(epoch), self.second_pass(epoch)
         for number in range(start, len(self)):
             address = Address(self.seed, self.rank, epoch, number)
@@ -77,7 +77,7 @@ class TrainBatchSampler:
         return rows[self.rank % len(rows) :: self.world_size]
 
     def second_pass(self, epoch: int) -> np.ndarray | None:
-        """int64 (N,) rows in another order of their own, always shuffled."""
+        """int64 (N,) rows in a second, independent order, always shuffled."""
         if self.guests != "second_pass":
             return None
         return stream(Address(self.seed, 0, epoch, 0), Purpose.GUESTS).permutation(self.rows)

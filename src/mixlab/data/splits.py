@@ -138,12 +138,12 @@ def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
                 "(their names) or set data.class_names=[...]"
             )
         names = [str(label) for label in range(int(data.targets.max()) + 1)]
+    channels, height, width = data.shape
     if len(names) < 2:
         raise UserError(
             f"the training data have only one class, {names[0]}; at least two are needed. Where "
             "data.path is a folder, set it to the one with the class folders"
         )
-    channels, height, width = data.shape
     return ImageSpec(channels, height, width, tuple(names))
 
 
