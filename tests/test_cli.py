@@ -75,7 +75,7 @@ DATA = {
     "data=npz": "data.path has no value; give it on the command line: data.path=...",
     "data=npz data.path=gone.npz": "gone.npz; set data.path",
     "data=npz data.path=cut.npz": "cut.npz is damaged or not an .npz file",
-    "data=npz data.path=labels.npz": "labels.npz go from 0 to 6, but there are 4 classes",
+    "data=npz data.path=labels.npz": "labels.npz range from 0 to 6, but there are 4 classes",
     "data.batch_size=1": "data.batch_size=1 leaves a row no partner to mix with; use 2 or more",
     "data.batch_size=3 trainer=ddp_sim": "use 4 or more",
     "mixing.schedule=cosine trainer.max_epochs=-1": "set trainer.max_epochs or trainer.max_steps",

@@ -187,7 +187,7 @@ def test_ranks_of_a_trainer(monkeypatch):
 def test_data_that_do_not_fit_together():
     with pytest.raises(ValueError, match="the test images of .* have shape .3, 28, 28.*image_size"):
         ImageDataModule(Datasets(pictures(), None, pictures(channels=3)))
-    with pytest.raises(ValueError, match="the validation labels .* go from 0 to 9.* 3 classes"):
+    with pytest.raises(ValueError, match="the validation labels .* range from 0 to 9.* 3 classes"):
         ImageDataModule(Datasets(pictures(classes=3), pictures()))
     with pytest.raises(ValueError, match="the training data are empty"):
         ImageDataModule(pictures(0))

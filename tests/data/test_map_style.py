@@ -130,7 +130,7 @@ def test_classes_must_come_from_somewhere():
 
 @pytest.mark.parametrize("thing", [iter([1]), 3])
 def test_what_is_no_map_style_data_set(thing):
-    with pytest.raises(ValueError, match="is no map-style data set"):
+    with pytest.raises(ValueError, match="is not a map-style data set"):
         ImageDataModule(thing)
 
 

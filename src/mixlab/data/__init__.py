@@ -1,4 +1,4 @@
-"""Data: where images come from, in which order, and what happens to them before they are mixed."""
+"""Data: sources of images, their order, and their processing before mixing."""
 
 from mixlab.data.augmentation import FlipCrop
 from mixlab.data.csv_files import Csv

@@ -1,4 +1,4 @@
-"""The data of one experiment: loaders, and what happens to a batch on its way to the model."""
+"""The data of one experiment: loaders, and the way of a batch to the model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,34 +28,33 @@ from mixlab.mixing import Batch, BatchMixer
 class ImageDataModule(pl.LightningDataModule):
     """Images with one class each, from memory or through workers.
 
-    Data sets that lie in memory (`ArrayDataset`: `Digits`, `Npz`, ...) are served from there; any
-    other map-style data set of (image, label) pairs is read row by row, by `num_workers` processes.
-    So are training images that a library's transform has to change one by one.
+    Data sets in memory (`ArrayDataset`: `Digits`, `Npz`, ...) are served from there. Any other
+    map-style data set of (image, label) pairs, and training images with a transform that takes one
+    image, are read row by row, by `num_workers` processes.
 
     Args:
-        source: brings the data sets to train on, to choose a checkpoint by, and to judge by
-            (`Source`); or a data set to train on, alone.
+        source: gives the training, validation and test sets (`Source`), or is a training set.
         name, path: of the data, for messages.
         seed: of the run; decides order and augmentation, never the validation split.
         batch_size: training rows in a batch, over all processes together.
         eval_batch_size: the same for validation and test, at most.
-        use_val: False leaves a validation set that the source brings unused.
-        val_size: of the training rows that validate where no such set is used: a fraction in
-            (0, 1), a number of rows, or 0 for no validation set.
-        val_split: which rows: `stratified`, `first` or `last`.
-        fraction: in (0, 1], of the rows left to train on that are used: each class's share.
+        use_val: False ignores the validation set of the source.
+        val_size: training rows that validate if there is no such set: a fraction in (0, 1), a
+            number of rows, or 0 for no validation set.
+        val_split: which rows these are: `stratified`, `first` or `last`.
+        fraction: in (0, 1], of the remaining training rows to use, the same share of each class.
         label_noise: in [0, 1), the share of those that get a wrong label (`LabelNoise`).
-        noise_kind, noise_seed: which wrong label, and for which rows; the seed decides on
-            `fraction` too.
+        noise_kind, noise_seed: which wrong label, and for which rows; the seed also chooses the
+            rows of `fraction`.
         shuffle: whether the order changes from epoch to epoch.
-        image_size: side in pixels to which all images are resized; None leaves them.
+        image_size: side in pixels to resize all images to; None leaves them.
         normalize: `{mean: [...], std: [...]}`, one for each channel, of images in [0, 1].
         num_workers: processes that read and change images one by one.
-        class_names: names of the classes, where the data do not bring them.
-        label_preserving: which kinds of augmentation (`KINDS`) cannot change a label here.
-        augmentation: what a training image goes through before it is mixed.
-        guests: of what the training loader brings as many rows again, as partners for the batch:
-            `second_pass`, `dataset` (see `TrainPlan`), or None.
+        class_names: names of the classes, if the data do not have them.
+        label_preserving: which kinds of augmentation (`KINDS`) keep the labels.
+        augmentation: of training images, before they are mixed.
+        guests: where the training loader takes as many rows again from, as partners for the batch:
+            `second_pass`, `dataset` (see `TrainBatchSampler`), or None.
     """
 
     def __init__(
@@ -119,12 +118,12 @@ class ImageDataModule(pl.LightningDataModule):
         self.normalize(normalize)
 
     def normalize(self, scale: Mapping[str, Sequence[float]] | None) -> None:
-        """Normalize all images from now on, see the argument of this name."""
+        """Set the normalization of all images, see the argument `normalize`."""
         self.prepare = replace(self.prepare, normalize=Normalize.of(scale, self.spec.channels))
 
     @cached_property
     def label_shift(self) -> torch.Tensor:
-        """What is added to the label of each row of the training data, 0 where it is right."""
+        """int64 (N,): added to the label of each row of the training data, 0 if it is right."""
         train = self.parts.train
         return self.noise.shift(train.rows, len(train.data), self.spec.num_classes)
 
@@ -145,11 +144,11 @@ class ImageDataModule(pl.LightningDataModule):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the data that train, validate and test."""
+        """SHA-256 of the training, validation and test data."""
         return self.parts.fingerprint()
 
     def record(self) -> dict[str, Any]:
-        """What a run should remember of its data."""
+        """What to record about the data in a run."""
         return {
             "sha256": self.fingerprint,
             **{f"{name}_rows": len(part) for name, part in self.parts.named().items()},
@@ -160,7 +159,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def has_masks(self) -> bool:
-        """Whether each pixel has a class, in place of each image."""
+        """Whether each pixel has a class, instead of each image."""
         return self.parts.train.data.has_masks
 
     @property
@@ -173,7 +172,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def place(self) -> dict[str, int]:
-        """Which of how many processes this is."""
+        """Rank and number of processes."""
         if self.trainer is None:
             return {"rank": 0, "world_size": 1}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
@@ -185,7 +184,7 @@ class ImageDataModule(pl.LightningDataModule):
         return TrainLoader(self.train_plan(), fetch)
 
     def train_plan(self) -> TrainBatchSampler:
-        """Which rows stand in which training batch."""
+        """Which rows are in which training batch."""
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # pyright: ignore
         return TrainBatchSampler(
             self.parts.train.rows,
@@ -197,7 +196,7 @@ class ImageDataModule(pl.LightningDataModule):
         )
 
     def augmented_part(self) -> Split:
-        """The training part, read image by image where the augmentation takes them so."""
+        """The training part, read image by image if the augmentation needs that."""
         part = self.parts.train
         if self.augmentation is None or not self.augmentation.per_image:
             return part
@@ -221,7 +220,7 @@ class ImageDataModule(pl.LightningDataModule):
         return EvalLoader(plan, self.fetch(part))
 
     def fetch(self, part: Split) -> Fetch:
-        """What turns the keys of a plan into batches: here, or in workers of its own."""
+        """Turns the keys of a plan into batches, in this process or in workers of its own."""
         if isinstance(part.data, ArrayDataset) or self.num_workers == 0:
             return part.data.batches
         self.workers.append(Workers(part.data, self.num_workers))
@@ -241,7 +240,7 @@ class ImageDataModule(pl.LightningDataModule):
     ) -> Any:
         """Move images and targets; `index` stays on the CPU, where the draws are made.
 
-        Lightning would take a dataclass apart and put it together again, on the CPU too.
+        Lightning would rebuild the dataclass field by field, even on the CPU.
         """
         if not isinstance(batch, Batch):
             return super().transfer_batch_to_device(batch, device, dataloader_idx)
@@ -253,10 +252,10 @@ class ImageDataModule(pl.LightningDataModule):
         return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """To float and normalised; a training batch is augmented and mixed as well.
+        """Convert to float and normalize; also augment and mix a training batch.
 
         Lightning calls this in every stage, and for `example_input_array` with a bare tensor.
-        Anything but a `Batch` of ours is returned as it is, and only one with an address is mixed.
+        Anything but a `Batch` is returned unchanged, and only one with an address is mixed.
         """
         if not isinstance(batch, Batch):
             return batch
@@ -265,12 +264,12 @@ class ImageDataModule(pl.LightningDataModule):
             batch.targets = batch.targets.long()
         else:
             batch = self.mixed(self.prepare(batch, batch.address))
-        if self.trainer is not None:  # Lightning has converted already, what was uint8 then
+        if self.trainer is not None:  # Lightning converted before, when images were uint8
             batch.images = self.trainer.precision_plugin.convert_input(batch.images)
         return batch
 
     def mixed(self, batch: Batch) -> Batch:
-        """What each of the trainer's mixing callbacks makes of a training batch, in turn."""
+        """A training batch after all of the trainer's mixing callbacks, in order."""
         for callback in getattr(self.trainer, "callbacks", ()):
             if getattr(callback, "mixes_batches", False):  # isinstance of a protocol costs far more
                 batch = cast(BatchMixer, callback).mix(batch).after

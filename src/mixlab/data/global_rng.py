@@ -1,4 +1,4 @@
-"""The global generators, which some libraries know no other of."""
+"""The global generators, which are the only ones that some libraries use."""
 
 import random
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def set_generators(seed: int) -> None:
 
 @contextmanager
 def private_generators() -> Iterator[None]:
-    """Leave the global generators as they were."""
+    """Restore the global generators at the end."""
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()
     try:
         yield

@@ -1,8 +1,8 @@
 """Any map-style data set of (image, label) pairs, read one by one.
 
 Transforms of libraries draw from the global generators of torch, numpy and Python. Before each
-image these are set from the run's seed, the epoch and the row, so neither the number of workers nor
-the number of ranks changes what is drawn.
+image these are seeded with the run's seed, the epoch and the row, so the draws depend neither on
+the number of workers nor on the number of ranks.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from mixlab.data.sampler import Key
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Purpose, stream, torch_seed
 
-FINGERPRINT_IMAGES = 64  # looked at, evenly spaced: reading all would take as long as an epoch
-EVALUATION = Address(0, 0, 0, 0)  # what is drawn there is the same in every run
+FINGERPRINT_IMAGES = 64  # evenly spaced; reading all would take as long as an epoch
+EVALUATION = Address(0, 0, 0, 0)  # the same draws in every run
 
 
 class BadItem(UserError):
@@ -33,15 +33,15 @@ class BadItem(UserError):
 
 @dataclass(frozen=True, eq=False)
 class ItemDataset:
-    """A user's data set, a batch at a time.
+    """A user's data set, read in batches.
 
     Attributes:
         dataset: `dataset[row]` is a pair of an image (PIL; or an array or tensor, channels first;
             or an array with channels last; uint8, or float in [0, 1]) and its class, a number; or
             its segmentation mask, a uint8 (H, W) tensor of the class of each pixel.
-        image_size: side in pixels to resize to; None leaves the images, which must be of one size.
-        num_classes: labels must be below it; None where it is not known yet.
-        augmentation: what each image goes through, after it was resized; None for evaluation.
+        image_size: side in pixels to resize to; None leaves the images, which must have one size.
+        num_classes: labels must be below it; None if it is not known yet.
+        augmentation: of each image, after resizing; None for evaluation.
     """
 
     dataset: Any
@@ -52,7 +52,7 @@ class ItemDataset:
     def __post_init__(self) -> None:
         if not hasattr(self.dataset, "__getitem__") or not hasattr(self.dataset, "__len__"):
             raise UserError(
-                f"{self.source} is no map-style data set; it needs __len__ and __getitem__"
+                f"{self.source} is not a map-style data set; it needs __len__ and __getitem__"
             )
         if len(self) == 0:
             raise UserError(f"{self.source} is empty; a data set needs at least one row")
@@ -72,13 +72,13 @@ class ItemDataset:
 
     @cached_property
     def has_masks(self) -> bool:
-        """Whether each pixel has a class, in place of each image; the first row says so."""
+        """Whether each pixel has a class, instead of each image; taken from the first row."""
         with private_generators():
             return self.item(0, EVALUATION)[1].ndim == 2
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """As torchvision's data sets name them, in `classes`; empty where there is none."""
+        """From the attribute `classes`, as in torchvision; empty if there is none."""
         return tuple(str(name) for name in getattr(self.dataset, "classes", None) or ())
 
     @cached_property
@@ -121,7 +121,7 @@ class ItemDataset:
         return self.augmented(self.resized(image), label, place)
 
     def fitting(self, mask: Tensor, image: Tensor, row: int) -> Tensor:
-        """A mask (H, W) resized as its image (C, H, W) will be; it must have its size before."""
+        """A mask (H, W) resized like its image (C, H, W), which must have the same size before."""
         if mask.shape != image.shape[1:]:
             own, size = (" x ".join(map(str, each)) for each in (mask.shape, image.shape[1:]))
             raise BadItem(
@@ -134,11 +134,11 @@ class ItemDataset:
         return F.interpolate(mask[None, None], size, mode="nearest-exact")[0, 0]
 
     def resized(self, image: Tensor) -> Tensor:
-        """The image (C, H, W) at the size that is asked for."""
+        """The image (C, H, W) resized to `image_size`."""
         return image if self.image_size is None else resize(image[None], self.image_size)[0]
 
     def augmented(self, image: Tensor, label: Tensor, place: Address) -> tuple[Tensor, Tensor]:
-        """Image (C, H, W) and label as they are trained on at `place`, whose `batch` is the row."""
+        """Image (C, H, W) and label, augmented for `place`, whose `batch` is the row."""
         if self.augmentation is None:
             return image, label
         if image.dtype != torch.uint8:
@@ -153,7 +153,7 @@ class ItemDataset:
         return images[0], masks[0]
 
     def __getitem__(self, key: Key) -> Batch:
-        """The batch that a key names."""
+        """The batch of a key."""
         address, rows = key
         with private_generators():
             items = [self.item(row, address or EVALUATION) for row in rows.tolist()]
@@ -161,7 +161,7 @@ class ItemDataset:
         return Batch(self.stack(images), torch.stack(labels), address, torch.from_numpy(rows))
 
     def batches(self, keys: Iterable[Key]) -> Iterator[Batch]:
-        """The batches that a plan names, read in this process."""
+        """The batches of `keys`, read in this process."""
         return map(self.__getitem__, keys)
 
     def to_tensor(self, image: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""A small segmentation set made of shapes: no file, no download, and masks that are exact."""
+"""A small generated segmentation set: no file, no download, and exact masks."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ SPLIT_SIZES = {"train": 1024, "val": 128, "test": 256}
 
 @dataclass(frozen=True)
 class Shapes:
-    """Colour images with one to three shapes on a noisy ground, and the class of each pixel.
+    """Color images with one to three shapes on a noisy ground, and the class of each pixel.
 
     uint8 images (N, 3, 64, 64) and uint8 (N, 64, 64) masks of the numbers of `CLASSES`, the same
     in every run and different ones in each split.
@@ -42,13 +42,15 @@ def picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         kind = int(rng.integers(1, len(CLASSES)))
         inside = shape(kind, rng)
         mask[inside] = kind
-        colours[inside] = (ground + rng.integers(64, 192, 3)) % 256  # told from it by every channel
+        colours[inside] = (
+            ground + rng.integers(64, 192, 3)
+        ) % 256  # differs from it in every channel
     noisy = colours + rng.normal(0, 20, colours.shape)
     return noisy.clip(0, 255).astype(np.uint8), mask
 
 
 def shape(kind: int, rng: np.random.Generator) -> np.ndarray:
-    """bool (SIDE, SIDE), where a disc (1), square (2) or triangle (3) at a random place lies."""
+    """bool (SIDE, SIDE), the pixels of a disc (1), square (2) or triangle (3) at random."""
     radius = rng.uniform(6, 16)
     centre = rng.uniform(radius, SIDE - radius, 2)
     down, right = np.mgrid[:SIDE, :SIDE] - centre[:, None, None]

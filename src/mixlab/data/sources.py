@@ -1,4 +1,4 @@
-"""Data sets that lie in memory."""
+"""Data sets in memory."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ DIGITS_TEST_FRACTION = 0.2
 class Digits:
     """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels, which come with the package.
 
-    They have no test set of their own: a fifth of each class, the same in every run, is held back.
+    They have no test set: a fifth of each class, the same in every run, is held out.
     """
 
     def splits(self) -> Datasets:
@@ -46,18 +46,18 @@ class Npz:
 
     def splits(self) -> Datasets:
         arrays, names = read_npz(self.path)
-        made = {
+        datasets = {
             split: from_numpy(*arrays.pop(split), class_names=names, source=str(self.path))
             for split in list(arrays)
         }
-        return Datasets(**made)
+        return Datasets(**datasets)
 
 
 @dataclass(frozen=True)
 class Downloaded:
-    """`FashionMNIST`, `CIFAR10` or another set of torchvision's, kept as an `.npz` file at `path`.
+    """`FashionMNIST`, `CIFAR10` or another set of torchvision, kept as an `.npz` file at `path`.
 
-    The file is made by torchvision's download if it is not there.
+    Downloaded by torchvision if the file does not exist.
     """
 
     path: str
@@ -70,10 +70,10 @@ class Downloaded:
 
 
 def download(dataset: str, path: Path) -> None:
-    """Fetch a data set with torchvision and write it to `path`, whole or not at all.
+    """Download a data set with torchvision to `path`, completely or not at all.
 
     Raises:
-        ValueError: if that fails, with the two ways to get the file.
+        ValueError: if that fails, with two ways to get the file.
     """
     from torchvision import datasets
 
@@ -87,7 +87,7 @@ def download(dataset: str, path: Path) -> None:
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"there is no file {path}, and torchvision could not download {dataset} "
-                f"({error}); run the same command where there is a network, or write the file "
+                f"({error}); run the same command with a network connection, or write the file "
                 f"yourself: {LAYOUT}, and the same for test_"
             ) from error
         whole = Path(folder) / "whole.npz"

@@ -1,11 +1,11 @@
-"""What a data source brings, and what a model has to know of it."""
+"""The protocol of data sources, and what a model needs to know about the data."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 
 class Datasets(NamedTuple):
-    """Map-style data sets of (image, label) pairs; None where a source has none."""
+    """Map-style data sets of (image, label) pairs; None if a source has none."""
 
     train: Any
     val: Any = None
@@ -22,7 +22,7 @@ class Source(Protocol):
     """Where data come from: the node `source` of a file in `configs/data`."""
 
     def splits(self) -> Datasets:
-        """Read what is to be read. Raises UserError with the remedy for what cannot be used."""
+        """Read the data. Raises UserError, with the remedy, if they cannot be used."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Training, validation and test part of the data, and how the validation part comes about."""
+"""Training, validation and test part of the data, and how the validation part is chosen."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Images = ArrayDataset | ItemDataset
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Some rows (int64, as they are numbered there) of a data set; perhaps none."""
+    """Some rows of a data set, by int64 row numbers; may be empty."""
 
     data: Images
     rows: np.ndarray
@@ -33,7 +33,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """All data of an experiment; `note` says in words where the validation rows come from."""
+    """All data of an experiment; `note` says where the validation rows come from."""
 
     spec: ImageSpec
     train: Split
@@ -72,7 +72,7 @@ class Splits:
         labels = class_labels(images)
         rows, held_out = hold_out(labels, len(images), val_size, rule=val_split)
         if labels is not None:
-            check_learnt(labels[rows], labels[held_out], spec, val_split)
+            check_learnable(labels[rows], labels[held_out], spec, val_split)
         kind = "random" if val_split == "stratified" and labels is None else val_split
         note = f"{kind} rows of the training set, the same for every seed" if val_size else "none"
         return Splits(spec, Split(images, rows), Split(images, held_out), test_part, note)
@@ -108,13 +108,15 @@ class Splits:
 
 
 def as_images(dataset: Any, image_size: int | None) -> Images | None:
-    """A data set as a source of batches; None where there is none, or an empty one of ours."""
+    """A data set that makes batches; None for None, or for an empty `ArrayDataset`."""
     if dataset is None:
         return None
     if image_size is not None:
         whole(1).check("data.image_size", image_size)
     if isinstance(dataset, ArrayDataset):
-        return (dataset.resized(image_size) if image_size else dataset) if len(dataset) else None
+        if len(dataset) == 0:
+            return None
+        return dataset.resized(image_size) if image_size else dataset
     return ItemDataset(dataset, image_size)
 
 
@@ -148,12 +150,12 @@ def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
 
 
 def whole_split(data: Images | None, spec: ImageSpec, what: str) -> Split | None:
-    """All rows of a data set that fits; None where there is none."""
+    """All rows of a data set that fits; None for None."""
     return None if data is None else Split(fitted(data, spec, what), np.arange(len(data)))
 
 
 def fitted(data: Images, spec: ImageSpec, what: str) -> Images:
-    """The data of a part; raises ValueError unless they are of the training data's kind."""
+    """The data of a part; raises ValueError unless they match the training data."""
     if data.shape != (spec.channels, spec.height, spec.width):
         raise UserError(
             f"the {what} images of {data.source} have shape {data.shape}, but those to train on "
@@ -164,7 +166,7 @@ def fitted(data: Images, spec: ImageSpec, what: str) -> Images:
     return replace(data, num_classes=spec.num_classes) if isinstance(data, ItemDataset) else data
 
 
-def check_learnt(
+def check_learnable(
     trained: np.ndarray, held_out: np.ndarray, spec: ImageSpec, val_split: str
 ) -> None:
     """Raise ValueError if all rows of a class are held out, as in a file sorted by class."""
@@ -181,6 +183,6 @@ def check_labels(targets: Tensor, num_classes: int, what: str) -> None:
     lowest, highest = int(targets.min()), int(targets.max())
     if lowest < 0 or highest >= num_classes:
         raise UserError(
-            f"{what} go from {lowest} to {highest}, but there are {num_classes} classes; labels "
+            f"{what} range from {lowest} to {highest}, but there are {num_classes} classes; labels "
             f"count from 0 to {num_classes - 1}, and data.class_names names them"
         )

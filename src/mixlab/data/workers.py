@@ -11,16 +11,16 @@ from mixlab.data.map_style import BadItem, ItemDataset
 from mixlab.data.sampler import Key
 from mixlab.mixing import Batch
 
-# A forked worker has imported everything already. In a job of a sweep, and everywhere from Python
-# 3.14 on, the default is a server that imports torch and Lightning again for each worker. None is
-# the platform's own default.
+# A forked worker has everything imported. In a job of a sweep, and everywhere from Python 3.14 on,
+# the default is a server that imports torch and Lightning again for each worker. None is the
+# platform's default.
 START_METHOD = "fork" if sys.platform == "linux" else None
 
 
 class Workers:
     """`num_workers` processes that turn keys into batches, epoch after epoch.
 
-    A key says all there is to say about a batch, so the processes need no news of the epoch.
+    A key defines a batch completely, so the processes need not know the epoch.
     """
 
     def __init__(self, items: ItemDataset, num_workers: int) -> None:
@@ -41,7 +41,7 @@ class Workers:
         return iter(self.keys)
 
     def batches(self, keys: Iterable[Key]) -> Iterator[Batch]:
-        """The batches that a plan names, in its order."""
+        """The batches of `keys`, in order."""
         assert self.loader is not None, "the workers have been closed"
         self.keys = keys
         for batch in self.loader:
@@ -50,12 +50,12 @@ class Workers:
             yield batch
 
     def close(self) -> None:
-        """End the processes, once the last iterator is gone."""
+        """End the processes, after the last iterator is deleted."""
         self.loader = None
 
 
 class Reader(Dataset):
-    """What a worker holds: a key goes in, a batch comes out."""
+    """The data set inside a worker: maps a key to a batch."""
 
     def __init__(self, items: ItemDataset) -> None:
         self.items = items
@@ -63,7 +63,7 @@ class Reader(Dataset):
     def __getitem__(self, key: Key) -> Batch | BadItem:
         try:
             return self.items[key]
-        except BadItem as error:  # raised here it would come out with a traceback in its message
+        except BadItem as error:  # raised here, its message would contain a traceback
             return error
 
 
