@@ -148,3 +148,12 @@ def test_the_data_and_the_augmentation_must_fit() -> None:
         module(augmentation=Rotation(), name="mine", label_preserving=["flip"])
     with pytest.raises(ValueError, match="label_preserving may list .* it has 'color'"):
         module(label_preserving=["color"])
+
+
+def test_images_augmented_on_loading_are_not_augmented_again() -> None:
+    data = augmented()
+    (address, rows), *_ = data.train_plan().batches(0)
+    assert address is not None
+    loaded = next(iter(data.augmented_part().data.batches([(address, rows)])))
+    images = loaded.images.clone()
+    assert torch.equal(data.prepare(loaded, address).images, images.float() / 255)

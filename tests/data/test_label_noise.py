@@ -70,6 +70,12 @@ def test_exactly_so_many_are_wrong_and_nested(share, more, seed, kind, rows) -> 
     assert few.min() >= 0 and few.max() < CLASSES
 
 
+@pytest.mark.parametrize(("kind", "steps"), [("asymmetric", {1}), ("symmetric", {1, 2, 3})])
+def test_a_wrong_label_is_the_next_class_or_any_other(kind: str, steps: set[int]) -> None:
+    shift = LabelNoise(0.9, kind).shift(np.arange(200), 200, CLASSES)
+    assert set(shift[shift > 0].tolist()) == steps
+
+
 def test_symmetric_noise_gives_every_other_class_alike() -> None:
     shift = LabelNoise(0.75).shift(np.arange(40_000), 40_000, CLASSES)
     counts = torch.bincount(shift, minlength=CLASSES)

@@ -82,6 +82,13 @@ def test_beyond_the_run(run: Path, address: dict[str, int], sentence: str) -> No
         replayed(run, **address)
 
 
+def test_a_finished_run_that_stopped_early_has_no_more_epochs(run: Path) -> None:
+    write_json(run / "run.json", {**read_json(run / "run.json"), "epochs": 1})
+    replayed(run, epoch=0)
+    with pytest.raises(ValueError, match="epoch=1 is beyond the run's 1 epochs"):
+        replayed(run, epoch=1)
+
+
 def test_ranks_share_out_what_one_process_has(run: Path) -> None:
     whole = replayed(run, batch=3).batch
     write_json(run / "run.json", {**read_json(run / "run.json"), "devices": 2})

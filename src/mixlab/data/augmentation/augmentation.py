@@ -1,4 +1,4 @@
-"""What all augmentations have in common: whom they may serve, and how often they act."""
+"""What all augmentations share: which data they suit, and how often they act."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
@@ -24,12 +24,14 @@ class Augmentation(ABC):
     """Changes images and leaves their labels. A pure function of the images and of `rng`.
 
     Attributes:
-        force: act even where the data say that a label does not survive it.
+        force: act even if the data do not list its kinds as keeping the label.
     """
 
     force: bool = field(default=False, kw_only=True)
 
-    channels: ClassVar[tuple[int, ...] | None] = None  # that images may have; any where it is None
+    channels: ClassVar[tuple[int, ...] | None] = (
+        None  # number of channels that it takes; None for any
+    )
 
     def __post_init__(self) -> None:
         checks.FLAG.check("augmentation.force", self.force)
@@ -41,19 +43,19 @@ class Augmentation(ABC):
 
     @property
     def per_image(self) -> bool:
-        """Whether it takes images one by one, so that workers had better do it as they read them;
-        otherwise whole batches at once, on the device they lie on."""
+        """Whether it takes images one by one, best in the workers that read them; otherwise it
+        takes whole batches, on their device."""
         return False
 
     def allowed(self, label_preserving: Collection[str], name: str) -> Self:
-        """The augmentation as it serves a data set.
+        """The augmentation, adapted to a data set.
 
         Args:
             label_preserving: which of `KINDS` keep its labels.
             name: of the data set, for the error.
 
         Raises:
-            ValueError: if it needs another kind, without `force`.
+            ValueError: it needs another kind, without `force`.
         """
         for kind in () if self.force else self.kinds:
             if kind not in label_preserving:
@@ -65,7 +67,7 @@ class Augmentation(ABC):
         return self
 
     def check_spec(self, spec: ImageSpec, name: str) -> None:
-        """Raise ValueError if images of this shape, those of `name`, cannot be served."""
+        """Raise ValueError if it cannot take images of this shape, those of `name`."""
         if self.channels is not None and spec.channels not in self.channels:
             raise UserError(
                 f"{type(self).__name__} needs images of {' or '.join(map(str, self.channels))} "
@@ -75,21 +77,21 @@ class Augmentation(ABC):
 
     @property
     def moves(self) -> bool:
-        """Whether pixels change their place, so that segmentation masks have to go with them."""
+        """Whether pixels move, so that segmentation masks have to move with them."""
         return bool({"flip", "crop", "rotate"} & {*self.kinds})
 
     @property
     def serves_masks(self) -> bool:
-        """Whether `with_masks` takes segmentation masks along where pixels move."""
+        """Whether `with_masks` moves segmentation masks with the pixels."""
         return not self.moves
 
     def with_masks(
         self, images: Tensor, masks: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """The same for images (B, C, H, W) with uint8 masks (B, H, W), where it `serves_masks`.
+        """The same for images (B, C, H, W) with uint8 masks (B, H, W), if it `serves_masks`.
 
-        Masks go where the pixels go, with class 0 beyond the border. What changes colours or hides
-        a part leaves them as they are: the network is still to say what is there.
+        Masks move with the pixels, with class 0 beyond the border. Changes of color and hidden
+        parts leave the mask unchanged, so the network has to predict what is there.
         """
         return self(images, rng), masks
 
@@ -103,10 +105,10 @@ class Augmentation(ABC):
 
 @dataclass(frozen=True)
 class Occasional(Augmentation):
-    """Changes each image with a chance of its own.
+    """Changes each image with a probability.
 
     Attributes:
-        probability: in [0, 1], that an image is changed.
+        probability: in [0, 1], of changing an image.
     """
 
     probability: float = field(default=1.0, kw_only=True)
@@ -131,7 +133,7 @@ class Occasional(Augmentation):
 
 
 def check_serves_masks(augmentation: Augmentation) -> None:
-    """Raise ValueError for one that moves pixels and would leave segmentation masks behind."""
+    """Raise ValueError if it moves pixels but cannot move segmentation masks with them."""
     if not augmentation.serves_masks:
         raise UserError(
             f"{type(augmentation).__name__} moves pixels and cannot move segmentation masks with "

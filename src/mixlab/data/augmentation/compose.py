@@ -17,7 +17,7 @@ from mixlab.data.spec import ImageSpec
 
 @dataclass(frozen=True)
 class Several(Augmentation):
-    """Made of augmentations; itself one. It goes image by image if one of them does.
+    """An augmentation made of others. It takes images one by one if one of them does.
 
     Attributes:
         augmentations: at least one; `force` here forces all of them.
@@ -43,7 +43,7 @@ class Several(Augmentation):
         return all(each.serves_masks for each in self.augmentations)
 
     def allowed(self, label_preserving: Collection[str], name: str) -> Self:
-        """See `Augmentation`; each is asked for itself."""
+        """See `Augmentation`; applied to each."""
         each = [replace(one, force=one.force or self.force) for one in self.augmentations]
         return replace(self, augmentations=[one.allowed(label_preserving, name) for one in each])
 
@@ -89,7 +89,7 @@ class OneOf(Several):
     def dealt(
         self, images: Tensor, rng: np.random.Generator
     ) -> Iterator[tuple[Augmentation, Tensor]]:
-        """Each augmentation with the rows that fall to it, int64 on the images' device."""
+        """Each augmentation with its rows, int64 on the images' device."""
         weights = np.array(self.weights or [1.0] * len(self.augmentations))
         choice = rng.choice(len(weights), size=len(images), p=weights / weights.sum())
         for number in np.unique(choice).tolist():
@@ -99,7 +99,7 @@ class OneOf(Several):
 
 @dataclass(frozen=True)
 class Sequence(Several):
-    """Does all of them to each image, in order."""
+    """Applies all of them to each image, in order."""
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """See `Augmentation`."""

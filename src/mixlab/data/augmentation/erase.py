@@ -1,4 +1,4 @@
-"""Cutout and random erasing: a box of each image is hidden under black, grey or noise."""
+"""Cutout, random erasing and grid mask: parts of each image are black, gray or noise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from mixlab.data.augmentation.transforms import as_pixels, normal_like
 from mixlab.mixing.masks import Boxes, clipped_boxes
 
 ERASE_FILLS = ("black", "grey", "noise")
-BOX_ATTEMPTS = 10  # at a box that fits, as in torchvision
+BOX_ATTEMPTS = 10  # to draw a box that fits, as in torchvision
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def inside(edges: Tensor, images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GridMask(Erasing):
-    """Hides a square in each cell of a grid, whose cell, square, place and turn are drawn anew.
+    """Hides a square in each cell of a grid; cell, square, offset and turn are random per image.
 
     Attributes:
         cell: [lowest, highest] in [0.01, 2], side of a cell as a fraction of the shorter side.

@@ -1,4 +1,4 @@
-"""Flips and crops of a whole batch at once, on the device it lies on."""
+"""Flips and crops of a whole batch at once, on its device."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ MAX_PADDING = 4096
 
 @dataclass(frozen=True)
 class FlipCrop(Augmentation):
-    """Mirror each image left to right with chance 1/2, and move it by up to `crop_padding` pixels.
+    """Mirror each image left to right with probability 1/2; move it by up to `crop_padding` pixels.
 
     Attributes:
         flip: whether to mirror; `auto` mirrors where that keeps the label.
@@ -40,16 +40,19 @@ class FlipCrop(Augmentation):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What it does for certain; `auto` asks for nothing."""
-        flip, crop = self.flip not in (False, AUTO), self.crop_padding not in (0, AUTO)
-        return ("flip",) * flip + ("crop",) * crop
+        """The kinds it certainly uses; `auto` needs none."""
+        flip = () if self.flip in (False, AUTO) else ("flip",)
+        crop = () if self.crop_padding in (0, AUTO) else ("crop",)
+        return flip + crop
 
     def allowed(self, label_preserving: Collection[str], name: str) -> Self:
-        """The same with `auto` settled by what keeps the labels of a data set."""
-        flip = "flip" in label_preserving if self.flip == AUTO else self.flip
-        pixels = AUTO_PADDING * ("crop" in label_preserving)
-        pixels = pixels if self.crop_padding == AUTO else self.crop_padding
-        settled = replace(self, flip=flip, crop_padding=pixels)
+        """The same with `auto` replaced by what keeps the labels of a data set."""
+        flip, padding = self.flip, self.crop_padding
+        if flip == AUTO:
+            flip = "flip" in label_preserving
+        if padding == AUTO:
+            padding = AUTO_PADDING if "crop" in label_preserving else 0
+        settled = replace(self, flip=flip, crop_padding=padding)
         return super(FlipCrop, settled).allowed(label_preserving, name)
 
     @property
@@ -59,12 +62,12 @@ class FlipCrop(Augmentation):
     def with_masks(
         self, images: Tensor, masks: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """See `Augmentation`; the mask goes as one more channel, with class 0 beyond the border."""
+        """See `Augmentation`; the mask is an extra channel, with class 0 beyond the border."""
         both = self(torch.cat([images, masks[:, None].to(images.dtype)], dim=1), rng)
         return both[:, :-1], both[:, -1].to(masks.dtype)
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
-        """See `Augmentation`; any dtype will do, black being 0."""
+        """See `Augmentation`; takes any dtype, in which 0 is black."""
         count = len(images)
         mirrored = rng.random(count) < 0.5 if self.flip else np.zeros(count, bool)
         if not self.crop_padding:

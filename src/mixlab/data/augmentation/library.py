@@ -1,4 +1,4 @@
-"""Transforms of libraries, which take one image and draw from the global generators."""
+"""Transforms of libraries, which take one image and use the global generators."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -21,8 +21,8 @@ BORDER_FILLS = {"black": 0, "grey": 128}  # what comes into view at the border, 
 class Library(Occasional):
     """A library's transform, made once, of uint8 tensors (C, H, W) of 1 or 3 channels.
 
-    Before each image the global generators are set from `rng`; they are not set back, which is for
-    whoever calls it for thousands of images in a row.
+    The global generators are seeded from `rng` before each image. They are not restored; the caller
+    does that once for many images.
     """
 
     channels = (1, 3)
@@ -71,8 +71,8 @@ class PilLibrary(Library):
 
     @cached_property
     def mask_transform(self) -> Callable[[Any], Any] | None:
-        """`transform` as it moves masks, PIL images of class numbers: of the same draws, by nearest
-        neighbours, class 0 beyond the border. None where there is none."""
+        """`transform` for masks, PIL images of class numbers: the same draws and moves, by nearest
+        neighbors, with class 0 beyond the border. None if there is none."""
         return None
 
     @property

@@ -1,8 +1,8 @@
-"""Libraries' policies as they move segmentation masks: the same draws, but colours stay.
+"""Libraries' policies for segmentation masks: the same draws and moves, but no changes of color.
 
-A mask is a picture of class numbers, in which colours mean nothing and nothing lies between two
-values. So these do to a mask what the policy does to its image where the generators stand as they
-stood for it: moves, by nearest neighbours, with class 0 beyond the border.
+A mask is an image of class numbers, so changing or interpolating its values makes no sense. With
+the generators in the state they had for the image, these move a mask as the policy moves its image,
+by nearest neighbors, with class 0 beyond the border.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ class MovingTrivialAugment(MovesAlone, v2.TrivialAugmentWide):
 
 
 def of_timm(operations: Sequence[Any], moves: Sequence[str]) -> list[Any]:
-    """Operations of timm's, of which only those called `moves` change a mask; written to."""
+    """Operations of timm, changed in place so that only those named in `moves` change a mask."""
     for each in operations:
         if each.name in moves:
             each.kwargs |= {"resample": NEAREST, "fillcolor": 0}
@@ -46,6 +46,6 @@ def of_timm(operations: Sequence[Any], moves: Sequence[str]) -> list[Any]:
 
 
 def draw_and_leave(operation: Callable[..., Any], mask: Any, *args: Any, **kwargs: Any) -> Any:
-    """The mask as it is, after the operation's draws."""
+    """The unchanged mask, after the operation's draws."""
     operation(mask, *args, **kwargs)
     return mask
