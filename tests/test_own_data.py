@@ -8,10 +8,12 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from PIL import Image
 
+from helpers.pages import ROOT, write_files
 from helpers.small_runs import checkpoint
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import read_json
 
+PAGE = ROOT / "docs" / "bring-your-own.md"
 MYLAB = '''
 import numpy as np
 from PIL import Image
@@ -83,14 +85,11 @@ def test_a_folder_of_ones_own(here: Path, command: Callable) -> None:
 
 
 def test_a_source_of_ones_own_as_the_docs_print_it(here: Path, command: Callable) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "running.md").read_text()
-    source = re.search(r"^```python\n(.*?class Stripes.*?)^```", page, re.S | re.M)
-    node = re.search(r"^```yaml\n(.*?Stripes.*?)^```", page, re.S | re.M)
-    line = re.search(r"`mixlab-train (--config-dir.*?data=stripes.*?)`", page)
-    assert source and node and line and len(node[1].splitlines()) <= 15
-    (here / "mylab_stripes.py").write_text(source[1])
-    (here / "my_configs" / "data").mkdir(parents=True)
-    (here / "my_configs" / "data" / "stripes.yaml").write_text(node[1])
+    write_files(here)
+    node = (here / "my_configs" / "data" / "stripes.yaml").read_text()
+    assert len(node.splitlines()) <= 15
+    line = re.search(r"^mixlab-train (--config-dir.*data=stripes.*)$", PAGE.read_text(), re.M)
+    assert line
     said = command(
         "train", *shlex.split(line[1]), "trainer=cpu", "trainer.max_epochs=1", "logger=csv",
         "threads=1", "data.batch_size=16",

@@ -6,7 +6,7 @@ and status 1. Hydra alone prints a traceback for both, or advises to add the mis
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
@@ -95,7 +95,7 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     if "HYDRA_FULL_ERROR" not in os.environ:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints the error and exits with 1
     hydra._internal.hydra.ConfigLoaderImpl = Loader  # pyright: ignore
-    words = map(whole_node, sys.argv[1:])
+    words = whole_nodes(sys.argv[1:])
     sys.argv[1:] = sorted(words, key=is_override)  # argparse wants them together
     path = str(config_dir())
     main = hydra.main(config_path=path, config_name=config_name, version_base="1.3")(checked)
@@ -122,14 +122,24 @@ def is_override(word: str) -> bool:
     return word[:1] != "-" and ("=" in word or word[:1] == "~")
 
 
-def whole_node(word: str) -> str:
-    """`model.loss={...}` and `model.loss._target_=...` as `++...`: what they call has its own keys.
+def whole_nodes(words: Sequence[str]) -> list[str]:
+    """Mark `model.loss={...}`, `model.loss._target_=...` and what is below it with `++`.
 
-    In an open group that would be a new node, so a misspelt name there is left to be refused.
+    What they call has its own keys, which are checked later. In an open group that would be a new
+    node, so a misspelt name there is left to be refused.
     """
-    key, _, value = word.partition("=")
-    opens = key.endswith("._target_") and key.split(".")[0] not in OPEN_GROUPS
-    return f"++{word}" if key[:1].isalpha() and (opens or value[:1] == "{") else word
+    keys = [word.partition("=")[0] for word in words]
+    called = [
+        key.lstrip("+").removesuffix("_target_")
+        for key in keys
+        if key.endswith("._target_") and (key[:1] == "+" or key.split(".")[0] not in OPEN_GROUPS)
+    ]
+    return [
+        f"++{word}"
+        if key[:1].isalpha() and (key.startswith(tuple(called)) or word[len(key) + 1 :][:1] == "{")
+        else word
+        for word, key in zip(words, keys, strict=True)
+    ]
 
 
 def check_sweep(hydra_cfg: Any) -> None:

@@ -56,6 +56,7 @@ def quiet() -> None:
         ".*It is recommended to use .*sync_dist=True.*",
         ".*You requested to overfit but enabled .* dataloader shuffling.*",
         ".*Total length of `list` across ranks is zero.*",
+        ".*You passed in a `val_dataloader` but have no `validation_step`.*",
         ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ):
         warnings.filterwarnings("ignore", message)

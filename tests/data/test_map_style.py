@@ -7,7 +7,7 @@ from torch.utils.data import TensorDataset
 
 from helpers.batches import Noisy, Pictures
 from mixlab.data import ImageDataModule
-from mixlab.data.map_style import ItemDataset
+from mixlab.data.map_style import EVALUATION, ItemDataset
 
 
 def epoch_of(num_workers: int, *, world_size: int = 1, epoch: int = 1) -> dict[int, torch.Tensor]:
@@ -152,3 +152,37 @@ def test_the_fingerprint_sees_images_and_labels():
 def test_a_row_that_is_no_pair_is_one_sentence():
     with pytest.raises(ValueError, match="row 0 of list is a dict; it must be a pair of an image"):
         ImageDataModule([{"image": torch.zeros(1, 28, 28), "label": 0}], class_names="a")
+
+
+class Column:
+    names = ("even", "odd")
+
+
+class Rows:
+    """As a data set of Hugging Face's: dicts by row, columns by name, classes in `features`."""
+
+    column_names = ("image", "label")
+    features = {"image": None, "label": Column()}
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, key):
+        if key == "label":
+            return [row % 2 for row in range(40)]
+        return {"image": torch.full((1, 4, 4), key, dtype=torch.uint8), "label": key % 2}
+
+
+def test_items_that_are_dicts():
+    data = ImageDataModule(Rows(), image_key="image", label_key="label", val_size=0.25)
+    assert data.spec.class_names == ("even", "odd")
+    images, label = ItemDataset(Rows(), keys=("image", "label")).item(7, EVALUATION)
+    assert int(images[0, 0, 0]) == 7 and int(label) == 1
+    held_out = data.parts.val.rows % 2
+    assert (held_out == 0).sum() == (held_out == 1).sum() == 5, "stratified by the column"
+
+
+@pytest.mark.parametrize("keys", [(None, None), ("image", "lable")])
+def test_dicts_need_the_names_of_image_and_label(keys):
+    with pytest.raises(ValueError, match=r"a dict; .* data\.label_key .* \(image, label\)"):
+        _ = ItemDataset(Rows(), keys=keys).shape

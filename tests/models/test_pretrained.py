@@ -10,11 +10,14 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from helpers.small_runs import composed
+from mixlab.data.preprocess import Normalize
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
 from mixlab.models.networks import Timm
 from mixlab.models.networks.pretrained import create_pretrained, pretrained_scale
 from mixlab.models.optimizers import parameter_groups, scale_learning_rates
+from mixlab.training.build import build_data
 
 NAME = "resnet10t"  # the smallest ResNet, whose stem is three convolutions
 
@@ -121,6 +124,23 @@ def test_layers_learn_the_slower_the_earlier_they_are() -> None:
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.1}
     with pytest.raises(UserError, match="needs a network of timm"):
         parameter_groups(torch.nn.Linear(2, 2), layer_decay=0.5)
+
+
+@pytest.mark.parametrize(
+    ("words", "scale"),
+    [
+        (["model.pretrained=true"], pretrained_scale(NAME, 1)),
+        (["model.pretrained=w.safetensors"], pretrained_scale(NAME, 1)),
+        (
+            ["model.pretrained=true", "data.normalize={mean:0.2,std:0.3}"],
+            {"mean": [0.2], "std": [0.3]},
+        ),
+        ([], None),
+    ],
+)
+def test_images_are_normalized_as_the_weights_expect(words: list[str], scale: Any) -> None:
+    cfg = composed("data=digits", "model=timm", f"model.name={NAME}", *words)
+    assert build_data(cfg).prepare.normalize == Normalize.of(scale, 1)
 
 
 def test_training_begins_with_the_weights_and_their_normalization(

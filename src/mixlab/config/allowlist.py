@@ -5,6 +5,7 @@ come from a stranger, so here only what is listed may be called, and an object c
 is, not for the name it was reached by: `mixlab.data.image_files.os.system` is Python's, not ours.
 """
 
+import difflib
 import importlib.util
 import inspect
 import re
@@ -81,6 +82,11 @@ def locate(target: str, allow: Iterable[str] = ()) -> Any:
     try:
         found = _locate(target)
     except (ImportError, ValueError) as error:
+        module, _, name = target.rpartition(".")
+        if module in sys.modules:
+            near = difflib.get_close_matches(name, vars(sys.modules[module]), n=1)
+            hint = f"; did you mean {module}.{near[0]}?" if near else ""
+            raise UserError(f"_target_ {target} is not there{hint}") from None
         raise UserError(
             f"_target_ {target} is not there ({' '.join(str(error).split())})"
         ) from None
@@ -192,5 +198,8 @@ def first_file(package: str) -> Path:
     """The file of a module, or a package's `__init__.py`; ValueError where there is none."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise UserError(f"allow=[{package}]: there is no package of that name to import")
+        raise UserError(
+            f"allow=[{package}]: there is no package of that name to import; put "
+            f"{package}.py into the folder where you call the command"
+        )
     return Path(spec.origin)

@@ -1,7 +1,7 @@
 """From a configuration node to the object it describes."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from mixlab.errors import ForUsers, UserError
 
 SPECIAL = ("_target_", "_partial_", OPEN_NODE)  # what is not an argument of the call
 NOT_ARGUMENTS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")  # Hydra's words
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 PLAIN = (str, int, float, list, type(None))
 
 
@@ -95,6 +96,20 @@ def check_arguments(target: str, made: Any, arguments: Sequence[str]) -> None:
             raise UserError(
                 f"{target} takes no argument {name}" + (f"; did you mean {hint}?" if hint else "")
             )
+
+
+def check_complete(
+    place: str,
+    node: Mapping[str, Any],
+    found: Callable[..., Any],
+    given: Iterable[str],
+    other: str = "",
+) -> None:
+    """Raise UserError if `found`, which a node names, needs an argument that nobody gives."""
+    written = {*node, *given, *(node.get(OPEN_NODE) or {})}
+    for name, each in inspect.signature(found).parameters.items():
+        if each.default is each.empty and each.kind in NAMED and name not in written:
+            raise UserError(f"{node['_target_']} needs {name}: set +{place}.{name}=...{other}")
 
 
 def plain(node: Any) -> dict[str, Any]:

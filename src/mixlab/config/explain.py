@@ -73,6 +73,13 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
         return f"{several[1]} gives several values, which makes a sweep: add -m"
     if bad := re.search(r"Error parsing override '([^']*)'", text):
         return f"{bad[1]!r} is not key=value, or a quote or bracket in it is not closed"
+    if lost := re.search(r"monitor='([^']+)'\)\W+could not find .* metrics: \[(.*?)\]", text):
+        logged = [name for name in re.findall(r"'([^']+)'", lost[2]) if name[:7] != "mixing/"]
+        names = ", ".join(name for name in logged if name not in ("epoch", "step")) or "nothing"
+        return (
+            f"the best checkpoint is chosen by {lost[1]}, but the model logs {names}; log "
+            f"{lost[1]} in validation_step, or set callbacks.best.monitor to what is logged"
+        )
     if "Only one of --run" in text:
         return "--cfg and --help tell of one run: leave -m out"
     if "No supported gpu backend found" in text:

@@ -51,6 +51,7 @@ class ImageDataModule(pl.LightningDataModule):
         normalize: `{mean: [...], std: [...]}`, one for each channel, of images in [0, 1].
         num_workers: processes that read and change images one by one.
         class_names: names of the classes, if the data do not have them.
+        image_key, label_key: of the items of data sets that give dicts.
         label_preserving: which kinds of augmentation (`KINDS`) keep the labels.
         augmentation: of training images, before they are mixed.
         guests: where the training loader takes as many rows again from, as partners for the batch:
@@ -78,6 +79,8 @@ class ImageDataModule(pl.LightningDataModule):
         normalize: Mapping[str, Sequence[float]] | None = None,
         num_workers: int = 0,
         class_names: Sequence[str] | None = None,
+        image_key: str | None = None,
+        label_key: str | None = None,
         label_preserving: Sequence[str] = (),
         augmentation: Augmentation | None = None,
         guests: str | None = None,
@@ -102,6 +105,7 @@ class ImageDataModule(pl.LightningDataModule):
             class_names=class_names,
             val_size=val_size,
             val_split=val_split,
+            keys=(image_key, label_key),
         )
         self.parts = self.parts.with_fewer(fraction, noise_seed)
         self.spec: ImageSpec = self.parts.spec

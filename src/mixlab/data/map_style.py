@@ -6,7 +6,7 @@ the number of workers nor on the number of ranks.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,6 +24,7 @@ from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Purpose, stream, torch_seed
 
 FINGERPRINT_IMAGES = 64  # evenly spaced; reading all would take as long as an epoch
+NO_SHARE = 50  # a float above is of 0 to 255, not of [0, 1], even if it was standardized
 EVALUATION = Address(0, 0, 0, 0)  # the same draws in every run
 
 
@@ -42,12 +43,14 @@ class ItemDataset:
         image_size: side in pixels to resize to; None leaves the images, which must have one size.
         num_classes: labels must be below it; None if it is not known yet.
         augmentation: of each image, after resizing; None for evaluation.
+        keys: of image and label in items that are dicts, as Hugging Face's data sets give them.
     """
 
     dataset: Any
     image_size: int | None = None
     num_classes: int | None = None
     augmentation: Augmentation | None = None
+    keys: tuple[str | None, str | None] = (None, None)
 
     def __post_init__(self) -> None:
         if not hasattr(self.dataset, "__getitem__") or not hasattr(self.dataset, "__len__"):
@@ -68,7 +71,13 @@ class ItemDataset:
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width of the first image."""
         with private_generators():
-            return tuple(self.item(0, EVALUATION)[0].shape)
+            image, _ = self.item(0, EVALUATION)
+        if image.is_floating_point() and image.max() > NO_SHARE:
+            raise BadItem(
+                f"float images of {self.source} reach {image.max():g}; divide them by 255, or give "
+                "uint8"
+            )
+        return tuple(image.shape)
 
     @cached_property
     def has_masks(self) -> bool:
@@ -78,14 +87,19 @@ class ItemDataset:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """From the attribute `classes`, as in torchvision; empty if there is none."""
-        return tuple(str(name) for name in getattr(self.dataset, "classes", None) or ())
+        """As torchvision names them, in `classes`, or Hugging Face, in `features`; or empty."""
+        feature = (getattr(self.dataset, "features", None) or {}).get(self.keys[1])
+        names = getattr(self.dataset, "classes", None) or getattr(feature, "names", None)
+        return tuple(str(name) for name in names or ())
 
     @cached_property
     def targets(self) -> Tensor | None:
-        """int64 (N,) labels, if the data set has them in `targets` or `labels`, else None."""
-        for name in ("targets", "labels"):
-            if (found := getattr(self.dataset, name, None)) is not None:
+        """int64 (N,) labels, if `targets`, `labels` or a column has them, else None."""
+        known = [getattr(self.dataset, name, None) for name in ("targets", "labels")]
+        if self.keys[1] in (getattr(self.dataset, "column_names", None) or ()):
+            known.append(self.dataset[self.keys[1]])
+        for found in known:
+            if found is not None:
                 labels = np.asarray(found).reshape(-1)
                 if labels.dtype.kind in "iu" and len(labels) == len(self):
                     return torch.from_numpy(labels.astype(np.int64))
@@ -110,6 +124,14 @@ class ItemDataset:
         place = address._replace(rank=0, batch=row)
         set_generators(torch_seed(place, Purpose.TRANSFORM))
         pair = self.dataset[row]
+        if isinstance(pair, Mapping):
+            if not {*self.keys} <= {*pair}:
+                raise BadItem(
+                    f"row {row} of {self.source} is a dict; it must be a pair of an image and its "
+                    "label, or data.image_key and data.label_key must name two of its entries "
+                    f"({', '.join(map(str, pair))})"
+                )
+            pair = tuple(pair[key] for key in self.keys)
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise BadItem(
                 f"row {row} of {self.source} is a {type(pair).__name__}; it must be a pair of an "
@@ -168,6 +190,11 @@ class ItemDataset:
         """A (C, H, W) tensor, uint8 or floating point."""
         if not isinstance(image, Tensor):
             image = torch.from_numpy(channels_first(np.asarray(image)))
+        elif image.ndim == 3 and image.shape[2] <= 4 < image.shape[0]:
+            raise BadItem(
+                f"an image of {self.source} is a tensor of shape {tuple(image.shape)}, channels "
+                "last; give image.permute(2, 0, 1)"
+            )
         if image.ndim != 3 or not (image.dtype == torch.uint8 or image.dtype.is_floating_point):
             raise BadItem(
                 f"an image of {self.source} is {image.dtype} of shape {tuple(image.shape)}; it "
@@ -183,8 +210,8 @@ class ItemDataset:
 
     def to_label(self, label: Any, row: int) -> int:
         try:
-            number = int(label)
-        except (TypeError, ValueError):
+            number = int(label) if int(label) == label else -1
+        except (TypeError, ValueError, RuntimeError):
             number = -1
         if number < 0 or (self.num_classes is not None and number >= self.num_classes):
             classes = "" if self.num_classes is None else f" below {self.num_classes}"

@@ -51,19 +51,20 @@ class Splits:
         class_names: Sequence[str] | None,
         val_size: float,
         val_split: str,
+        keys: tuple[str | None, str | None] = (None, None),
     ) -> "Splits":
         """Check the data sets, resize those in memory, and hold out validation rows if need be.
 
         Raises:
             ValueError: a data set cannot be used, or does not fit the training data.
         """
-        images = as_images(train, image_size)
+        images = as_images(train, image_size, keys)
         if images is None:
             raise UserError("the training data are empty; there is nothing to train on")
         spec = image_spec(images, class_names)
         images = fitted(images, spec, "training")
-        own_val = whole_split(as_images(val, image_size), spec, "validation")
-        own_test = whole_split(as_images(test, image_size), spec, "test")
+        own_val = whole_split(as_images(val, image_size, keys), spec, "validation")
+        own_test = whole_split(as_images(test, image_size, keys), spec, "test")
         test_part = own_test or Split(images, np.arange(0))
         if own_val is not None:
             train_part = Split(images, np.arange(len(images)))
@@ -107,7 +108,9 @@ class Splits:
         return digest.hexdigest()
 
 
-def as_images(dataset: Any, image_size: int | None) -> Images | None:
+def as_images(
+    dataset: Any, image_size: int | None, keys: tuple[str | None, str | None]
+) -> Images | None:
     """A data set that makes batches; None for None, or for an empty `ArrayDataset`."""
     if dataset is None:
         return None
@@ -117,7 +120,7 @@ def as_images(dataset: Any, image_size: int | None) -> Images | None:
         if len(dataset) == 0:
             return None
         return dataset.resized(image_size) if image_size else dataset
-    return ItemDataset(dataset, image_size)
+    return ItemDataset(dataset, image_size, keys=keys)
 
 
 def class_labels(data: Images) -> np.ndarray | None:

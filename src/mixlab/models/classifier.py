@@ -166,7 +166,9 @@ class ImageClassifier(pl.LightningModule):
             scheduler = self.scheduler_factory and self.scheduler_factory(optimizer)
         except TypeError as error:
             raise UserError(f"optimizer or scheduler cannot be made: {error}") from error
-        return {"optimizer": optimizer, "lr_scheduler": scheduler} if scheduler else optimizer
+        # The monitor is for ReduceLROnPlateau alone.
+        stepped = {"scheduler": scheduler, "monitor": "val/loss"}
+        return {"optimizer": optimizer, "lr_scheduler": stepped} if scheduler else optimizer
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         if isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler):

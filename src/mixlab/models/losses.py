@@ -1,5 +1,6 @@
 """Losses on soft labels, in at least 32 bits whatever the network computes in."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,12 @@ class OwnLoss(nn.Module):
 
     def __init__(self, own: Callable[..., Any]) -> None:
         super().__init__()
+        try:
+            inspect.signature(own.forward if isinstance(own, nn.Module) else own).bind(0, 0)
+        except TypeError as error:
+            raise UserError(
+                f"model.loss is called with logits and targets, and does not take them: {error}"
+            ) from error
         self.own = own  # a module is moved to the device with the model, and saved with it
 
     def forward(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -50,6 +57,11 @@ class OwnLoss(nn.Module):
             raise UserError(
                 f"model.loss returned {what} for logits {tuple(logits.shape)}; return one number, "
                 "the mean over the batch"
+            )
+        if logits.requires_grad and not loss.requires_grad:
+            raise UserError(
+                "model.loss returned a number that does not depend on the logits, so nothing would "
+                "be learned; leave out detach(), item() and numpy()"
             )
         return loss
 

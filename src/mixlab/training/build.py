@@ -23,9 +23,11 @@ from mixlab.callbacks import (
     StepLoss,
     StopOnDivergence,
 )
+from mixlab.config.allowlist import locate
 from mixlab.config.build import build, plain
 from mixlab.data import ImageDataModule
 from mixlab.data.sampler import GUESTS
+from mixlab.errors import UserError
 from mixlab.models.networks.pretrained import pretrained_scale
 from mixlab.runs import arm_hash, arm_slug
 from mixlab.runs.checkpoints import LAST, SealedFiles
@@ -95,6 +97,12 @@ def build_data(cfg: DictConfig) -> ImageDataModule:
     partners = cfg.mixing.get("partners") if cfg.get("mixing") else None
     node = plain(cfg.data)
     source = node.get("source") or {}
+    found = locate(node["_target_"], allow)
+    if inspect.isclass(found) and not issubclass(found, ImageDataModule):
+        raise UserError(
+            f"data._target_={node['_target_']} is not mixlab's data module; for a data set of "
+            f"yours use data=torch data.source.train._target_={node['_target_']}"
+        )
     module = {"_target_", *inspect.signature(ImageDataModule).parameters}
     data = build(
         {key: value for key, value in node.items() if key in module or key not in source},

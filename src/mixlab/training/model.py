@@ -6,11 +6,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mixlab.config.allowlist import argument_names, locate
-from mixlab.config.build import build, plain
+from mixlab.config.build import build, check_complete, plain
 from mixlab.data import ImageDataModule
 from mixlab.errors import UserError
 from mixlab.models import ImageClassifier, ImageSegmenter
@@ -43,17 +45,39 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> Any:
         "network": lambda: build_network(network, data.spec, allow),
         "num_classes": lambda: data.spec.num_classes,
         "spec": lambda: data.spec,
-        "optimizer": lambda: build_factory(cfg.optimizer, allow),
-        "scheduler": lambda: build_factory(cfg.get("scheduler"), allow),
+        "optimizer": lambda: build_factory("optimizer", cfg.optimizer, allow),
+        "scheduler": lambda: build_factory("scheduler", cfg.get("scheduler"), allow),
         "metrics": lambda: metrics,
     }
+    loss = node.get("loss")
+    if (
+        isinstance(loss, dict)
+        and loss.get("_target_")
+        and not inspect.isclass(locate(loss["_target_"], allow))
+    ):
+        loss["_partial_"] = True  # a function is the loss itself
     given = {name: make() for name, make in offered.items() if asked is None or name in asked}
+    other = f"; it is given those of {', '.join(offered)} that it names"
+    check_complete("model", node, module, given, other)
     model = build(node, allow=allow, **given)
+    check_steps(model, data, tests=cfg.get("test", True))
     check_learns(model, data)
     return model
 
 
-def build_factory(node: Any, allow: Iterable[str]) -> Any:
+def check_steps(model: Any, data: ImageDataModule, tests: bool) -> None:
+    """Raise UserError if a LightningModule lacks a method that the run will need."""
+    needs = {"training_step": "", "configure_optimizers": ""}
+    if data.has_validation:
+        needs["validation_step"] = ", which logs val/accuracy, or set data.val_size=0"
+    if data.has_test and tests:
+        needs["test_step"] = ", which logs test/accuracy, or set test=false"
+    for name, remedy in needs.items():
+        if not is_overridden(name, model):
+            raise UserError(f"{type(model).__name__} has no {name}; add one{remedy}")
+
+
+def build_factory(key: str, node: Any, allow: Iterable[str]) -> Any:
     """What makes an optimizer or a scheduler later; None for no scheduler.
 
     `_partial_` goes without saying for a class that needs the parameters or the optimizer first.
@@ -61,10 +85,16 @@ def build_factory(node: Any, allow: Iterable[str]) -> Any:
     node = plain(node or {"_target_": None})
     if node["_target_"] is None:
         return None
-    found = locate(node["_target_"], allow)
+    target = node["_target_"]
+    found = locate(target, allow)
     if inspect.isclass(found) and issubclass(found, Optimizer | LRScheduler):
         node["_partial_"] = True
-    return build(node, allow=allow)
+        check_complete(key, node, found, [next(iter(inspect.signature(found).parameters))])
+    wrong = inspect.isclass(found) and issubclass(found, nn.Module)
+    factory = None if wrong else build(node, allow=allow)
+    if not callable(factory):
+        raise UserError(f"{key}._target_={target} does not make one; name a class of torch.optim")
+    return factory
 
 
 def check_learns(model: Any, data: ImageDataModule) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mixlab.config.allowlist import locate
-from mixlab.config.build import build
+from mixlab.config.build import build, check_complete
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
 
@@ -42,6 +42,8 @@ def build_network(
     ]
     if not given and required and required[0] not in node:
         given = {required[0]: spec}
+    other = ", or name it num_classes, in_channels or spec to be given that of the data"
+    check_complete("model.network", node, locate(target, allow), given, other)
     network = build(node, allow=allow, **given)
     if not isinstance(network, nn.Module):
         raise UserError(f"model.network: {target} is not a torch.nn.Module")
@@ -54,6 +56,8 @@ def check_output(network: nn.Module, spec: ImageSpec, target: str) -> None:
 
     An error of the network's own code stays what it is.
     """
+    if type(network).forward is nn.Module.forward:
+        raise UserError(f"{target} has no forward(self, images); it returns the logits")
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         logits = network.eval()(torch.zeros(2, spec.channels, spec.height, spec.width))
     network.train()
