@@ -84,7 +84,7 @@ def has_colour(page: np.ndarray, *colour: float) -> bool:
 def test_a_picture_in_the_folder_of_the_command(here: Path, command: Callable) -> None:
     write_npz(here / "mine.npz")
     said = command("preview", "data=npz", "data.path=mine.npz", "output=sub/cutmix.png")
-    assert said.status == 0 and "batch 0 of epoch 0 of npz, before and after mixing" in said.out
+    assert said.status == 0 and "batch 0 of epoch 0 of mine, before and after mixing" in said.out
     drawn(here / "sub" / "cutmix.png")
     assert {path.name for path in here.iterdir()} == {"mine.npz", "sub"}
 
