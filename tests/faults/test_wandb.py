@@ -166,28 +166,31 @@ def ended(folder: Path, logger: str, **environment: str) -> tuple[Path, float, s
 
 
 @pytest.fixture(scope="module")
-def own_end(tmp_path_factory: pytest.TempPathFactory) -> float:
-    """Seconds that a process without W&B takes to end, on this machine as busy as it is."""
-    return ended(tmp_path_factory.mktemp("csv"), "csv")[1]
+def without(tmp_path_factory: pytest.TempPathFactory) -> tuple[float, int]:
+    """A process without W&B: the seconds it takes to end here and now, the lines it prints."""
+    _, seconds, output = ended(tmp_path_factory.mktemp("csv"), "csv")
+    return seconds, len(output.splitlines())
 
 
 @pytest.mark.parametrize("kind", ["refuses", "never answers", "answers 500", "no key"])
 def test_its_server_fails(
-    tmp_path: Path, injected: Injected, alone: Any, own_end: float, kind: str
+    tmp_path: Path, injected: Injected, alone: Any, without: tuple[float, int], kind: str
 ) -> None:
     """In a process of its own, to its very end: what W&B leaves to be done at exit counts too."""
     key = {} if kind == "no key" else {"WANDB_API_KEY": "k" * 40}
     with server(kind) as port:
         url = f"http://127.0.0.1:{port}"
         folder, seconds, output = ended(tmp_path, "default", WANDB_BASE_URL=url, **key)
-    assert seconds - own_end < DELAY
+    assert seconds - without[0] < DELAY
     weights = [checkpoint_of(each) for each in (folder, run_folder(alone))]
     assert not list(differences(*weights))
     assert (folder / "metrics.csv").read_text() == (run_folder(alone) / "metrics.csv").read_text()
     assert bool(list((folder / "wandb").glob("offline-run-*/*.wandb"))), "kept, to be sent later"
-    warnings = [line for line in output.splitlines() if "W&B" in line]
-    assert len(warnings) == len(key) and "k" * 40 not in output, output
-    assert len(output.splitlines()) == len(warnings) + 1, output
+    said = [line for line in output.splitlines() if "W&B" in line]
+    [in_the_banner] = [line for line in said if line.strip().startswith("W&B   ")]
+    assert "offline, project mixlab" in in_the_banner, output
+    assert len(said) == 1 + len(key) and "k" * 40 not in output, output
+    assert len(output.splitlines()) == len(said) + without[1], output
     injected(f"W&B's server {kind}" if key else "W&B has no key", 1, f"{RESULT}; kept offline")
 
 

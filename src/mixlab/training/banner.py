@@ -26,24 +26,15 @@ def banner(cfg: DictConfig, experiment: Experiment) -> str:
 
 
 def facts(cfg: DictConfig, experiment: Experiment) -> Iterator[tuple[str, str]]:
-    trainer, model = experiment.trainer, experiment.model
+    model = experiment.model
     yield "data", data_words(experiment.data)
     yield "model", f"{cfg.model.name}, {parameters(model)}"
     yield "mixing", mixing_words(cfg)
     if hasattr(model, "optimizer_factory"):
         yield "optimizer", class_and_knobs(plain(cfg.optimizer))
-    length = (
-        f"{trainer.max_epochs} epochs" if trainer.max_steps == -1 else f"{trainer.max_steps} steps"
-    )
-    device = trainer.strategy.root_device.type
-    count = f"{trainer.world_size} x " if trainer.world_size > 1 else ""
-    threads = "1 CPU thread" if experiment.threads == 1 else f"{experiment.threads} CPU threads"
-    yield (
-        "training",
-        f"{length}, batches of {experiment.data.batch_size}, {count}{device}, {threads}",
-    )
+    yield "training", training_words(experiment)
     yield "folder", shown_path(Path(cfg.paths.run_dir))
-    for logger in trainer.loggers:
+    for logger in experiment.trainer.loggers:
         if isinstance(logger, WandbRun):
             yield "W&B", wandb_words(logger)
 
