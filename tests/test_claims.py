@@ -15,7 +15,7 @@ from mixlab.runs import arm_hash
 from mixlab.runs.atomic import read_json
 from mixlab.sweeps import grid
 
-FILES = sorted((config_dir() / "sweep").glob("*.yaml"))
+FILES = sorted((config_dir() / "claim").glob("*.yaml"))
 every_sweep = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 ARMS = {"more_sources": 6, "partners": 7, "same_class": 7, "probability": 9, "cutmix_or_cutout": 5}
 

@@ -57,7 +57,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def shortened(line: str) -> list[str]:
     """A command of a page, made to run for a second."""
-    line = re.sub(r"\bseeds=\d+", "seeds=1", line)
+    line = re.sub(r"\b(seeds|n_trials)=\d+", r"\1=1", line)
     program, *words = shlex.split(line, comments=True)
     found = [resolved(word) for word in words]
     extra = SHORT if program == "mixlab-train" else []

@@ -144,6 +144,9 @@ def whole_nodes(words: Sequence[str]) -> list[str]:
 
 def check_sweep(hydra_cfg: Any) -> None:
     """Raise UserError if a sweep is chosen for a single run, which would ignore it."""
-    name = hydra_cfg.runtime.choices.get("claim")
-    if name is not None and hydra_cfg.mode == RunMode.RUN:
-        raise UserError(f"claim={name} makes several runs: give it with -m, mixlab-train -m ...")
+    for group in ("claim", "hparams_search"):
+        name = hydra_cfg.runtime.choices.get(group)
+        if name is not None and hydra_cfg.mode == RunMode.RUN:
+            raise UserError(
+                f"{group}={name} makes several runs: give it with -m, mixlab-train -m ..."
+            )

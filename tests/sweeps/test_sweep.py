@@ -161,11 +161,3 @@ def test_a_whole_sweep_ends_well(
     finish(jobs[0])
     sweep.end(jobs, config)
     assert capsys.readouterr().out.startswith("1 of 1 runs finished\nnext: mixlab-compare")
-
-
-def test_other_sweepers_get_a_result(tmp_path: Path) -> None:
-    (job,) = planned(tmp_path, [0], ["mixing=none"])
-    with pytest.raises(RuntimeError, match="the run was not begun"):
-        _ = sweep.job_return(job.folder).return_value
-    finish(job)
-    assert sweep.job_return(job.folder).return_value == {"last": {}}

@@ -65,7 +65,7 @@ class ProcessesLauncher(Launcher):
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
-        from mixlab.sweeps import launch, sweep
+        from mixlab.sweeps import launch, search, sweep
         from mixlab.sweeps.compose import Composer
         from mixlab.sweeps.grid import Job, single_job
 
@@ -74,5 +74,9 @@ class ProcessesLauncher(Launcher):
             words if isinstance(words, Job) else single_job(list(words), compose)
             for words in job_overrides
         ]
-        launch.launch(jobs, self.jobs, self.jobs_per_device)
-        return [sweep.job_return(job.folder) for job in jobs]
+        if not all(isinstance(words, Job) for words in job_overrides):
+            search.check_search(jobs, self.config)
+            sweep.list_runs(jobs, self.config, more=initial_job_idx > 0)
+        distinct = {job.folder: job for job in jobs}  # another sweeper may ask for one run twice
+        launch.launch(list(distinct.values()), self.jobs, self.jobs_per_device)
+        return search.job_returns(jobs)

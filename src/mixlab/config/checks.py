@@ -29,6 +29,8 @@ from mixlab.config.schema import check_values
 from mixlab.config.secrets import check_secrets
 from mixlab.errors import UserError
 
+WITHOUT_KEYS = ("experiment", "claim", "hparams_search", "debug")  # groups that only set values
+
 
 def prepare(cfg: DictConfig, hydra_cfg: Any) -> DictConfig:
     """What a task gets: a configuration with legal keys, absolute paths and sound mixing."""
@@ -96,7 +98,8 @@ def reference(loader: ConfigLoader, hydra_cfg: Any) -> DictConfig:
     choices = [
         f"{group}={'null' if choice is None else choice}"
         for group, choice in hydra_cfg.runtime.choices.items()
-        if not group.startswith("hydra/") and group not in ("experiment", "claim", "debug")
+        if not group.startswith("hydra/")
+        and group not in ("experiment", "claim", "hparams_search", "debug")
     ]
     return compose_plain(
         loader, hydra_cfg.job.config_name, (*choices, *lists(hydra_cfg.overrides.task))

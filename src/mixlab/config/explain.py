@@ -53,6 +53,8 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
     text = str(error) or type(error).__name__
     if text.startswith("Caught ") and " in DataLoader worker " in text:  # with its traceback
         text = text.strip().rpartition("\n")[2].partition(": ")[2]
+    if "Could not find 'hydra/sweeper/optuna'" in text:
+        return "hparams_search and hydra/sweeper=optuna need: pip install 'mixlab[optuna]'"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return unknown_choice(group, name, error.options)

@@ -66,6 +66,11 @@ AGAIN = Allowed(
         and {*([value] if isinstance(value, str) else value)} <= {"failed", "diverged", "all"}
     ),
 )
+OPTIMIZED = Allowed(
+    "a metric of validation, as val/accuracy",
+    lambda name: isinstance(name, str) and name.startswith("val/"),
+    remedy="what is chosen by test figures cannot be judged by them",
+)
 PRECISION = one_of(
     "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "transformer-engine",
     "transformer-engine-float16", "16", "32", "64", "bf16",
@@ -79,6 +84,7 @@ VALUES = {
     "existing": one_of("check", "reuse", "replace", "new"),
     "retry": AGAIN.or_(None),
     "checkpoint_minutes": number(0).or_(None),
+    "optimized_metric": OPTIMIZED.or_(None),
     "tags": several(Allowed("a word or a number", lambda x: isinstance(x, str | int | float))),
     "callbacks.last.every_seconds": number(0),
     "data.name": WORD,
@@ -185,17 +191,21 @@ def check_kind(key: str, value: Any, default: Any) -> None:
 
 
 def check_monitors(cfg: DictConfig) -> None:
-    """Raise ValueError if a callback waits for a figure that our models do not log.
+    """Raise UserError if a callback or a sweeper waits for a figure that our models do not log.
 
     Lightning would say so after the first epoch.
     """
     target = str(OmegaConf.select(cfg, "model._target_"))
-    if not target.startswith("mixlab.models.") or not OmegaConf.is_dict(cfg.get("callbacks")):
+    if not target.startswith("mixlab.models."):
         return
     metrics = [name for name, node in (cfg.get("metrics") or {}).items() if node]
     figures = [f"{part}/{name}" for part in ("val", "train") for name in ("accuracy", "loss")]
     logged = one_of(*figures, *(f"val/{name}" for name in metrics))
-    for name, node in cfg.callbacks.items():
+    if cfg.get("optimized_metric") is not None:
+        one_of(*filter(OPTIMIZED.contains, logged.choices)).check(
+            "optimized_metric", cfg.optimized_metric
+        )
+    for name, node in (cfg.get("callbacks") or {}).items():
         monitor = node.get("monitor") if OmegaConf.is_dict(node) else None
         if monitor is not None and not str(monitor).startswith("mixing"):
             logged.check(f"callbacks.{name}.monitor", monitor)

@@ -146,6 +146,21 @@ def results_line(results: dict[str, Any]) -> str:
     return "no metrics"
 
 
+def optimized(results: dict[str, Any], metric: str | None) -> float | None:
+    """What a sweeper optimizes: `metric` at the checkpoint chosen on validation, else at the last.
+
+    Raises:
+        UserError: the run has no such metric.
+    """
+    row = results.get("best") or results["last"]
+    if metric is None:
+        return None
+    if metric not in row:
+        names = ", ".join(name for name in row if name.startswith("val/")) or "none on validation"
+        raise UserError(f"optimized_metric={metric}: the run has no such metric, only {names}")
+    return row[metric]
+
+
 def first_names(names: list[str], most: int = 5) -> str:
     """The first names of many."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -75,12 +75,24 @@ def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) ->
             print(f"resumed, begun by other code ({first_names(changed)} changed): {folder}")
         else:
             keep_stale(folder, changed)
-    folder = sweep_folder(config)
-    runs = [os.path.relpath(job.folder, folder) for job in jobs]
-    write_json(folder / "sweep.json", {"name": folder.name, "runs": runs})
+    path = list_runs(jobs, config)
     plan_records(plan.to_train)
-    print(f"{plan}, listed in {shown_path(folder / 'sweep.json')}", flush=True)
+    print(f"{plan}, listed in {shown_path(path)}", flush=True)
     return plan
+
+
+def list_runs(jobs: Sequence[Job], config: DictConfig, more: bool = False) -> Path:
+    """Write `sweep.json`: the jobs' folders relative to the sweep's, after those there if `more`.
+
+    Returns:
+        The file.
+    """
+    folder = sweep_folder(config)
+    path = folder / "sweep.json"
+    before = read_json(path).get("runs", []) if more else []
+    runs = [os.path.relpath(job.folder, folder) for job in jobs]
+    write_json(path, {"name": folder.name, "runs": list(dict.fromkeys([*before, *runs]))})
+    return path
 
 
 def archived(jobs: Sequence[Job]) -> list[Job]:
@@ -194,20 +206,6 @@ def advised(statuses: Sequence[str]) -> Iterator[str]:
     if retry:
         which = " and ".join(retry)
         yield f"retry={','.join(retry)} added to the same command trains the {which} again"
-
-
-def job_return(folder: Path) -> Any:
-    """What a launcher returns to Hydra's other sweepers."""
-    from hydra.core.utils import JobReturn, JobStatus
-
-    record = read_json(folder / "run.json")
-    result = JobReturn()
-    if record.get("status") == Status.FINISHED:
-        result.return_value, result.status = record["results"], JobStatus.COMPLETED
-    else:
-        result.return_value = RuntimeError(record.get("error") or "the run was not begun")
-        result.status = JobStatus.FAILED
-    return result
 
 
 def sweep_folder(config: DictConfig) -> Path:
