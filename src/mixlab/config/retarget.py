@@ -16,7 +16,8 @@ KEPT = {"model": ("_target_", "name"), "data": ("_target_", "name")}
 NAMED_AFTER = {  # the first of these that the user changed
     "model": ("model.network._target_", "model._target_"),
     "data": (
-        "data.source._target_", "data.source.train._target_", "data._target_", "data.path",
+        "data.source._target_", "data.source.train._target_", "data.source.module._target_",
+        "data._target_", "data.path",
     ),
 }  # fmt: skip
 

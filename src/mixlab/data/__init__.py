@@ -6,6 +6,7 @@ from mixlab.data.datamodule import ImageDataModule
 from mixlab.data.downloads import Flowers102, MedMnist
 from mixlab.data.folder import Folder
 from mixlab.data.in_memory import ArrayDataset
+from mixlab.data.lightning import LightningSource
 from mixlab.data.shapes import Shapes
 from mixlab.data.sources import Digits, Downloaded, Npz
 from mixlab.data.spec import Datasets, ImageSpec, Source
@@ -21,6 +22,7 @@ __all__ = [
     "Folder",
     "ImageDataModule",
     "ImageSpec",
+    "LightningSource",
     "MedMnist",
     "Npz",
     "Shapes",

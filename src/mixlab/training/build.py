@@ -99,9 +99,12 @@ def build_data(cfg: DictConfig) -> ImageDataModule:
     source = node.get("source") or {}
     found = locate(node["_target_"], allow)
     if inspect.isclass(found) and not issubclass(found, ImageDataModule):
+        kind, choice = "data set", "data=torch data.source.train"
+        if issubclass(found, pl.LightningDataModule):
+            kind, choice = "LightningDataModule", "data=lightning data.source.module"
         raise UserError(
-            f"data._target_={node['_target_']} is not mixlab's data module; for a data set of "
-            f"yours use data=torch data.source.train._target_={node['_target_']}"
+            f"data._target_={node['_target_']} is not mixlab's data module; for a {kind} of yours "
+            f"use {choice}._target_={node['_target_']}"
         )
     module = {"_target_", *inspect.signature(ImageDataModule).parameters}
     data = build(
