@@ -31,6 +31,7 @@ CHOICES = {
 MIXING = sorted((config_dir() / "mixing").glob("[!_]*.yaml"))
 NEEDS = {
     "data=torch": "data.source.train._target_=torchvision.datasets.FakeData",
+    "data=lightning": "data.source.module._target_=mixlab.data.ImageDataModule",
     "data=npz": "data.path=my.npz",
     "data=folder": "data.path=photos",
     "data=csv": "data.path=labels.csv",

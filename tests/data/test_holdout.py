@@ -39,6 +39,10 @@ def test_apportion_hands_out_all_and_no_more_than_there_is(sizes, fraction):
     assert (0 <= shares).all() and (shares <= sizes).all()
 
 
+def test_what_is_left_over_goes_to_the_largest_remainders():
+    assert apportion(np.array([10, 10, 19]), 4).tolist() == [1, 1, 2]  # of 1.03, 1.03 and 1.95
+
+
 @pytest.mark.parametrize(("rule", "expected"), [("first", [0, 1, 2]), ("last", [7, 8, 9])])
 def test_rows_at_an_end(rule, expected):
     train, held_out = hold_out(None, 10, 3, rule=rule)
