@@ -287,7 +287,7 @@ def test_a_slip_is_one_sentence(
     ("kind", "sentence"),
     [
         ("triple", "row 0 of Pairs is a tuple; it must be a pair of an image and its label"),
-        ("one-hot", "has label tensor([1, 0]); a label must be one whole number"),
+        ("one-hot", "or class numbers in place of one-hot labels"),
         ("half", "row 0 of Pairs has label 0.5; a label must be one whole number"),
         ("bytes", "divide them by 255, or give uint8"),
         ("last", "give image.permute(2, 0, 1)"),

@@ -99,3 +99,27 @@ def test_a_source_of_ones_own_as_the_docs_print_it(here: Path, command: Callable
     assert [data[f"{part}_rows"] for part in ("train", "val", "test")] == [180, 20, 100]
     said = command("train", *shlex.split(line[1]), "data.source.widht=3")
     assert said.status == 2 and "data.source.widht is not a key" in said.sentence
+
+
+def test_several_labels_an_image(here: Path, command: Callable) -> None:
+    write_files(here)
+    words = (
+        "train", "data=torch", "data.source.train._target_=mylab.Findings", "allow=[mylab]",
+        "data.source.train.split=train", "trainer=cpu", "trainer.max_epochs=1", "logger=csv",
+        "data.num_workers=0", "metrics=mean_average_precision",
+    )  # fmt: skip
+    said = command(*words)
+    assert said.status == 2 and "findings has several labels an image" in said.sentence
+    several = "model._target_=mixlab.models.MultiLabelClassifier"
+    said = command(*words, several)
+    assert said.status == 2 and "use model.loss=binary_cross_entropy" in said.sentence
+    words = (*words, several, "model.loss=binary_cross_entropy")
+    said = command(*words, "mixing.partners=same_class")
+    assert said.status == 2 and "needs one class an image" in said.sentence
+    said = command(*words, "metrics=f1")
+    assert said.status == 2 and "use a Multilabel metric" in said.sentence
+    said = command(*words, "mixing=cutmix")
+    assert said.status == 0 and said.err == "", said.err
+    record = read_json(next(here.rglob("run.json")))
+    assert {"val/accuracy", "val/mean_average_precision"} <= {*record["results"]["best"]}
+    assert [*here.rglob("figures/*.png")], "with the labels in words"

@@ -26,7 +26,7 @@ from mixlab.mixing import Batch, BatchMixer
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """Images with one class each, from memory or through workers.
+    """Images and their classes, from memory or through workers.
 
     Data sets in memory (`ArrayDataset`: `Digits`, `Npz`, ...) are served from there. Any other
     map-style data set of (image, label) pairs, and training images with a transform that takes one
@@ -110,8 +110,9 @@ class ImageDataModule(pl.LightningDataModule):
         self.parts = self.parts.with_fewer(fraction, noise_seed)
         self.spec: ImageSpec = self.parts.spec
         self.noise = LabelNoise(label_noise, noise_kind, noise_seed)
-        if label_noise and self.has_masks:
-            raise UserError("data.label_noise is for one class an image, not for masks")
+        if label_noise and (self.has_masks or self.multi_label):
+            what = "masks" if self.has_masks else "several labels"
+            raise UserError(f"data.label_noise is for one class an image, not for {what}")
         check_kinds(label_preserving)
         self.augmentation = augmentation and augmentation.allowed(label_preserving, name)
         if augmentation:
@@ -165,6 +166,11 @@ class ImageDataModule(pl.LightningDataModule):
     def has_masks(self) -> bool:
         """Whether each pixel has a class, instead of each image."""
         return self.parts.train.data.has_masks
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several classes, or none."""
+        return self.parts.train.data.multi_label
 
     @property
     def has_validation(self) -> bool:
@@ -265,7 +271,8 @@ class ImageDataModule(pl.LightningDataModule):
             return batch
         if batch.address is None:
             batch.images = self.prepare.floated(batch.images)
-            batch.targets = batch.targets.long()
+            several = batch.targets.ndim == 2  # labels of each image
+            batch.targets = batch.targets.float() if several else batch.targets.long()
         else:
             batch = self.mixed(self.prepare(batch, batch.address))
         if self.trainer is not None:  # Lightning converted before, when images were uint8

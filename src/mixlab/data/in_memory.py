@@ -28,8 +28,8 @@ class ArrayDataset:
 
     Attributes:
         images: uint8 (N, C, H, W), contiguous.
-        targets: int64 (N,), each in [0, number of classes); or uint8 (N, H, W) segmentation masks,
-            the class of each pixel.
+        targets: int64 (N,), each in [0, number of classes); or (N, C) of several labels an image,
+            each 0 or 1; or uint8 (N, H, W) segmentation masks, the class of each pixel.
         class_names: one for each class, or empty.
         source: a few words on where it comes from, for error messages.
     """
@@ -61,6 +61,11 @@ class ArrayDataset:
     def has_masks(self) -> bool:
         """Whether each pixel has a class, instead of each image."""
         return self.targets.ndim == 3
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several classes, or none."""
+        return self.targets.ndim == 2
 
     @property
     def shape(self) -> tuple[int, ...]:

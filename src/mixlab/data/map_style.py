@@ -39,9 +39,11 @@ class ItemDataset:
     Attributes:
         dataset: `dataset[row]` is a pair of an image (PIL; or an array or tensor, channels first;
             or an array with channels last; uint8, or float in [0, 1]) and its class, a number; or
-            its segmentation mask, a uint8 (H, W) tensor of the class of each pixel.
+            0 or 1 for each class, if it may have several; or its segmentation mask, a uint8 (H, W)
+            tensor of the class of each pixel.
         image_size: side in pixels to resize to; None leaves the images, which must have one size.
         num_classes: labels must be below it; None if it is not known yet.
+        several: whether an image may have several classes; None takes that from its label.
         augmentation: of each image, after resizing; None for evaluation.
         keys: of image and label in items that are dicts, as Hugging Face's data sets give them.
     """
@@ -49,6 +51,7 @@ class ItemDataset:
     dataset: Any
     image_size: int | None = None
     num_classes: int | None = None
+    several: bool | None = None
     augmentation: Augmentation | None = None
     keys: tuple[str | None, str | None] = (None, None)
 
@@ -80,10 +83,19 @@ class ItemDataset:
         return tuple(image.shape)
 
     @cached_property
+    def first_label(self) -> Tensor:
+        with private_generators():
+            return self.item(0, EVALUATION)[1]
+
+    @property
     def has_masks(self) -> bool:
         """Whether each pixel has a class, instead of each image; taken from the first row."""
-        with private_generators():
-            return self.item(0, EVALUATION)[1].ndim == 2
+        return self.first_label.ndim == 2
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several classes, or none; taken from the first row."""
+        return self.first_label.ndim == 1
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -120,7 +132,10 @@ class ItemDataset:
         return digest.hexdigest()
 
     def item(self, row: int, address: Address) -> tuple[Tensor, Tensor]:
-        """One image (C, H, W) and its class () or mask (H, W); sets the global generators."""
+        """One image (C, H, W) and its class (), labels (classes,) or mask (H, W).
+
+        Sets the global generators.
+        """
         place = address._replace(rank=0, batch=row)
         set_generators(torch_seed(place, Purpose.TRANSFORM))
         pair = self.dataset[row]
@@ -169,7 +184,7 @@ class ItemDataset:
                 " needs uint8; let the data set give PIL images or uint8 tensors"
             )
         rng = stream(place, Purpose.TRANSFORM)
-        if label.ndim == 0:
+        if label.ndim < 2:
             return self.augmentation(image[None], rng)[0], label
         images, masks = self.augmentation.with_masks(image[None], label[None], rng)
         return images[0], masks[0]
@@ -203,10 +218,26 @@ class ItemDataset:
         return image
 
     def to_target(self, label: Any, row: int) -> Tensor:
-        """int64 () class, or uint8 (H, W) segmentation mask."""
+        """int64 () class, float32 (classes,) labels, or uint8 (H, W) segmentation mask."""
         if isinstance(label, Tensor) and label.ndim == 2:
             return label
-        return torch.tensor(self.to_label(label, row))
+        shape = np.shape(label) if isinstance(label, Tensor | np.ndarray | list | tuple) else ()
+        several = self.several if self.several is not None else len(shape) == 1 and shape[0] > 1
+        return self.to_labels(label, row) if several else torch.tensor(self.to_label(label, row))
+
+    def to_labels(self, labels: Any, row: int) -> Tensor:
+        """float32 (classes,), 1 for each class that the image has."""
+        try:
+            found = torch.as_tensor(np.asarray(labels, dtype=np.float32))
+        except (TypeError, ValueError):
+            found = torch.full((1,), -1.0)
+        count = self.num_classes or len(found)
+        if found.shape != (count,) or not bool(((found == 0) | (found == 1)).all()):
+            raise BadItem(
+                f"row {row} of {self.source} has labels {labels!r}; they must be {count} numbers, "
+                "0 or 1 for each class"
+            )
+        return found
 
     def to_label(self, label: Any, row: int) -> int:
         try:

@@ -77,7 +77,7 @@ class Preprocess:
         for rows in (batch, batch.guests):
             if rows is not None:
                 rows.images = self.floated(rows.images)
-                rows.targets = one_hot(rows.targets, self.num_classes)
+                rows.targets = dense(rows.targets, self.num_classes)
         return batch
 
     def augment(self, batch: Batch, address: Address) -> None:
@@ -100,6 +100,11 @@ class Preprocess:
         if images.dtype == torch.uint8:
             floats.div_(255)
         return self.normalize(floats) if self.normalize else floats
+
+
+def dense(targets: Tensor, num_classes: int) -> Tensor:
+    """float32 targets of training: one-hot, or (B, num_classes) of several labels as they are."""
+    return targets.float() if targets.ndim == 2 else one_hot(targets, num_classes)
 
 
 def one_hot(targets: Tensor, num_classes: int) -> Tensor:

@@ -65,6 +65,11 @@ class Splits:
         images = fitted(images, spec, "training")
         own_val = whole_split(as_images(val, image_size, keys), spec, "validation")
         own_test = whole_split(as_images(test, image_size, keys), spec, "test")
+        for what, part in (("validation", own_val), ("test", own_test)):
+            if part is not None and part.data.multi_label != images.multi_label:
+                raise UserError(
+                    f"only one of the training and the {what} data has several labels an image"
+                )
         test_part = own_test or Split(images, np.arange(0))
         if own_val is not None:
             train_part = Split(images, np.arange(len(images)))
@@ -124,7 +129,7 @@ def as_images(
 
 
 def class_labels(data: Images) -> np.ndarray | None:
-    """int64 (N,), the class of each image; None where it is not known, or each pixel has one."""
+    """int64 (N,), the class of each image; None if not known, or if there are several or masks."""
     if data.targets is None or data.targets.ndim > 1:
         return None
     return data.targets.numpy()
@@ -136,13 +141,17 @@ def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
     Classes without names are called by their number, if the labels are known.
     """
     names = [str(name) for name in class_names or data.class_names]
+    if not names and data.multi_label and isinstance(data, ItemDataset):
+        names = [str(label) for label in range(len(data.first_label))]
     if not names:
         if data.targets is None:
             raise UserError(
                 f"{data.source} does not say which classes it has; give it an attribute `classes` "
                 "(their names) or set data.class_names=[...]"
             )
-        names = [str(label) for label in range(int(data.targets.max()) + 1)]
+        targets = data.targets
+        count = targets.shape[1] if targets.ndim == 2 else int(targets.max()) + 1
+        names = [str(label) for label in range(count)]
     channels, height, width = data.shape
     if len(names) < 2:
         raise UserError(
@@ -166,7 +175,9 @@ def fitted(data: Images, spec: ImageSpec, what: str) -> Images:
         )
     if data.targets is not None:
         check_labels(data.targets, spec.num_classes, f"the {what} labels of {data.source}")
-    return replace(data, num_classes=spec.num_classes) if isinstance(data, ItemDataset) else data
+    if isinstance(data, ItemDataset):
+        return replace(data, num_classes=spec.num_classes, several=data.multi_label)
+    return data
 
 
 def check_learnable(
@@ -183,6 +194,13 @@ def check_learnable(
 
 
 def check_labels(targets: Tensor, num_classes: int, what: str) -> None:
+    if targets.ndim == 2:
+        if targets.shape[1] != num_classes or not bool(((targets == 0) | (targets == 1)).all()):
+            raise UserError(
+                f"{what} have shape {tuple(targets.shape)}; several labels an image are 0 or 1 for "
+                f"each of the {num_classes} classes"
+            )
+        return
     lowest, highest = int(targets.min()), int(targets.max())
     if lowest < 0 or highest >= num_classes:
         raise UserError(

@@ -195,6 +195,8 @@ class Voting(pl.LightningModule):
 
     def __init__(self, model: pl.LightningModule, data: ImageDataModule, views: Views) -> None:
         super().__init__()
+        if data.multi_label:
+            raise UserError("the views of tta vote for one class an image; use tta=none")
         self.model, self.data, self.views, self.ballot = model, data, views, VoteResult()
 
     def transfer_batch_to_device(

@@ -47,7 +47,7 @@ BUILT_IN = (
 def build_metrics(
     nodes: Mapping[str, Any] | None, num_classes: int, allow: Iterable[str] = ()
 ) -> tuple[Metric, ...]:
-    """The metrics of a configuration; one that takes `num_classes` is told it.
+    """The metrics of a configuration; one that takes the number of classes is told it.
 
     Args:
         nodes: by name, each a `_target_` with its arguments, and `unit` and `higher_is_better`
@@ -66,8 +66,9 @@ def build_metrics(
         if name in [metric.name for metric in BUILT_IN]:
             raise UserError(f"metrics.{name}: every model has {name} already; use another name")
         takes = inspect.signature(locate(node["_target_"], allow)).parameters
-        if "num_classes" in takes:
-            node.setdefault("num_classes", num_classes)
+        for key in ("num_classes", "num_labels"):
+            if key in takes:
+                node.setdefault(key, num_classes)
         metric = build(node, allow=allow)
         if not isinstance(metric, torchmetrics.Metric):
             raise UserError(f"metrics.{name}: {node['_target_']} is not a torchmetrics.Metric")
@@ -122,6 +123,13 @@ class RunningMetrics:
         if len(self.waiting) == BATCHES_TOGETHER or logits.ndim > 2:
             self.settle()
 
+    def add_right(self, loss: Tensor, right: Tensor) -> None:
+        """Count a batch: its mean loss, and which share (B,) of each row is right."""
+        self.settle()
+        self.correct = self.correct + right.sum()
+        self.loss = self.loss + loss.detach() * len(right)
+        self.rows += len(right)
+
     def settle(self) -> None:
         """Count the batches that wait."""
         for loss, logits, targets in self.waiting:
@@ -165,6 +173,11 @@ class ClassMetrics:
         right = targets[predicted == targets]
         counts = [torch.bincount(rows, minlength=num_classes) for rows in (targets, right)]
         self.counts = torch.stack(counts) + (0 if self.counts is None else self.counts)
+
+    def add_each(self, right: Tensor) -> None:
+        """Count a batch in which each row has an answer for each class, right or not (B, C)."""
+        counts = torch.stack([torch.full_like(right, True).sum(0), right.sum(0)])
+        self.counts = counts + (0 if self.counts is None else self.counts)
 
     def accuracy(self, total: Callable[[Tensor], Tensor]) -> list[float | None]:
         """Of each class, over all ranks, `total` being the sum; None where it has no rows."""

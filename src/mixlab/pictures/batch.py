@@ -174,7 +174,9 @@ def words(
         return [number]
     if row in wrong_labels:
         return [Line([given_and_true(*wrong_labels[row], class_names)], ACCENT), number]
-    return [Line([class_name(int(targets[row].argmax()), class_names)]), number]
+    if (targets[row] > 0).sum() == 1:
+        return [Line([class_name(int(targets[row].argmax()), class_names)]), number]
+    return [label_line(targets[row], class_names), number]
 
 
 def side_by_side(one: Image.Image, other: Image.Image) -> Image.Image:

@@ -114,6 +114,11 @@ def build_data(cfg: DictConfig) -> ImageDataModule:
         seed=cfg.seed,
         allow=allow,
     )
+    if data.multi_label and partners in ("same_class", "other_class"):
+        raise UserError(
+            f"mixing.partners={partners} needs one class an image, and {data.name} has several "
+            "labels; use permutation"
+        )
     if node.get("normalize") is None and OmegaConf.select(cfg, "model.pretrained"):
         data.normalize(pretrained_scale(cfg.model.name, data.spec.channels))
     return data

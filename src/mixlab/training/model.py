@@ -15,7 +15,7 @@ from mixlab.config.allowlist import argument_names, locate
 from mixlab.config.build import build, check_complete, plain
 from mixlab.data import ImageDataModule
 from mixlab.errors import UserError
-from mixlab.models import ImageClassifier, ImageSegmenter
+from mixlab.models import ImageClassifier, ImageSegmenter, MultiLabelClassifier
 from mixlab.models.metrics import build_metrics
 from mixlab.models.networks.build import build_network
 
@@ -98,12 +98,27 @@ def build_factory(key: str, node: Any, allow: Iterable[str]) -> Any:
 
 
 def check_learns(model: Any, data: ImageDataModule) -> None:
-    """Raise UserError if a classifier is given masks, or a segmenter labels."""
-    segments = isinstance(model, ImageSegmenter)
-    if isinstance(model, ImageClassifier) and segments != data.has_masks:
-        what, remedy = ("images", "a classifier, as model=cnn callbacks=default")
-        if data.has_masks:
-            what, remedy = ("pixels", "model=segmentation callbacks=segmentation")
-        raise UserError(
-            f"{data.name} has classes of {what}, not what this model learns; use {remedy}"
-        )
+    """Raise UserError if one of our models is given targets of another kind than it learns."""
+    kinds = {ImageSegmenter: "masks", MultiLabelClassifier: "labels", ImageClassifier: "class"}
+    learns = next((kind for cls, kind in kinds.items() if isinstance(model, cls)), None)
+    has = "masks" if data.has_masks else "labels" if data.multi_label else "class"
+    words = {
+        "class": ("one class an image", "a classifier, as model=cnn callbacks=default"),
+        "masks": ("classes of pixels", "model=segmentation callbacks=segmentation"),
+        "labels": (
+            "several labels an image",
+            "model._target_=mixlab.models.MultiLabelClassifier model.loss=binary_cross_entropy, "
+            "or class numbers in place of one-hot labels",
+        ),
+    }
+    if learns is not None and learns != has:
+        what, remedy = words[has]
+        raise UserError(f"{data.name} has {what}, not what this model learns; use {remedy}")
+    for metric in model.metrics if learns in ("class", "labels") else ():
+        kind = type(metric.torchmetric).__name__
+        other = ("Multilabel",) if learns == "class" else ("Multiclass", "Binary")
+        if kind.startswith(other):
+            raise UserError(
+                f"metrics.{metric.name} is a {kind}, which does not fit {words[has][0]}; use "
+                f"{'a Multiclass' if learns == 'class' else 'a Multilabel'} metric"
+            )
