@@ -73,7 +73,8 @@ def print_error(program: str, sentence: str) -> None:
 def one_sentence(program: str) -> Iterator[None]:
     """Within, an error for users, or a file that cannot be used, ends the program with status 2."""
     try:
-        yield
+        with train_extra("the command"):
+            yield
     except (ForUsers, OSError) as error:
         if isinstance(error, OSError) and error.filename is None and not is_user_error(error):
             raise
