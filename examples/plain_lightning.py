@@ -43,7 +43,7 @@ def main(epochs: int = 10, seed: int = 0) -> float:
     digits = [Digit(*pair) for pair in zip(images, labels, strict=True)]
     mixing = MixingCallback(CutMix(alpha=1.0), probability=0.5, num_classes=10)
     nothing_kept = {"logger": False, "enable_checkpointing": False}
-    trainer = pl.Trainer(max_epochs=epochs, callbacks=mixing, accelerator="cpu", **nothing_kept)
+    trainer = pl.Trainer(max_epochs=epochs, callbacks=[mixing], accelerator="cpu", **nothing_kept)
     trainer.fit(net := Net(), DataLoader(digits[:-360], batch_size=64, shuffle=True))
     return trainer.test(net, DataLoader(digits[-360:], batch_size=360))[0]["accuracy"]
 

@@ -123,7 +123,8 @@ def test_the_programs_of_your_own_project_run(
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 10))
     loader = [(torch.rand(8, 3, 16, 16), torch.arange(8))] * 2
     names: dict = {
-        "LightningModule": pl.LightningModule, "Trainer": lambda callbacks: trainer(tmp_path, *callbacks),
+        "LightningModule": pl.LightningModule,
+        "Trainer": lambda callbacks: trainer(tmp_path, *callbacks),
         "seed_everything": pl.seed_everything, "F": torch.nn.functional, "network": network,
         "loader": loader, "epochs": 2, "seed": 0, "rank": 0, "logits": torch.rand(8, 10),
         "multiclass_accuracy": multiclass_accuracy,

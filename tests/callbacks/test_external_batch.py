@@ -302,6 +302,31 @@ def test_a_batch_of_ours_that_no_data_module_has_seen_is_mixed_too() -> None:
     assert batch.targets.shape == (ROWS, 10) and not torch.equal(batch.images, IMAGES)
 
 
+def test_it_works_in_the_trainer_of_the_other_package(tmp_path: Path) -> None:
+    """`lightning.pytorch` has classes of its own, of the same shape."""
+    lightning = pytest.importorskip("lightning.pytorch")
+
+    given: list[Tensor] = []
+
+    class Net(TupleBatches, lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = torch.nn.Linear(1, 1)
+
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            given.append(batch[1])
+            return self.network(batch[1][:, :1]).mean()
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    callback = MixingCallback(Mixup(alpha=1.0), num_classes=10)
+    off: Any = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
+    run = lightning.Trainer(accelerator="cpu", max_epochs=2, callbacks=[callback], **off)
+    run.fit(Net(), loader("tuple"))
+    assert len(given) == 6 and all((y.max(1).values < 1).any() for y in given)
+
+
 class Noting(MixingCallback):
     """Keeps each batch that it mixes."""
 
