@@ -43,6 +43,12 @@ def test_a_schedule_has_to_know_the_progress(schedule: Any) -> None:
     assert torch.equal(targets, torch.eye(5)[LABELS])
 
 
+@pytest.mark.parametrize("knob", [{"num_classes": 0}, {"seed": 2**32}])
+def test_knobs_that_cannot_be(knob: Any) -> None:
+    with pytest.raises(ValueError, match="(num_classes|seed) must be an? .* from"):
+        Mixer(Mixup(alpha=1.0), **{"seed": 0, **knob})
+
+
 def test_one_row_has_nobody_to_mix_with() -> None:
     """Warnings are errors here, so cutout, which needs nobody, says nothing."""
     Mixer(Cutout(0.5), num_classes=5, seed=0)(IMAGES[:1], LABELS[:1], epoch=0, batch=0)

@@ -69,9 +69,10 @@ def find_pair(batch: Any, keys: Keys | None = None) -> tuple[Any, Any]:
     kind = type(batch).__name__
     if isinstance(batch, tuple):
         raise TypeError(
-            f"MixingCallback cannot write the mixture into a {kind}, which never changes; write "
-            "`class Net(TupleBatches, LightningModule)`, with TupleBatches of mixlab.callbacks; if "
-            "your LightningDataModule has an on_after_batch_transfer, begin its bases with it"
+            f"MixingCallback cannot write into a {kind} batch; make TupleBatches of "
+            "mixlab.callbacks the first base of your module, `class Net(TupleBatches, "
+            "LightningModule)`, or of your LightningDataModule if that has an "
+            "on_after_batch_transfer of its own"
         )
     raise TypeError(
         f"MixingCallback finds no images and targets in a {kind} batch; let the loader yield a "
@@ -86,10 +87,10 @@ def find_keys(found: Iterable[Any], keys: Keys | None) -> tuple[Any, Any]:
     images, targets = keys or first
     if images in there and targets in there:
         return images, targets
-    listed = ", ".join(map(repr, there))
+    what = f"keys={keys}" if keys else "images and labels"
     raise UserError(
-        f"MixingCallback looks for {keys or (*IMAGES, *TARGETS)} in a batch with {listed}; name "
-        "those of images and labels, as in MixingCallback(method, keys=('image', 'label'))"
+        f"MixingCallback finds no {what} in a batch with {', '.join(map(repr, there))}; name the "
+        f"two, as in MixingCallback(method, keys={tuple(there[:2])})"
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mixlab.callbacks.external_batch import Keys, read_pair, write_pair
+from mixlab.checks import BATCH_KEYS, NUM_CLASSES, SEED, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, Method, MixedBatch, Policy
 from mixlab.mixing.mixer import warn_of_one_row
@@ -56,6 +57,7 @@ class MixingCallback(pl.Callback):
         self.num_classes = num_classes
         self.keys = keys
         self.seed = seed
+        check_fields(self, num_classes=NUM_CLASSES, seed=SEED.or_(None), keys=BATCH_KEYS)
         self.seed_in_use = seed or 0
         self.position = 0  # among several mixing callbacks: each draws its own numbers
         self.epochs = math.inf  # length of the training; there is no progress without an end

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from mixlab.checks import NUM_CLASSES, SEED, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.labels import soft_labels
@@ -32,6 +33,9 @@ class Mixer:
     num_classes: int | None = None
     seed: int = field(kw_only=True)
     rank: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, num_classes=NUM_CLASSES, seed=SEED)
 
     def __call__(
         self,
