@@ -3,6 +3,8 @@
 policy, method = Policy(probability=0.5), Mixup(alpha=0.2)
 blend = policy.draw(method, images, targets, Address(seed, rank, epoch, batch))
 images, targets = blend.mix(images, targets)
+
+A `Mixer` is these lines as one call, `callbacks.MixingCallback` the same for Lightning.
 """
 
 from mixlab.mixing.batch import Batch, BatchMixer, Guests, MixedBatch
