@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from mixlab.mixing import Address, CutMix, Cutout, Method, Mixer, Mixup, Policy
+from mixlab.mixing import Address, CutMix, Cutout, Method, Mixer, Mixup, Policy, hard_labels
 
 IMAGES = torch.rand(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(12) % 5
@@ -41,6 +41,15 @@ def test_a_schedule_has_to_know_the_progress(schedule: Any) -> None:
         mixer(IMAGES, LABELS, epoch=0, batch=0)
     _, targets = mixer(IMAGES, LABELS, epoch=0, batch=0, progress=1.0)
     assert torch.equal(targets, torch.eye(5)[LABELS])
+
+
+def test_masks_are_mixed_pixel_by_pixel() -> None:
+    """Every pixel of an image is its class in the mask."""
+    masks = torch.randint(0, 5, (12, 8, 8), generator=torch.Generator().manual_seed(0))
+    mixer = Mixer(CutMix(alpha=1.0), num_classes=5, seed=0)
+    images, planes = mixer(masks[:, None].float(), masks, epoch=0, batch=0)
+    assert torch.equal(hard_labels(planes), images[:, 0].long())
+    assert not torch.equal(images[:, 0].long(), masks)
 
 
 @pytest.mark.parametrize("knob", [{"num_classes": 0}, {"seed": 2**32}])
