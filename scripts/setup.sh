@@ -4,8 +4,8 @@
 #   bash scripts/setup.sh dev      the tests' tools too
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-what=".${1:+[$1]}"
-stamp=".venv/.mixlab-${1:-plain}"
+what=".[${1:-train}]"
+stamp=".venv/.mixlab-${1:-train}"
 wanted="$(cksum <pyproject.toml) $what"
 if [[ -x .venv/bin/mixlab-train && $(cat "$stamp" 2>/dev/null) == "$wanted" ]]; then
   exit 0

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 from PIL import Image
+from torch.utils.data import DataLoader
+from torchmetrics.functional.classification import multiclass_accuracy
 
 from helpers.mixing_cases import check_mixing_config
 from helpers.pages import PAGES, ROOT, blocks, write_files
+from helpers.small_runs import trainer
 
 SHORT = [
     "trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=2",
@@ -111,20 +115,33 @@ def test_the_configuration_of_the_readme_is_one_of_ours(tmp_path: Path) -> None:
     check_mixing_config(file)
 
 
-def test_the_bare_loop_runs() -> None:
-    sources = [block for page in PAGES for block in blocks(page, "python")]
-    source = next(block for block in sources if "enumerate(loader)" in block)
-    losses: list[torch.Tensor] = []
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))
+def test_the_programs_of_your_own_project_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, with the names that a project has, and then the module in training."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "")  # set by one of them; taken back after the test
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 10))
+    loader = [(torch.rand(8, 3, 16, 16), torch.arange(8))] * 2
+    names: dict = {
+        "LightningModule": pl.LightningModule,
+        "Trainer": lambda callbacks: trainer(tmp_path, *callbacks),
+        "seed_everything": pl.seed_everything, "F": torch.nn.functional, "network": network,
+        "loader": loader, "epochs": 2, "seed": 0, "rank": 0, "logits": torch.rand(8, 10),
+        "multiclass_accuracy": multiclass_accuracy,
+    }  # fmt: skip
+    sources = blocks(ROOT / "docs" / "own-project.md", "python")
+    for number, source in enumerate(sources):
+        exec(source, names)
+        if number == 0:
+            module, run = names["Net"](), names["trainer"]
+    assert len(sources) == 6 and names["mixing"].seed == 4
+    assert names["targets"].shape == (8, 10) and 0 <= names["mixed_accuracy"] <= 1
 
-    def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        losses.append(torch.nn.functional.cross_entropy(logits, targets))
-        return losses[-1]
-
-    loader = [(torch.rand(6, 3, 4, 4), torch.eye(3).repeat(2, 1))] * 2
-    names = {"epochs": 2, "seed": 0, "rank": 0, "loader": loader, "network": network}
-    exec(source, {**names, "cross_entropy": cross_entropy})
-    assert len(losses) == 4 and all(torch.isfinite(loss) for loss in losses)
+    module.network = network
+    module.configure_optimizers = lambda: torch.optim.SGD(network.parameters(), 0.1)
+    run.fit(module, DataLoader(loader, batch_size=None, collate_fn=tuple))  # pyright: ignore
+    targets = run.callbacks[0].seen.after.targets
+    assert targets.shape == (8, 10) and 0 < (targets.max(1).values < 1).sum() < 8
 
 
 def test_links_lead_somewhere() -> None:

@@ -19,7 +19,7 @@ STOREYS = {
     "ground": "errors checks signals runtime runs config pictures mixing",
     "middle": "training callbacks loggers models evaluation data reporting",
     "roof": "sweeps ledger previews",
-    "commands": "cli train evaluate preview compare sweep rank",
+    "commands": "commands cli train evaluate preview compare sweep rank",
 }
 LEVEL = {
     room: level for level, rooms in enumerate(STOREYS.values()) for room in ["", *rooms.split()]

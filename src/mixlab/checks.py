@@ -138,6 +138,10 @@ def weights(count: int) -> Allowed:
 
 
 METHODS = instances("num_partners", "mixing methods")
+NUM_CLASSES = whole(1).or_(None)
+SEED = Allowed("an integer from 0 to 2**32 - 1", lambda n: type(n) is int and 0 <= n < 2**32)
+KEY = Allowed("a key or a position", lambda key: type(key) in (str, int))
+BATCH_KEYS = several(KEY, 2).or_(None)  # of images and targets
 FLAG = Allowed("true or false", lambda value: type(value) is bool)
 POSITIVE = number(0, ends="(]")
 FRACTION = number(0, 1)

@@ -20,7 +20,7 @@ from mixlab.config.allowlist import check_allow, check_hydra
 from mixlab.config.checks import prepare
 from mixlab.config.explain import explain, unknown_choice
 from mixlab.config.keys import OPEN_GROUPS, config_dir, is_knob
-from mixlab.errors import UserError, exit_status
+from mixlab.errors import UserError, exit_status, train_extra
 
 ONE_AT_A_TIME = {
     "evaluate": "mixlab-evaluate tests one run: give one run without -m, or use a loop: "
@@ -85,7 +85,8 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     def checked(cfg: DictConfig) -> Any:
         try:
             check_sweep(HydraConfig.get())
-            return task(prepare(cfg, HydraConfig.get()))
+            with train_extra("the command"):
+                return task(prepare(cfg, HydraConfig.get()))
         except Exception as error:
             explain(error, config_name)
             if HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 HYDRA_SAYS_NO_CHOICE = "Config group override must be"  # as Hydra answers logger=null
+OF_TRAIN = frozenset(  # what `pip install 'mixlab[train]'` brings, as it is imported
+    "PIL hydra jinja2 matplotlib omegaconf pytorch_lightning rich safetensors scipy sklearn "
+    "statsmodels timm torchmetrics torchvision wandb".split()
+)
 HYDRA_SAYS = (HYDRA_SAYS_NO_CHOICE, "Only one of --run")  # ValueErrors of Hydra's for users
 
 
@@ -17,6 +21,23 @@ class ForUsers(Exception):
 
 class UserError(ForUsers, ValueError):
     """A value, a file or a state that a user can fix."""
+
+
+class MissingExtra(ForUsers, ImportError):
+    """A library that only the extra `train` brings."""
+
+
+@contextmanager
+def train_extra(what: str) -> Iterator[None]:
+    """Within, a library of `mixlab[train]` that is not installed is one sentence about `what`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name not in OF_TRAIN:
+            raise
+        remedy = "pip install 'mixlab[train]'"
+        raise MissingExtra(f"{what} needs {name}, which is not installed; {remedy}") from error
 
 
 def is_user_error(error: BaseException) -> bool:
@@ -52,7 +73,8 @@ def print_error(program: str, sentence: str) -> None:
 def one_sentence(program: str) -> Iterator[None]:
     """Within, an error for users, or a file that cannot be used, ends the program with status 2."""
     try:
-        yield
+        with train_extra("the command"):
+            yield
     except (ForUsers, OSError) as error:
         if isinstance(error, OSError) and error.filename is None and not is_user_error(error):
             raise

@@ -10,7 +10,8 @@ from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from helpers.small_runs import small
-from mixlab.callbacks import MixingCallback, Previews
+from mixlab.callbacks import MixingCallback
+from mixlab.callbacks.previews import Previews
 from mixlab.mixing import Address, Batch
 from mixlab.mixing.methods import Mixup
 from mixlab.runs import run_folder

@@ -8,8 +8,7 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from mixlab.callbacks import RunRecord
-from mixlab.callbacks.run_record import best_checkpoint
+from mixlab.callbacks.run_record import RunRecord, best_checkpoint
 
 
 def epoch(record: RunRecord, number: int, **metrics: float) -> None:

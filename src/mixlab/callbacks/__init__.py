@@ -1,18 +1,21 @@
-"""What happens beside the plain training loop."""
+"""What happens beside the plain training loop.
 
-from mixlab.callbacks.divergence import Diverged, StopOnDivergence
-from mixlab.callbacks.ema import EMA
-from mixlab.callbacks.epoch_lines import EpochLines
-from mixlab.callbacks.last_checkpoint import LastCheckpoint
-from mixlab.callbacks.mixing import MixingCallback
-from mixlab.callbacks.previews import Previews
-from mixlab.callbacks.run_record import Heartbeat, RunRecord
-from mixlab.callbacks.seeding import Seeding
-from mixlab.callbacks.step_loss import STEP_LOSS, StepLoss
-from mixlab.callbacks.stopping import GracefulStop, Interrupted
+Those that only our own runs use are not named here, so that Lightning is all that these need.
+"""
+
+from mixlab.errors import train_extra
+
+with train_extra("mixlab.callbacks"):
+    from mixlab.callbacks.divergence import Diverged, StopOnDivergence
+    from mixlab.callbacks.ema import EMA
+    from mixlab.callbacks.external_batch import TupleBatches
+    from mixlab.callbacks.last_checkpoint import LastCheckpoint
+    from mixlab.callbacks.mixing import MixingCallback
+    from mixlab.callbacks.seeding import Seeding
+    from mixlab.callbacks.step_loss import STEP_LOSS, StepLoss
+    from mixlab.callbacks.stopping import GracefulStop, Interrupted
 
 __all__ = [
-    "Diverged", "EMA", "EpochLines", "GracefulStop", "Heartbeat", "Interrupted", "LastCheckpoint",
-    "MixingCallback", "Previews", "RunRecord", "STEP_LOSS", "Seeding", "StepLoss",
-    "StopOnDivergence",
+    "Diverged", "EMA", "GracefulStop", "Interrupted", "LastCheckpoint", "MixingCallback",
+    "STEP_LOSS", "Seeding", "StepLoss", "StopOnDivergence", "TupleBatches",
 ]  # fmt: skip

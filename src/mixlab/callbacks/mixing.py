@@ -1,6 +1,7 @@
 """Decides what is mixed, and logs what was; the data module applies it on the device."""
 
 import math
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -8,9 +9,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mixlab.callbacks.external_batch import read_pair, write_pair
+from mixlab.callbacks.external_batch import Keys, read_pair, write_pair
+from mixlab.checks import BATCH_KEYS, NUM_CLASSES, SEED, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, Method, MixedBatch, Policy
+from mixlab.mixing.mixer import warn_of_one_row
 from mixlab.mixing.promise import check_promise
 
 NO_COUNTS = torch.zeros(3, dtype=torch.float64)
@@ -21,8 +24,8 @@ class MixingCallback(pl.Callback):
     """Mix training batches with a method, as a policy says.
 
     `ImageDataModule` calls `mix` on the device, after normalisation and augmentation. With other
-    data the callback mixes in `on_train_batch_start`, in place, in a list or a dict; it raises
-    where it cannot, and never silently does nothing.
+    data the callback mixes in `on_train_batch_start`, in place, in a list or a dict, or with
+    `TupleBatches` in a tuple; it raises where it cannot, and never silently does nothing.
 
     Args:
         method: What draws a `Blend`, such as `CutMix(alpha=1.0)`.
@@ -32,7 +35,8 @@ class MixingCallback(pl.Callback):
         schedule: `constant`, `linear`, `cosine` or `{off_after: fraction}` of the training.
         partners: Who is mixed with whom: `permutation`, `derangement`, `same_class`, ...
         num_classes: Needed with data that are not ours and integer targets.
-        seed: Likewise with data that are not ours; a batch of ours brings its own.
+        keys: Of images and targets in a batch that is not ours, where they have unusual names.
+        seed: For data that are not ours, see `default_seed`; a batch of ours brings its own.
     """
 
     mixes_batches: ClassVar[bool] = True
@@ -45,12 +49,16 @@ class MixingCallback(pl.Callback):
         schedule: str | Mapping[str, float] = "constant",
         partners: str = "permutation",
         num_classes: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
+        keys: Keys | None = None,
     ) -> None:
         self.method = method
         self.policy = Policy(probability, gate, schedule, partners)
         self.num_classes = num_classes
+        self.keys = keys
         self.seed = seed
+        check_fields(self, num_classes=NUM_CLASSES, seed=SEED.or_(None), keys=BATCH_KEYS)
+        self.seed_in_use = seed or 0
         self.position = 0  # among several mixing callbacks: each draws its own numbers
         self.epochs = math.inf  # length of the training; there is no progress without an end
         self.batches = 1.0
@@ -60,6 +68,7 @@ class MixingCallback(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.position = mixing_callbacks(trainer).index(self)
+        self.seed_in_use = default_seed() if self.seed is None else self.seed
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.set_length(length_in_epochs(trainer), trainer.num_training_batches)
@@ -128,7 +137,7 @@ class MixingCallback(pl.Callback):
     ) -> None:
         if isinstance(batch, Batch) and batch.mixed:
             return  # `ImageDataModule` has called `mix`
-        address = Address(self.seed, trainer.global_rank, trainer.current_epoch, batch_idx)
+        address = Address(self.seed_in_use, trainer.global_rank, trainer.current_epoch, batch_idx)
         self.mix_in_place(batch, address)
 
     def mix_in_place(self, batch: Any, address: Address) -> None:
@@ -136,12 +145,13 @@ class MixingCallback(pl.Callback):
 
         It stays unmarked, so that each of several mixing callbacks mixes it once.
         """
-        images, targets = read_pair(batch, self.num_classes)
+        images, targets = read_pair(batch, self.num_classes, self.keys)
         index = None
         if isinstance(batch, Batch):
             address, index = batch.address or address, batch.index
-        after = self.mix(Batch(images, targets, address, index)).after
-        write_pair(batch, after.images, after.targets)
+        _, after, blend = self.mix(Batch(images, targets, address, index))
+        warn_of_one_row(blend)
+        write_pair(batch, after.images, after.targets, self.keys)
 
     def on_train_batch_end(
         self,
@@ -204,6 +214,14 @@ def mixing_callbacks(trainer: pl.Trainer) -> list[MixingCallback]:
     """Those of a trainer, in the order in which they mix."""
     callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
     return [callback for callback in callbacks if isinstance(callback, MixingCallback)]
+
+
+def default_seed() -> int:
+    """The seed of `seed_everything`; without it torch's, which is random unless it was set.
+
+    So mixing is as repeatable as the initial weights are.
+    """
+    return int(os.environ.get("PL_GLOBAL_SEED") or torch.initial_seed() % 2**32)
 
 
 def rows_with_guests(batch: Batch) -> tuple[Tensor, Tensor]:

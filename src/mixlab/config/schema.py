@@ -20,6 +20,7 @@ from mixlab.checks import (
     ON_ERROR,
     POSITIVE,
     PRETRAINED,
+    SEED,
     SMALL_STEM,
     VAL_SPLIT,
     VOTE,
@@ -78,7 +79,7 @@ PRECISION = one_of(
 
 VALUES = {
     "task_name": WORD,
-    "seed": Allowed("an integer from 0 to 2**32 - 1", lambda n: type(n) is int and 0 <= n < 2**32),
+    "seed": SEED,
     "threads": whole(1).or_("auto"),
     "test": FLAG,
     "existing": one_of("check", "reuse", "replace", "new"),

@@ -115,7 +115,8 @@ class Blend:
         """
         if not targets.is_floating_point() or targets.ndim < 2:
             got = f"{_dtype(targets)} of shape {tuple(targets.shape)}"
-            raise UserError(f"targets must be float (R, C), got {got}; one-hot the class numbers")
+            remedy = "one-hot class numbers, and give single values as (R, 1)"
+            raise UserError(f"targets must be float (R, C), got {got}; {remedy}")
         targets = targets.float() if targets.itemsize < 4 else targets
         return _weighted_rows(targets, self.source, self.share)
 

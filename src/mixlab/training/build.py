@@ -13,16 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from mixlab.callbacks import (
-    EpochLines,
-    GracefulStop,
-    Heartbeat,
-    Previews,
-    RunRecord,
-    Seeding,
-    StepLoss,
-    StopOnDivergence,
-)
+from mixlab.callbacks import GracefulStop, Seeding, StepLoss, StopOnDivergence
+from mixlab.callbacks.epoch_lines import EpochLines
+from mixlab.callbacks.previews import Previews
+from mixlab.callbacks.run_record import Heartbeat, RunRecord
 from mixlab.config.allowlist import locate
 from mixlab.config.build import build, plain
 from mixlab.data import ImageDataModule

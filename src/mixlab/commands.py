@@ -1,0 +1,20 @@
+"""Where the console commands begin: without `mixlab[train]`, each is one sentence."""
+
+from functools import partial
+from importlib import import_module
+
+from mixlab.errors import one_sentence
+
+
+def start(name: str) -> None:
+    """Run the command `mixlab-<name>`."""
+    with one_sentence(f"mixlab-{name}"):
+        module = import_module(f"mixlab.{name}")
+    module.main()
+
+
+start_train = partial(start, "train")
+start_evaluate = partial(start, "evaluate")
+start_preview = partial(start, "preview")
+start_compare = partial(start, "compare")
+start_sweep = partial(start, "sweep")

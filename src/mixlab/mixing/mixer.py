@@ -1,0 +1,78 @@
+"""Mixer: a method and a policy as one call, for a loop of your own."""
+
+import warnings
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from mixlab.checks import NUM_CLASSES, SEED, check_fields
+from mixlab.errors import UserError
+from mixlab.mixing.blend import Blend
+from mixlab.mixing.labels import soft_labels
+from mixlab.mixing.methods.method import Method
+from mixlab.mixing.policy import Policy
+from mixlab.mixing.stream import Address
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """What timm and torchvision call with a batch: class numbers in, soft labels out.
+
+    It has no random state. What is drawn depends on the seed, the rank and the position of the
+    batch, so a resumed training draws what an uninterrupted one draws.
+
+    Attributes:
+        method: such as `CutMix(alpha=1.0)`.
+        policy: how often, when and with which partners.
+        num_classes: for labels that are class numbers.
+        seed, rank: of the training, and of this process in it.
+    """
+
+    method: Method
+    policy: Policy = field(default_factory=Policy)
+    num_classes: int | None = None
+    seed: int = field(kw_only=True)
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, num_classes=NUM_CLASSES, seed=SEED)
+
+    def __call__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        epoch: int,
+        batch: int,
+        progress: float | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """New images and new targets (B, C).
+
+        Args:
+            images: (B, ...) float.
+            labels: class numbers (B,), or floats (B, C).
+            epoch, batch: the position of the batch, from 0.
+            progress: share of the training that is done, in [0, 1]; for a schedule.
+
+        Raises:
+            UserError: a label is not a class, or a schedule is not told the progress.
+        """
+        if progress is None and self.policy.schedule != "constant":
+            raise UserError(
+                f"schedule={self.policy.schedule} needs the progress of the training in [0, 1]; "
+                "give it, as in progress=epoch / epochs"
+            )
+        targets = soft_labels(labels, self.num_classes, images.dtype)
+        address = Address(self.seed, self.rank, epoch, batch)
+        blend = self.policy.draw(self.method, images, targets, address, progress=progress or 0.0)
+        warn_of_one_row(blend)
+        return blend.mix(images, targets)
+
+
+def warn_of_one_row(blend: Blend) -> None:
+    """Python shows a warning once for the line that it comes from."""
+    if blend.num_rows == 1 and blend.num_sources > 1:
+        warnings.warn(
+            "a batch of one row has no partner to mix with and stays unchanged; use larger batches",
+            stacklevel=1,
+        )

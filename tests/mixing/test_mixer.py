@@ -1,0 +1,67 @@
+"""A method and a policy as one call, for a loop of anybody's."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from mixlab.mixing import Address, CutMix, Cutout, Method, Mixer, Mixup, Policy, hard_labels
+
+IMAGES = torch.rand(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(12) % 5
+
+
+@pytest.mark.parametrize("method", [Mixup(alpha=1.0), CutMix(alpha=1.0)])
+def test_it_is_the_policys_draw(method: Method) -> None:
+    policy = Policy(0.5, partners="derangement", schedule="linear")
+    mixer = Mixer(method, policy, num_classes=5, seed=3, rank=1)
+    images, targets = mixer(IMAGES, LABELS, epoch=2, batch=7, progress=0.25)
+    one_hot = torch.eye(5)[LABELS]
+    blend = policy.draw(method, IMAGES, one_hot, Address(3, 1, 2, 7), progress=0.25)
+    for mine, expected in zip((images, targets), blend.mix(IMAGES, one_hot), strict=True):
+        assert torch.equal(mine, expected)
+    assert 0 < (targets.max(1).values < 1).sum() < 12
+
+
+def test_each_place_has_draws_of_its_own() -> None:
+    places: list[dict[str, int]] = [{}, {"seed": 1}, {"rank": 1}, {"epoch": 1}, {"batch": 1}]
+    drawn = set()
+    for place in places:
+        at = {"seed": 0, "rank": 0, "epoch": 0, "batch": 0, **place}
+        mixer = Mixer(Mixup(alpha=1.0), num_classes=5, seed=at["seed"], rank=at["rank"])
+        _, targets = mixer(IMAGES, LABELS, epoch=at["epoch"], batch=at["batch"])
+        drawn.add(tuple(targets.flatten().tolist()))
+    assert len(drawn) == len(places)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", {"off_after": 0.5}])
+def test_a_schedule_has_to_know_the_progress(schedule: Any) -> None:
+    mixer = Mixer(Mixup(alpha=1.0), Policy(schedule=schedule), num_classes=5, seed=0)
+    with pytest.raises(ValueError, match="schedule=.* needs the progress .*progress=epoch / e"):
+        mixer(IMAGES, LABELS, epoch=0, batch=0)
+    _, targets = mixer(IMAGES, LABELS, epoch=0, batch=0, progress=1.0)
+    assert torch.equal(targets, torch.eye(5)[LABELS])
+
+
+def test_masks_are_mixed_pixel_by_pixel() -> None:
+    """Every pixel of an image is its class in the mask."""
+    masks = torch.randint(0, 5, (12, 8, 8), generator=torch.Generator().manual_seed(0))
+    mixer = Mixer(CutMix(alpha=1.0), num_classes=5, seed=0)
+    images, planes = mixer(masks[:, None].float(), masks, epoch=0, batch=0)
+    assert torch.equal(hard_labels(planes), images[:, 0].long())
+    assert not torch.equal(images[:, 0].long(), masks)
+
+
+@pytest.mark.parametrize("knob", [{"num_classes": 0}, {"seed": 2**32}])
+def test_knobs_that_cannot_be(knob: Any) -> None:
+    with pytest.raises(ValueError, match="(num_classes|seed) must be an? .* from"):
+        Mixer(Mixup(alpha=1.0), **{"seed": 0, **knob})
+
+
+def test_one_row_has_nobody_to_mix_with() -> None:
+    """Warnings are errors here, so cutout, which needs nobody, says nothing."""
+    Mixer(Cutout(0.5), num_classes=5, seed=0)(IMAGES[:1], LABELS[:1], epoch=0, batch=0)
+    mixer = Mixer(Mixup(alpha=1.0), num_classes=5, seed=0)
+    with pytest.warns(UserWarning, match="one row has no partner to mix with .*; use larger batch"):
+        images, _ = mixer(IMAGES[:1], LABELS[:1], epoch=0, batch=0)
+    torch.testing.assert_close(images, IMAGES[:1])
