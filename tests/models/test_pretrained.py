@@ -1,6 +1,9 @@
 """Weights that were trained before: what is kept, what is left out, and what is frozen."""
 
+import hashlib
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,15 +150,26 @@ def test_training_begins_with_the_weights_and_their_normalization(
     here: Path, command: Callable, weights: Path
 ) -> None:
     (here / "w.safetensors").write_bytes(weights.read_bytes())
-    said = command(
+    words = (
         "train", "data=digits", "data.image_size=32", "model=timm", f"model.name={NAME}",
         "model.pretrained=w.safetensors", "model.freeze=backbone", "model.layer_decay=0.7",
         "trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=2", "logger=none",
         "trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "threads=1",
     )  # fmt: skip
+    said = command(*words)
     assert said.status == 0, said.err
     (record,) = here.rglob("run.json")
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert json.loads(record.read_text())["weights"]["sha256"] == digest
     assert json.loads(record.read_text())["results"]["last"]["test/loss"] > 0
     trained = torch.load(record.parent / "checkpoints" / "last.ckpt", weights_only=True)
     kept = trained["state_dict"]["network.layer1.0.conv1.weight"]
     assert torch.equal(kept, timm.models.load_state_dict(str(weights))["layer1.0.conv1.weight"])
+    later = time.time() + 60  # than the record
+    os.utime(here / "w.safetensors", (later, later))
+    assert command(*words).status == 0, "the same weights, copied again"
+    (here / "w.safetensors").write_bytes(weights.read_bytes() + b" ")
+    os.utime(here / "w.safetensors", (later, later))
+    for sweep in ((), ("-m",)):
+        said = command(*words, *sweep)
+        assert said.status == 2 and "began with other weights: " in said.sentence

@@ -154,11 +154,12 @@ def with_changes(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[str]]]:
 
 
 def check_finished_data(done: Sequence[Job]) -> None:
-    """Raise UserError if the data of finished runs changed; each data set is checked once."""
-    by_data: dict[str, tuple[DictConfig, list[Path]]] = {}
+    """Raise UserError if the data or weights of finished runs changed; each is checked once."""
+    by_files: dict[tuple[str, str], tuple[DictConfig, list[Path]]] = {}
     for job in done:
-        by_data.setdefault(str(job.arm.data), (job.arm, []))[1].append(job.folder)
-    for arm, folders in by_data.values():
+        files = str(job.arm.data), str(job.arm.model.get("pretrained"))
+        by_files.setdefault(files, (job.arm, []))[1].append(job.folder)
+    for arm, folders in by_files.values():
         check_data_of(arm, folders)
 
 

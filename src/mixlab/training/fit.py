@@ -18,7 +18,7 @@ from mixlab.runs.provenance import hardware
 from mixlab.runs.status import Status
 from mixlab.training.banner import banner
 from mixlab.training.build import Experiment
-from mixlab.training.resume import ResumePoint, epochs_of, resume_point
+from mixlab.training.resume import ResumePoint, epochs_of, resume_point, weights_record
 
 Results = dict[str, Any]
 RANK = Path(__file__).resolve().parents[1] / "rank.py"
@@ -49,6 +49,7 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
         threads=experiment.threads,
         hardware=hardware(),
         data=experiment.data.record(),
+        weights=weights_record(run.cfg),
         resumed_from=start.words,
         accelerator=trainer.strategy.root_device.type,
         devices=trainer.num_devices,

@@ -3,6 +3,7 @@
 A checkpoint of another configuration, or of other data, is never used silently.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +87,12 @@ def differences(before: Any, now: DictConfig) -> Iterator[str]:
 
 
 def check_data_of(cfg: DictConfig, finished: Iterable[Path]) -> None:
-    """Raise UserError if the data changed since runs of `cfg` finished.
+    """Raise UserError if the data, or a file of weights, changed since runs of `cfg` finished.
 
     They are read again only if one of their files is newer than a run's record.
     """
-    changed = data_changed(cfg)
-    younger = [folder for folder in finished if (folder / "run.json").stat().st_mtime < changed]
+    check_weights_of(cfg, finished)
+    younger = older_than(data_changed(cfg), finished)
     if not younger:
         return
     from mixlab.training.build import build_data
@@ -100,6 +101,43 @@ def check_data_of(cfg: DictConfig, finished: Iterable[Path]) -> None:
     for folder in younger:
         if why := other_data(folder, read_json(folder / "run.json").get("data") or {}, data):
             raise UserError(f"{why}, or add existing=new to archive it and train again")
+
+
+def check_weights_of(cfg: DictConfig, finished: Iterable[Path]) -> None:
+    """Raise UserError if `model.pretrained` names a file that changed since runs began with it."""
+    file = weights_file(cfg)
+    if file is None or not file.is_file():
+        return
+    for folder in older_than(file.stat().st_mtime, finished):
+        before = (read_json(folder / "run.json").get("weights") or {}).get("sha256")
+        if before not in (None, file_hash(file)):
+            raise UserError(
+                f"{folder} began with other weights: {file} has changed since; restore it, or add "
+                "existing=new to archive the run and train again"
+            )
+
+
+def older_than(seconds: float, finished: Iterable[Path]) -> list[Path]:
+    """The runs whose record was written before a time, in seconds since 1970."""
+    return [folder for folder in finished if (folder / "run.json").stat().st_mtime < seconds]
+
+
+def weights_file(cfg: DictConfig) -> Path | None:
+    """The file that `model.pretrained` names."""
+    given = OmegaConf.select(cfg, "model.pretrained")
+    return Path(given).expanduser() if isinstance(given, str) else None
+
+
+def weights_record(cfg: DictConfig) -> dict[str, str] | None:
+    """What `run.json` says of the file of pretrained weights; None without one."""
+    file = weights_file(cfg)
+    return {"file": file.name, "sha256": file_hash(file)} if file else None
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def data_changed(cfg: DictConfig) -> float:
