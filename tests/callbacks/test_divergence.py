@@ -40,7 +40,7 @@ def test_the_step_is_never_taken(
     module, run = Diverging(value, at), None
     run = trainer(tmp_path, StopOnDivergence(), accumulate_grad_batches=accumulate)
     steps = (4 * at[0] + at[1]) // accumulate
-    with pytest.raises(Diverged, match=f"became {value} in epoch {at[0]} at step {steps}$") as end:
+    with pytest.raises(Diverged, match=f"became {value} in epoch {at[0] + 1} at step {steps}$") as end:
         run.fit(module, loader_of_lists())
     assert run.global_step == steps
     assert all(weights.isfinite().all() for weights in module.parameters())
@@ -68,6 +68,6 @@ def test_weights_that_overflow_are_not_saved(tmp_path: Path) -> None:
     with torch.no_grad():
         module.network[1].weight[3, 3] = math.inf
     before = (tmp_path / "last.ckpt").read_bytes()
-    with pytest.raises(Diverged, match="network.1.weight is not finite any more in epoch 1"):
+    with pytest.raises(Diverged, match="network.1.weight is not finite any more in epoch 2"):
         run.save_checkpoint(tmp_path / "last.ckpt")
     assert (tmp_path / "last.ckpt").read_bytes() == before

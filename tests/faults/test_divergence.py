@@ -74,11 +74,11 @@ def test_a_run_stops_before_the_update(
         train_with(cfg, poison)
     record = read_json(run_folder(cfg) / "run.json")
     assert record["status"] == "diverged" and error.value.exit_status == 3
-    assert f"the loss became nan in epoch 1 at step {6 // accumulate}" == record["error"]
+    assert f"the loss became nan in epoch 2 at step {6 // accumulate}" == record["error"]
     assert record["epochs"] == 1 and record["results"]["last"]["epoch"] == 0
     assert is_sound(cfg) and checkpoint(cfg)["global_step"] == 4 // accumulate
     watch = Watch()
-    with pytest.raises(Diverged, match="diverged already: the loss became nan in epoch 1"):
+    with pytest.raises(Diverged, match="diverged already: the loss became nan in epoch 2"):
         train_with(cfg, watch)
     assert watch.steps == [] and read_json(run_folder(cfg) / "run.json") == record
     injected("loss turned NaN or infinite", poison.times, "stops before the update; `diverged`")
@@ -93,7 +93,7 @@ def test_all_ranks_stop_together(lab: Path, injected: Injected) -> None:
     two = ("trainer=ddp_sim", "callbacks.poison.rank=1")
     done = console("train", *LAB, *two)
     assert done.returncode == 3, done.stderr
-    assert "the loss became nan in epoch 1 at step 6" in done.stderr
+    assert "the loss became nan in epoch 2 at step 6" in done.stderr
     (folder,) = (path.parent for path in lab.rglob("run.json"))
     assert read_json(folder / "run.json")["status"] == "diverged"
     assert is_sound(OmegaConf.load(folder / "config.yaml"))  # pyright: ignore
@@ -106,7 +106,7 @@ def test_a_sweep_goes_on_and_its_comparison_counts_it(
     words = (*LAB, "trainer=cpu", "mixing=none,mixup", "seeds=2", "callbacks.poison.seed=1")
     done = console("train", "-m", *words)
     assert done.returncode == 1 and "2 of 4 runs finished" in done.stdout, done.stdout
-    assert done.stdout.count("diverged: the loss became nan in epoch 1 at step 6") == 2
+    assert done.stdout.count("diverged: the loss became nan in epoch 2 at step 6") == 2
     before = {path: path.stat().st_mtime_ns for path in lab.rglob("run.json")}
     assert console("train", "-m", *words).returncode == 1
     assert {path: path.stat().st_mtime_ns for path in lab.rglob("run.json")} == before

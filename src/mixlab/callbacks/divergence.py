@@ -68,4 +68,4 @@ class StopOnDivergence(pl.Callback):
 
 def training_position(trainer: pl.Trainer) -> str:
     """Where training stands; steps are counted from 0, as epochs are."""
-    return f"in epoch {trainer.current_epoch} at step {trainer.global_step}"
+    return f"in epoch {trainer.current_epoch + 1} at step {trainer.global_step}"
