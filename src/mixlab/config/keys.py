@@ -132,9 +132,17 @@ def unknown_key(key: str, legal: Iterable[str]) -> str:
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:
-    """The most similar of `names`: the whole name first, then its last part alone."""
+    """The most similar of `names`: the whole name first, then its last part alone.
+
+    Names below the same node are compared without it: `optimizer.momentum` is not `optimizer.eps`.
+    """
     names = sorted(names)
-    whole = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    node, _, last = name.rpartition(".")
+    beside = {each.rpartition(".")[2]: each for each in names if each.rpartition(".")[0] == node}
+    if near := difflib.get_close_matches(last, beside, n=1, cutoff=0.6):
+        return beside[near[0]]
+    others = [each for each in names if each not in beside.values()] if node else names
+    whole = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
     if whole:
         return whole[0]
     last = {candidate.rsplit(".", 1)[-1]: candidate for candidate in names}
