@@ -41,7 +41,8 @@ class Options:
     @property
     def words(self) -> str:
         """As in `test` or `val limit_test_batches=2`, without the views."""
-        return self.part + (f" limit_test_batches={self.limit}" if self.limit != 1.0 else "")
+        is_whole = self.limit == 1 and isinstance(self.limit, float)  # 1 is one batch
+        return self.part + ("" if is_whole else f" limit_test_batches={self.limit}")
 
 
 @dataclass

@@ -13,7 +13,7 @@ from mixlab.reporting.formatting import spreadsheet_text
 
 CORNER = "true \\ predicted"
 MOST_COUNTS, MOST_NAMES = 20, 60  # classes with a count in each cell, and with their names
-SMALLEST, LARGEST = 3.6, 13.0  # inches of a side
+SIDES = 3.6, 13.0  # inches, the shortest and the longest
 
 
 def confusion_csv(counts: Tensor, names: Sequence[str]) -> str:
@@ -29,7 +29,7 @@ def confusion_csv(counts: Tensor, names: Sequence[str]) -> str:
 def draw_confusion(counts: Tensor, names: Sequence[str], title: str) -> Figure:
     """Darker where more rows of a true class are; the counts are written in where they fit."""
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    side = min(max(SMALLEST, 0.42 * len(names) + 1.6), LARGEST)
+    side = min(max(SIDES[0], 0.42 * len(names) + 1.6), SIDES[1])
     with style.styled(style.PAPER_INK):
         figure = Figure(figsize=(side + 0.6, side), layout="constrained")
         axes = figure.subplots()

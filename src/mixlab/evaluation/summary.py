@@ -104,12 +104,12 @@ def arm_rows(outcomes: Sequence[Outcome], names: Sequence[str]) -> Iterator[tupl
     """Seed, checkpoint and figures of each run of an arm, then their means and deviations."""
     for outcome in outcomes:
         seed = "-" if outcome.run.seed is None else str(outcome.run.seed)
-        yield seed, outcome.at, *(number(outcome.numbers.get(name)) for name in names)
+        yield seed, outcome.at, *(rounded(outcome.numbers.get(name)) for name in names)
     if len(outcomes) > 1:
         yield "mean", "", *(spread([each.numbers.get(name) for each in outcomes]) for name in names)
 
 
-def number(value: float | None) -> str:
+def rounded(value: float | None) -> str:
     """Four decimals; counts are whole."""
     return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.4f}"
 
@@ -118,5 +118,5 @@ def spread(values: Sequence[float | None]) -> str:
     """As in `0.9510 ± 0.0031`: mean and standard deviation of those there are."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
-        return number(known[0]) if known else "-"
+        return rounded(known[0]) if known else "-"
     return f"{statistics.mean(known):.4f} ± {statistics.stdev(known):.4f}"

@@ -17,7 +17,7 @@ from mixlab.reporting import labels as words
 from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, as_recorded, finished, results
 from mixlab.runs.records import (
     DUPLICATE,
-    PLAIN,
+    PLAINLY,
     STATUSES,
     Found,
     StoredRun,
@@ -240,7 +240,7 @@ def _choose_baseline(
         named = [arm for arm in labels if labels[arm] == question.baseline]
         return (named[0], []) if named else (None, [f"no arm is called {question.baseline}"])
     by_mixing = "mixing" in question.by
-    usual = {arm for arm in labels if settings[arm].get("evaluation.name", PLAIN) == PLAIN}
+    usual = {arm for arm in labels if settings[arm].get("evaluation.name", PLAINLY) == PLAINLY}
     in_order = sorted(labels, key=lambda arm: (arm not in usual, words.natural(labels[arm])))
     unmixed = [arm for arm in in_order if settings[arm].get("mixing", "") is None]
     if by_mixing and unmixed:

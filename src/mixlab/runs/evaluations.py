@@ -14,7 +14,7 @@ from typing import Any
 from mixlab.errors import UserError, counted
 from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.locks import taken
-from mixlab.runs.records import PLAIN, Found, StoredRun, mapping, one_line
+from mixlab.runs.records import PLAINLY, Found, StoredRun, mapping, one_line
 from mixlab.runs.status import Status
 
 FILE = "evaluation.json"
@@ -93,7 +93,7 @@ def as_runs(run: StoredRun, entries: Entries) -> Iterator[StoredRun]:
         for entry in members:
             record = with_entry(record, entry)
         arm = f"{run.arm} {words}".rstrip()
-        yield replace(run, arm=arm, record=record, evaluation=one_line(words, 60) or PLAIN)
+        yield replace(run, arm=arm, record=record, evaluation=one_line(words, 60) or PLAINLY)
 
 
 def with_entry(record: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ STATUSES = (
     Status.FINISHED, Status.RUNNING, Status.PLANNED, Status.INTERRUPTED, Status.FAILED,
     Status.DIVERGED, UNREADABLE, DUPLICATE,
 )  # fmt: skip
-PLAIN = "plain"  # how runs were tested without views, limits or other data
+PLAINLY = "plain"  # how runs were tested without views, limits or other data
 GIVE = "give a run folder, a sweep folder, any folder above them, or a glob"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -60,7 +60,7 @@ class StoredRun:
     @property
     def is_plain(self) -> bool:
         """Whether it stands for its training, and not for a test of it in another way."""
-        return self.evaluation in ("", PLAIN)
+        return self.evaluation in ("", PLAINLY)
 
     @property
     def place(self) -> tuple[Path, str]:
