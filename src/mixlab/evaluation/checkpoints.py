@@ -70,7 +70,7 @@ def evaluated(cfg: DictConfig, paths: Mapping[str, Path], options: Options) -> E
     """Test each checkpoint of a run's configuration; `paths` by `best` and `last`.
 
     Raises:
-        UserError: the data have no such part, or masks where each image needs one class.
+        UserError: the data have no such part, or not one class an image where that is needed.
     """
     cfg = cfg.copy()
     cfg.trainer.devices = 1
@@ -101,10 +101,12 @@ def check_part(data: ImageDataModule, options: Options) -> None:
         raise UserError(
             f"the data of {data.name} have no {PARTS[options.part]} set; give a file that has one"
         )
-    if data.has_masks and (options.views is not None or options.keeps_answers):
+    has_one = not data.has_masks and not data.multi_label
+    if not has_one and (options.views is not None or options.keeps_answers):
+        labels = "a class for each pixel" if data.has_masks else "several labels an image"
         raise UserError(
-            f"{data.name} has a class for each pixel, and views, predictions and the confusion "
-            "matrix are for one class an image; leave out tta, predictions and confusion"
+            f"{data.name} has {labels}, and views, predictions and the confusion matrix are for "
+            "one class an image; leave out tta, predictions and confusion"
         )
 
 
