@@ -1,8 +1,10 @@
 """What can be tested of which data, and the words for how it was tested."""
 
 import pytest
+import torch
 
 from helpers.small_runs import composed
+from mixlab.data import ArrayDataset, Datasets, ImageDataModule
 from mixlab.evaluation import Crops, Flip, Views
 from mixlab.evaluation.checkpoints import Options, check_part
 from mixlab.evaluation.files import entry_names
@@ -17,6 +19,15 @@ def test_masks_have_no_vote_and_no_line_for_a_row(options: Options) -> None:
     check_part(data, Options())
     with pytest.raises(ValueError, match="a class for each pixel, .* leave out tta, predictions"):
         check_part(data, options)
+
+
+def test_several_labels_an_image_have_neither() -> None:
+    labels = torch.tensor([[row % 2, row % 3 == 0] for row in range(12)]).to(torch.uint8)
+    images = ArrayDataset(torch.zeros(12, 1, 4, 4, dtype=torch.uint8), labels, ("a", "b"))
+    data = ImageDataModule(Datasets(images, None, images), val_size=3)
+    check_part(data, Options())
+    with pytest.raises(ValueError, match="data has several labels an image, and views"):
+        check_part(data, Options(views=Flip()))
 
 
 def test_a_part_that_there_is_not() -> None:

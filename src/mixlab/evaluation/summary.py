@@ -83,10 +83,11 @@ def print_table(outcomes: Sequence[Outcome]) -> None:
     done.sort(key=lambda each: (each.run.folder.parent.name, each.run.seed or 0))
     names = list(dict.fromkeys(name for outcome in done for name in outcome.numbers))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("arm", "seed", "at"):
+    table.add_column("arm", overflow="fold")
+    for heading in ("seed", "at"):
         table.add_column(heading, no_wrap=True)
     for name in names:
-        table.add_column(name.replace("tta/", "voting/"), justify="right", no_wrap=True)
+        table.add_column(name.replace("tta/", "voting/"), justify="right", overflow="fold")
     for arm, group in groupby(done, key=lambda outcome: outcome.run.folder.parent.name):
         for number, cells in enumerate(arm_rows(list(group), names)):
             table.add_row(*map(Text, (one_line(arm, 60) if not number else "", *cells)))
