@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mixlab.runs.records import StoredRun, one_line, shown_path
 
+NARROWEST = 6  # letters of a column of figures, so that a narrow terminal breaks none in two
 Figures = Mapping[str, Mapping[str, Any]]  # by checkpoint
 
 
@@ -87,7 +88,8 @@ def print_table(outcomes: Sequence[Outcome]) -> None:
     for heading in ("seed", "at"):
         table.add_column(heading, no_wrap=True)
     for name in names:
-        table.add_column(name.replace("tta/", "voting/"), justify="right", overflow="fold")
+        heading = name.replace("tta/", "voting/")
+        table.add_column(heading, justify="right", overflow="fold", min_width=NARROWEST)
     for arm, group in groupby(done, key=lambda outcome: outcome.run.folder.parent.name):
         for number, cells in enumerate(arm_rows(list(group), names)):
             table.add_row(*map(Text, (one_line(arm, 60) if not number else "", *cells)))
@@ -116,8 +118,9 @@ def rounded(value: float | None) -> str:
 
 
 def spread(values: Sequence[float | None]) -> str:
-    """As in `0.9510 ± 0.0031`: mean and standard deviation of those there are."""
+    """As in `0.9510 ± 0.0031`, or `6.3 ± 2.9` of counts: mean and standard deviation."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return rounded(known[0]) if known else "-"
-    return f"{statistics.mean(known):.4f} ± {statistics.stdev(known):.4f}"
+    digits = 1 if all(isinstance(value, int) for value in known) else 4
+    return f"{statistics.mean(known):.{digits}f} ± {statistics.stdev(known):.{digits}f}"
