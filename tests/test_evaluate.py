@@ -276,6 +276,24 @@ def test_a_run_that_is_being_trained(run: Path, command: Callable) -> None:
     assert said.status == 2 and "is being trained by another process; wait" in said.sentence
 
 
+def test_a_broken_file_is_said_before_anything_is_tested(
+    run: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run / "evaluation.json").write_text("{")
+    monkeypatch.setattr("mixlab.evaluation.checkpoints.evaluated", None)
+    said = command("evaluate", f"run={run}", "threads=1")
+    (run / "evaluation.json").unlink()
+    assert said.status == 2 and "evaluation.json is not readable JSON" in said.sentence
+
+
+def test_figures_go_to_a_folder_that_is_made(run: Path, here: Path, command: Callable) -> None:
+    said = command("evaluate", f"run={run}", "threads=1", "output=new/found.json")
+    assert said.status == 0 and json.loads((here / "new" / "found.json").read_text())["last"]
+    (here / "file").touch()
+    said = command("evaluate", f"run={run}", "threads=1", "output=file/found.json")
+    assert said.status == 2 and "choose a folder that you may write to with output" in said.sentence
+
+
 def test_a_folder_that_takes_no_files(
     run: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

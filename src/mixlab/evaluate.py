@@ -1,6 +1,5 @@
 """Test finished runs again: `mixlab-evaluate run=FOLDER`, of one run or of all below a folder."""
 
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.cli import run_hydra
 from mixlab.config.build import build
 from mixlab.errors import UserError, counted
-from mixlab.runs.atomic import write_json
+from mixlab.runs.atomic import make_folder, write_json
+from mixlab.runs.evaluations import check_keeps
 from mixlab.runs.locks import in_use, is_running
 from mixlab.runs.records import StoredRun, find, read_config, shown_path
 from mixlab.runs.status import Status
@@ -137,10 +137,8 @@ def evaluate_run(
     """
     if is_running(folder):
         raise in_use(folder)
-    if cfg.save and not os.access(folder, os.W_OK):
-        raise UserError(
-            f"{folder} cannot be written to; save=false evaluates the run and writes nothing there"
-        )
+    if cfg.save:
+        check_keeps(folder)
     run_cfg = read_config(folder, cfg)
     paths = {when: folder / "checkpoints" / f"{when}.ckpt" for when in ("best", "last")}
     paths = {when: path for when, path in paths.items() if path.is_file()}
@@ -165,6 +163,7 @@ def evaluate_run(
 def write_output(cfg: DictConfig, found: dict[str, Any]) -> None:
     """Write the figures to the file that was asked for."""
     if cfg.output is not None:
+        make_folder(Path(cfg.output).absolute().parent, "output")
         write_json(Path(cfg.output), found)
 
 

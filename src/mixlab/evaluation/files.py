@@ -96,12 +96,13 @@ def figures_of(found: Evaluated, part: str, is_vote: bool) -> dict[str, Any]:
 
 def predictions_csv(answers: Answers, found: Evaluated) -> str:
     """A line for each row: its number, its file where it has one, classes, and probabilities."""
-    classes = [spreadsheet_text(name) for name in found.data.spec.class_names]
+    names = found.data.spec.class_names
+    classes = [spreadsheet_text(name) for name in names]
     files = file_names(found)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     place = ["file"] if files else []
-    writer.writerow(["row", *place, "true", "predicted", *(f"p({name})" for name in classes)])
+    writer.writerow(["row", *place, "true", "predicted", *(f"p({name})" for name in names)])
     columns = (answers.rows, answers.targets, answers.predicted, answers.scores)
     for row, true, predicted, scores in zip(*(each.tolist() for each in columns), strict=True):
         place = [spreadsheet_text(files[row])] if files else []

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mixlab.runs.records import StoredRun, one_line, shown_path
 
-NARROWEST = 6  # letters of a column of figures, so that a narrow terminal breaks none in two
+FIGURE_LETTERS = 6  # letters of a column of figures, so that a narrow terminal breaks none in two
 Figures = Mapping[str, Mapping[str, Any]]  # by checkpoint
 
 
@@ -89,7 +89,7 @@ def print_table(outcomes: Sequence[Outcome]) -> None:
         table.add_column(heading, no_wrap=True)
     for name in names:
         heading = name.replace("tta/", "voting/")
-        table.add_column(heading, justify="right", overflow="fold", min_width=NARROWEST)
+        table.add_column(heading, justify="right", overflow="fold", min_width=FIGURE_LETTERS)
     for arm, group in groupby(done, key=lambda outcome: outcome.run.folder.parent.name):
         for number, cells in enumerate(arm_rows(list(group), names)):
             table.add_row(*map(Text, (one_line(arm, 60) if not number else "", *cells)))

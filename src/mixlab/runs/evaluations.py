@@ -23,6 +23,15 @@ SAME = ("run_ended", "data", "checkpoints")  # what entries share whose figures 
 Entries = Mapping[str, Mapping[str, Any]]
 
 
+def check_keeps(folder: Path) -> None:
+    """Raise UserError if entries cannot be added, before the time is spent on making them."""
+    if not os.access(folder, os.W_OK):
+        raise UserError(
+            f"{folder} cannot be written to; save=false evaluates the run and writes nothing there"
+        )
+    read_json(folder / FILE)
+
+
 def add_entries(folder: Path, entries: Entries) -> None:
     """Write entries into the file of a run, beside its others.
 
