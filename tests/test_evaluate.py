@@ -271,9 +271,10 @@ def test_many_runs_at_once_and_each_failure_by_its_reason(arms: Path, command: C
 
 def test_a_run_that_is_being_trained(run: Path, command: Callable) -> None:
     lock = taken(run)
-    said = command("evaluate", f"run={run}", "threads=1")
+    both = [command("evaluate", f"run={run}", "threads=1", f"save={x}") for x in ("true", "false")]
     os.close(lock)
-    assert said.status == 2 and "is being trained by another process; wait" in said.sentence
+    for said in both:
+        assert said.status == 2 and "is being trained by another process; wait" in said.sentence
 
 
 def test_a_broken_file_is_said_before_anything_is_tested(
