@@ -138,10 +138,10 @@ def test_an_experiment_with_a_misspelt_key(here: Path, command: Callable) -> Non
     ("program", "arguments", "expected"),
     [
         ("evaluate", "", "run has no value; give it on the command line: run=..."),
-        ("evaluate", "run=gone", "gone is not a run folder"),
+        ("evaluate", "run=gone", "there is no gone; give a run folder"),
         ("evaluate", "rum=gone", "did you mean run?"),
         ("preview", "mixing=none", "name a method, as in mixing=cutmix"),
-        ("evaluate", "run=a,b", "run=a,b gives several values; mixlab-evaluate takes one"),
+        ("evaluate", "run=a,b", "several values; give a list: run=[a,b]"),
         ("preview", "seed=0,1", "seed=0,1 gives several values; mixlab-preview takes one"),
         ("preview", "batch=999", "batch=999 is beyond the epoch's"),
         ("preview", "outptu=x.png", "did you mean output?"),

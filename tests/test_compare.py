@@ -1,13 +1,22 @@
 """The command: what it prints, what it writes, and how it fails."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
-from helpers.written_runs import config, mixing, quickstart, write_arms, write_run, write_sweep
+from helpers.written_runs import (
+    config,
+    mixing,
+    quickstart,
+    write_arms,
+    write_evaluations,
+    write_run,
+    write_sweep,
+)
 from mixlab.compare import main
 
 REPORT = ["report.csv", "report.html", "report.md", "report.png"]
@@ -61,6 +70,62 @@ def test_by_and_baseline(tmp_path, capsys):
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert {row["baseline"] for row in rows} == {"lr=0.1"}
     assert {row["arm"] for row in rows} == {"lr=0.1", "lr=0.01", "lr=0.001"}
+
+
+def evaluated_sweep(folder, seeds=range(6)):
+    """`none`, `mixup`, `cutmix`, each also by a vote that is half a point worse, but for noise."""
+    sweep = quickstart(folder, seeds)
+    for run in folder.glob("runs/*/*/seed-*"):
+        record = json.loads((run / "run.json").read_text())
+        worse = record["results"]["best"]["test/accuracy"] - 0.005 - 0.0001 * (record["seed"] % 3)
+        write_evaluations(run, {"test": {"nll": 0.2}, "test tta=flip": {"accuracy": worse}})
+    return sweep
+
+
+def csv_rows(capsys, *arguments):
+    main([*map(str, arguments), "--format", "csv"])
+    return list(csv.DictReader(capsys.readouterr().out.splitlines()))
+
+
+def test_a_vote_is_an_arm_beside_the_plain_test_of_each_method(tmp_path, capsys):
+    rows = csv_rows(capsys, evaluated_sweep(tmp_path), "--by", "evaluation")
+    voted = [row for row in rows if row["arm"] == "tta=flip" and row["checkpoint"] == "best"]
+    assert len(voted) == 3 and len({row["block"] for row in voted}) == 3
+    for row in voted:
+        assert (row["baseline"], row["pairs"], row["verdict"]) == ("plain", "6", "worse")
+        assert float(row["difference"]) == pytest.approx(-0.0051)
+        assert row["seconds_per_epoch"] == "", "a vote costs no training"
+
+
+def test_methods_are_compared_under_each_way_of_testing(tmp_path, capsys):
+    sweep = evaluated_sweep(tmp_path)
+    rows = csv_rows(capsys, sweep, "--evaluations")
+    assert {row["block"] for row in rows} == {"digits, cnn, plain", "digits, cnn, tta=flip"}
+    assert {row["baseline"] for row in rows} == {"none"}
+    usual = csv_rows(capsys, sweep)
+    plain = [row | {"block": "digits, cnn"} for row in rows if row["block"].endswith("plain")]
+    assert plain == usual, "the plain tests as ever"
+    assert "test/nll" in {row["metric"] for row in csv_rows(
+        capsys, sweep, "--evaluations", "--metric", "test/nll")}  # fmt: skip
+    all_arms = csv_rows(capsys, sweep, "--by", "mixing", "--by", "evaluation")
+    assert {row["baseline"] for row in all_arms} == {"none plain"}
+    assert len({row["arm"] for row in all_arms}) == 6
+
+
+def test_a_page_of_evaluations_counts_a_run_once(tmp_path, capsys):
+    sweep = evaluated_sweep(tmp_path, range(2))
+    main([str(sweep), "--evaluations"])
+    assert "6 runs: 6 finished" in capsys.readouterr().out
+    page = (sweep / "report.html").read_text()
+    assert "tta=flip" in page and f"mixlab-compare {sweep} --evaluations" in page
+    main([str(sweep), "--by", "evaluation", "--per-class"])
+    assert "plain" in capsys.readouterr().out
+
+
+def test_comparing_what_nobody_evaluated_is_a_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(quickstart(tmp_path, range(2))), "--by", "evaluation"])
+    assert "no run there has an evaluation.json" in capsys.readouterr().err
 
 
 def test_the_page_says_how_to_repeat_it(tmp_path, capsys):

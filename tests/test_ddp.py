@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from helpers.small_runs import checkpoint, console, differences, inside, small
 from mixlab.data.sampler import TrainBatchSampler
-from mixlab.evaluate import test_checkpoints as figures_of
+from mixlab.evaluation.checkpoints import Options, evaluated
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import read_json
 from mixlab.training.build import build_data
@@ -100,7 +100,8 @@ def test_two_processes(lab: Path) -> None:
     assert (record["devices"], record["threads"], record["seed"]) == (2, 1, 4)
     rows = record["data"]["test_rows"]
     assert rows % 2 == 1 and rows > 2 * cfg.data.eval_batch_size, "some batches, the last uneven"
-    last = figures_of(cfg, {"last": run_folder(cfg) / "checkpoints" / "last.ckpt"})["last"]
+    paths = {"last": run_folder(cfg) / "checkpoints" / "last.ckpt"}
+    last = evaluated(cfg, paths, Options()).figures["last"]
     assert record["results"]["last"]["test/accuracy"] == last["test/accuracy"]
     assert record["class_accuracy"]["last"] == [*last["test/class_accuracy"].values()]
     assert record["results"]["last"]["test/loss"] == pytest.approx(last["test/loss"], rel=1e-6)

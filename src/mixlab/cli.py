@@ -23,8 +23,8 @@ from mixlab.config.keys import OPEN_GROUPS, config_dir, is_knob
 from mixlab.errors import UserError, exit_status, train_extra
 
 ONE_AT_A_TIME = {
-    "evaluate": "mixlab-evaluate tests one run: give one run without -m, or use a loop: "
-    "for run in logs/runs/*/*/seed-*; do mixlab-evaluate run=$run; done",
+    "evaluate": "mixlab-evaluate makes no sweep: give several runs without -m, as a folder above "
+    "them, a glob or a list: run='logs/runs/*/*/seed-*'",
     "preview": "mixlab-preview draws one picture: give one value for each key without -m, and call "
     "it again for the next with its own output=...",
 }

@@ -22,6 +22,7 @@ examples:
   mixlab-compare logs/runs/train --by optimizer.lr   arms that differ in the learning rate
   mixlab-compare 'logs/runs/*/*cutmix*' logs/runs/train/*none* --format markdown
   mixlab-compare logs/sweeps/quickstart --per-class  which classes gain, which lose
+  mixlab-compare logs/sweeps/quickstart --by evaluation   what test-time augmentation does
   mixlab-compare logs --baseline "mixup alpha=0.2" --output my_report
 """
 PLAIN_COLUMNS = 120  # width of output that does not go to a terminal
@@ -53,6 +54,8 @@ def compare_parser() -> argparse.ArgumentParser:
         "metric's own unit: 0.005 is half a point of accuracy")  # fmt: skip
     add("--per-class", action="store_true", help="print a second table: which classes gain, which "
         "lose, in accuracy")  # fmt: skip
+    add("--evaluations", action="store_true", help="compare what mixlab-evaluate kept in the run "
+        "folders too, a block for each way of testing; --by evaluation makes arms")  # fmt: skip
     add("--format", choices=("table", "markdown", "csv", "html"), default="table",
         help="what goes to standard output (default: %(default)s)")  # fmt: skip
     add("--output", type=Path, metavar="DIR", help="write report.html, .md, .csv and .png there "
@@ -64,11 +67,14 @@ def print_comparison(args: argparse.Namespace) -> None:
     """Compare, print in the chosen format, and write the report if there is a folder for it."""
     from mixlab.reporting.comparison import compare_runs, headline_metric
     from mixlab.reporting.pairing import Question
+    from mixlab.runs.evaluations import with_evaluations
     from mixlab.runs.records import find
 
     if args.per_class and args.format not in ("table", "markdown"):
         raise UserError(f"--per-class prints a table or markdown, not {args.format}")
     found = find(args.paths)
+    if args.evaluations or "evaluation" in (args.by or ()):
+        found = with_evaluations(found)
     metric = args.metric or headline_metric(found.runs)
     question = Question(metric, tuple(args.by or ["mixing"]), args.baseline, args.margin)
     comparison = compare_runs(found, question)
@@ -116,6 +122,7 @@ def _command(args: argparse.Namespace) -> list[str]:
     command = ["mixlab-compare", *args.paths]
     if args.metric is not None:
         command += ["--metric", args.metric]
+    command += ["--evaluations"] if args.evaluations else []
     for key in args.by or ():
         command += ["--by", key]
     if args.baseline is not None:

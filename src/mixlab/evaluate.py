@@ -1,53 +1,61 @@
-"""Test a finished run's checkpoints again: `mixlab-evaluate run=FOLDER`."""
+"""Test finished runs again: `mixlab-evaluate run=FOLDER`, of one run or of all below a folder."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mixlab.cli import run_hydra
 from mixlab.config.build import build
-from mixlab.errors import UserError
-from mixlab.runs.atomic import write_json
-from mixlab.runs.records import read_config
+from mixlab.errors import UserError, counted
+from mixlab.runs.atomic import make_folder, write_json
+from mixlab.runs.evaluations import check_keeps
+from mixlab.runs.locks import in_use, is_running
+from mixlab.runs.records import StoredRun, find, read_config, shown_path
+from mixlab.runs.status import Status
 
 if TYPE_CHECKING:
-    import pytorch_lightning as pl
-
-    from mixlab.data import ImageDataModule
     from mixlab.evaluation import Views
-    from mixlab.training.build import Experiment
+    from mixlab.evaluation.checkpoints import Evaluated
+    from mixlab.evaluation.summary import Outcome
 
 
-def evaluate(cfg: DictConfig) -> dict[str, dict[str, Any]]:
-    """Test `best.ckpt` and `last.ckpt` of a run folder and print what is found.
+class NotAllEvaluated(UserError):
+    """Some of several runs could not be evaluated; the others were."""
+
+    exit_status = 1
+
+
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
+    """Test the checkpoints of `cfg.run`, print what is found, and keep it in the run folders.
 
     The folder's configuration says what is built. Which packages it may call is decided by
     `cfg.allow`, because a run from someone else must not run code of their choice.
 
     Returns:
-        For `best` (where there is one) and `last`: `test/accuracy`, `test/loss`; with views,
-        `tta/accuracy` and how many images they `tta/gained` and `tta/lost`; with `per_class`,
-        `test/class_accuracy` and `tta/class_accuracy`, by name.
+        The figures of `best` (where there is one) and `last`, see `Evaluated`, those of classes
+        with `per_class`; by folder, if `cfg.run` is not one run folder.
     """
-    folder = Path(cfg.run)
-    run_cfg = read_config(folder, cfg)
+    given = cfg.run if OmegaConf.is_list(cfg.run) else [cfg.run]
+    paths = [str(path) for path in given]
+    if not cfg.save and (cfg.predictions or cfg.confusion):
+        raise UserError(
+            "predictions and confusion are written into the run folder; leave out save=false"
+        )
     views = build_views(cfg)
-    paths = {when: folder / "checkpoints" / f"{when}.ckpt" for when in ("best", "last")}
-    paths = {when: path for when, path in paths.items() if path.is_file()}
-    if not paths:
-        raise UserError(f"{folder} has no checkpoints/best.ckpt nor last.ckpt; train it first")
-    if views is not None:
-        views.check(run_cfg.data.get("label_preserving") or (), run_cfg.data.name)
-    found = test_checkpoints(run_cfg, paths, views)
-    if not cfg.per_class:
-        found = {when: without_classes(figures) for when, figures in found.items()}
-    for when, figures in found.items():
-        print_figures(when, figures)
-        if cfg.per_class:
-            print_classes(figures)
-    if cfg.output is not None:
-        write_json(Path(cfg.output), found)
+    if len(paths) == 1 and (Path(paths[0]) / "config.yaml").is_file():
+        found = print_one(Path(paths[0]), cfg, views)
+        write_output(cfg, found)
+        return found
+    outcomes = evaluate_all(find(paths).runs, cfg, views)
+    found = {shown_path(each.run.folder): each.figures for each in outcomes if each.figures}
+    write_output(cfg, found)
+    if views is not None and cfg.save and found:
+        print(f"next: mixlab-compare {shlex.join(paths)} --by evaluation")
+    if lost := len(outcomes) - len(found):
+        raise NotAllEvaluated(f"{lost} of {counted(len(outcomes), 'run')} not evaluated, see above")
     return found
 
 
@@ -63,111 +71,100 @@ def build_views(cfg: DictConfig) -> "Views | None":
     return views
 
 
-def without_classes(figures: dict[str, Any]) -> dict[str, Any]:
-    """The figures of all classes together."""
-    return {key: value for key, value in figures.items() if not key.endswith("class_accuracy")}
+def print_one(folder: Path, cfg: DictConfig, views: "Views | None") -> dict[str, Any]:
+    """Evaluate a run folder; returns its figures by checkpoint."""
+    evaluation, names = evaluate_run(folder, cfg, views)
+    from mixlab.evaluation.summary import print_classes, print_figures, without_classes
+
+    found = evaluation.figures
+    for when, figures in found.items():
+        print_figures(when, figures, cfg.part)
+        if cfg.per_class:
+            print_classes(figures, cfg.part)
+    if names:
+        print(f"kept as {', '.join(names)} in {shown_path(folder / 'evaluation.json')}")
+    if cfg.predictions or cfg.confusion:
+        print(f"files in {shown_path(folder / 'evaluation')}")
+    if cfg.per_class:
+        return found
+    return {when: without_classes(figures) for when, figures in found.items()}
 
 
-def print_figures(when: str, figures: dict[str, Any]) -> None:
-    """One line on a checkpoint, and one on the vote of the views."""
-    plain = {
-        name: value for name, value in without_classes(figures).items() if name.startswith("test/")
-    }
-    print(f"{when}: " + ", ".join(f"{name} {value:.4f}" for name, value in plain.items()))
-    if "tta/accuracy" in figures:
-        vote, gained, lost = (figures[f"tta/{name}"] for name in ("accuracy", "gained", "lost"))
-        change = f"{vote - plain['test/accuracy']:+.4f}: {gained} images gained, {lost} lost"
-        print(f"{when}, views voting: test/accuracy {vote:.4f} ({change})")
-
-
-def print_classes(figures: dict[str, Any]) -> None:
-    """A table of the accuracy of each class in percent, without and with the views."""
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    alone, voted = figures["test/class_accuracy"], figures.get("tta/class_accuracy")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("class", overflow="fold")
-    for heading in ("accuracy", "voting", "difference") if voted else ("accuracy",):
-        table.add_column(heading, justify="right")
-    for name, value in alone.items():
-        cells = [percent(value)]
-        if voted:
-            change = None if value is None else voted[name] - value
-            cells += [percent(voted[name]), percent(change, "+")]
-        table.add_row(Text(name), *cells)
-    Console().print(Padding(table, (0, 0, 0, 2)))
-
-
-def percent(value: float | None, sign: str = "") -> str:
-    """A share, or a difference of shares, in percent; `-` where there is none."""
-    return "-" if value is None else f"{100 * value:{sign}.2f}"
-
-
-def test_checkpoints(
-    cfg: DictConfig, paths: dict[str, Path], views: "Views | None" = None
-) -> dict[str, dict[str, Any]]:
-    """Test each checkpoint on the run's own test set, in one process."""
-    from mixlab.training.build import Experiment
-    from mixlab.training.fit import tested
-
-    cfg = cfg.copy()
-    cfg.trainer.devices = 1
-    experiment = Experiment.build(cfg, check=check_has_test, trainer=testing_trainer)
-    found: dict[str, dict[str, Any]] = {}
-    for when, path in paths.items():
-        found[when] = {**tested(experiment, path)}
-        found[when]["test/class_accuracy"] = by_class_name(
-            getattr(experiment.model, "class_accuracy", []), experiment.data
+def evaluate_all(
+    runs: Sequence[StoredRun], cfg: DictConfig, views: "Views | None"
+) -> list["Outcome"]:
+    """Evaluate each finished run with the same options, and print them as a table."""
+    if cfg.per_class:
+        raise UserError(
+            "per_class=true prints the classes of one run; for those of several, leave it out and "
+            "compare: mixlab-compare ... --evaluations --per-class"
         )
-        if views is not None:
-            found[when] |= voted(experiment, views)
-    return found
+    from rich.console import Console
+    from rich.progress import track
+
+    from mixlab.evaluation.summary import Outcome, print_table, without_classes
+
+    outcomes = []
+    terminal = Console(stderr=True)
+    is_silent = not terminal.is_terminal
+    for run in track(runs, "evaluating", console=terminal, transient=True, disable=is_silent):
+        try:
+            if run.status != Status.FINISHED:
+                why = f": {run.problem}" if run.problem else ""
+                raise UserError(f"{run.status}, only finished runs are evaluated{why}")
+            evaluation, _ = evaluate_run(run.folder, cfg, views)
+            figures = {w: without_classes(found) for w, found in evaluation.figures.items()}
+            outcomes.append(Outcome(run, figures))
+        except Exception as error:  # the others are evaluated all the same
+            kind = "" if isinstance(error, UserError | OSError) else f"{type(error).__name__}: "
+            outcomes.append(Outcome(run, problem=f"{kind}{error}"))
+    print_table(outcomes)
+    if cfg.save and any(outcome.figures for outcome in outcomes):
+        print("kept in evaluation.json in each run folder")
+    return outcomes
 
 
-def check_has_test(data: "ImageDataModule") -> None:
-    """Raise UserError if the data have no test set."""
-    if not data.has_test:
-        raise UserError(f"the data of {data.name} have no test set; give a file that has one")
+def evaluate_run(
+    folder: Path, cfg: DictConfig, views: "Views | None"
+) -> tuple["Evaluated", list[str]]:
+    """Test the checkpoints of a run folder, and keep what is found there unless `save` is false.
+
+    Returns:
+        What was found, and the names under which it is kept.
+
+    Raises:
+        UserError: the run cannot be evaluated, or is being trained.
+    """
+    if is_running(folder):
+        raise in_use(folder)
+    if cfg.save:
+        check_keeps(folder)
+    run_cfg = read_config(folder, cfg)
+    paths = {when: folder / "checkpoints" / f"{when}.ckpt" for when in ("best", "last")}
+    paths = {when: path for when, path in paths.items() if path.is_file()}
+    if not paths:
+        raise UserError(f"{folder} has no checkpoints/best.ckpt nor last.ckpt; train it first")
+    if views is not None:
+        views.check(run_cfg.data.get("label_preserving") or (), run_cfg.data.name)
+    if cfg.metrics:
+        run_cfg.metrics = OmegaConf.merge(run_cfg.get("metrics") or {}, cfg.metrics)
+    from mixlab.evaluation.checkpoints import Options, evaluated
+
+    files = {"predictions": cfg.predictions, "confusion": cfg.confusion}
+    options = Options(cfg.part, views, cfg.limit_test_batches, any(files.values()))
+    evaluation = evaluated(run_cfg, paths, options)
+    if not cfg.save:
+        return evaluation, []
+    from mixlab.evaluation.files import save
+
+    return evaluation, save(folder, evaluation, options, paths, **files)
 
 
-def testing_trainer(cfg: DictConfig, *_: Any) -> "pl.Trainer":
-    """A trainer that tests in this one process, and writes nothing."""
-    import pytorch_lightning as pl
-
-    return pl.Trainer(
-        devices=1,
-        precision=cfg.trainer.precision,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-
-
-def voted(experiment: "Experiment", views: "Views") -> dict[str, Any]:
-    """Figures of the test set by the vote of the views, with the model's current weights."""
-    from mixlab.evaluation import Voting
-
-    data = experiment.data
-    voting = Voting(experiment.model, data, views)
-    experiment.trainer.test(voting, data.test_dataloader(), verbose=False)
-    data.teardown("test")
-    ballot = voting.ballot
-    return {
-        "tta/accuracy": ballot.accuracy,
-        "tta/gained": ballot.gained,
-        "tta/lost": ballot.lost,
-        "tta/class_accuracy": by_class_name(ballot.voted.accuracy(lambda counts: counts), data),
-    }
-
-
-def by_class_name(values: list[float | None], data: Any) -> dict[str, float | None]:
-    """Values of the classes by name; empty if a user's module records none."""
-    return dict(zip(data.spec.class_names, values, strict=False))
+def write_output(cfg: DictConfig, found: dict[str, Any]) -> None:
+    """Write the figures to the file that was asked for."""
+    if cfg.output is not None:
+        make_folder(Path(cfg.output).absolute().parent, "output")
+        write_json(Path(cfg.output), found)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from helpers.killed import train_in_child
 from helpers.small_runs import SignalAt, Watch, small, train_with
 from mixlab.callbacks import Interrupted
 from mixlab.errors import exit_status
-from mixlab.evaluate import test_checkpoints as figures_of
+from mixlab.evaluation.checkpoints import Options, evaluated
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import read_json
 from mixlab.runs.checkpoints import Broken
@@ -76,5 +76,5 @@ def test_the_best(stopped: DictConfig, how: str, injected: Injected) -> None:
     best = checkpoints(stopped) / "best.ckpt"
     DAMAGES[how](best)
     with pytest.raises(Broken, match="best.ckpt is broken: .*existing=new"):
-        figures_of(stopped, {"best": best})
+        evaluated(stopped, {"best": best}, Options())
     injected(f"best checkpoint {how}", 1, "the test stops with a sentence that names the file")

@@ -18,6 +18,7 @@ from mixlab.errors import UserError
 from mixlab.models import ImageClassifier
 from mixlab.models.metrics import (
     BATCHES_TOGETHER,
+    NegativeLogLikelihood,
     RunningMetrics,
     build_metrics,
     recorded_metrics,
@@ -82,10 +83,12 @@ def shipped(name: str) -> dict[str, Any]:
 def test_every_file_is_metrics_that_know_their_direction(file: Path) -> None:
     for metric in build_metrics(shipped(file.stem), 6):
         assert metric.torchmetric is not None
-        assert metric.higher_is_better is (metric.name != "ece") and metric.unit in ("", "%")
+        assert metric.higher_is_better is (metric.name not in ("ece", "nll"))
+        assert metric.unit in ("", "%")
         several = "num_labels" in vars(metric.torchmetric)
         metric.torchmetric.update(ROWS.softmax(1), F.one_hot(TRUE) if several else TRUE)
-        assert single_numbers({"x": metric.torchmetric.compute()})["x"] <= 1
+        found = single_numbers({"x": metric.torchmetric.compute()})["x"]
+        assert found > 0 and (found <= 1 or metric.name == "nll")
 
 
 def test_validation_and_test_log_them_over_the_whole_set_and_training_does_not(tmp_path) -> None:
@@ -103,6 +106,26 @@ def test_validation_and_test_log_them_over_the_whole_set_and_training_does_not(t
     gaps = [(confidence - right)[bins == k].sum().abs() for k in range(1, 16)]
     assert found["val/ece"] == pytest.approx(float(sum(gaps) / 40), abs=1e-6)
     assert set(model.more) == {"val", "test"} and not model.state_dict()
+
+
+def nll(*batches: tuple[Tensor, Tensor]) -> Tensor:
+    metric = NegativeLogLikelihood()
+    for scores, targets in batches:
+        metric.update(scores, targets)
+    return metric.compute()
+
+
+def test_nll_is_the_cross_entropy_of_all_rows() -> None:
+    shares = ROWS.softmax(1)
+    found = nll((shares[:3], TRUE[:3]), (shares[3:], TRUE[3:]))
+    torch.testing.assert_close(found, F.cross_entropy(ROWS, TRUE))
+    pixels, classes = torch.randn(2, 6, 4, 4), torch.randint(6, (2, 4, 4))
+    torch.testing.assert_close(nll((pixels, classes)), F.cross_entropy(pixels, classes))
+
+
+def test_nll_of_sigmoids_is_of_their_shares_and_zero_is_finite() -> None:
+    torch.testing.assert_close(nll((7 * ROWS.softmax(1), TRUE)), F.cross_entropy(ROWS, TRUE))
+    assert 80 < nll((torch.tensor([[1.0, 0.0]]), torch.tensor([1]))) < 100
 
 
 def test_a_model_without_them_has_loss_and_accuracy() -> None:

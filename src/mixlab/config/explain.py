@@ -70,6 +70,8 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
     if inner := re.search(r"raised while resolving interpolation: ([^\n]*)", text):
         return f"{getattr(error, 'full_key', None) or 'a value'}: {inner[1]}"
     if several := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        if config_name == "evaluate" and several[1].startswith("run="):
+            return f"{several[1]} gives several values; give a list: run=[{several[1][4:]}]"
         if config_name != "train":
             return f"{several[1]} gives several values; mixlab-{config_name} takes one in each call"
         return f"{several[1]} gives several values, which makes a sweep: add -m"

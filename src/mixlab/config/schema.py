@@ -156,7 +156,12 @@ VALUES = {
     "trainer.log_every_n_steps": whole(0),
     "logger.wandb.project": WORD,
     "logger.wandb.mode": WANDB_MODE,
+    "part": one_of("test", "val"),
+    "limit_test_batches": SOME,
     "per_class": FLAG,
+    "predictions": FLAG,
+    "confusion": FLAG,
+    "save": FLAG,
     "tta.views": whole(1),
     "tta.vote": VOTE,
 }

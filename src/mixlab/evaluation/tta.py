@@ -1,23 +1,20 @@
 """Test-time augmentation: several views of every test image, the image itself first, that vote."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, fields
 from math import cos, pi, sin
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mixlab.checks import FLAG, VOTE, check_fields, whole
-from mixlab.data import ImageDataModule
 from mixlab.data.augmentation.flip_crop import AUTO_PADDING
 from mixlab.data.global_rng import private_generators, set_generators
 from mixlab.errors import UserError
-from mixlab.mixing import Address, Batch, Purpose, torch_seed
-from mixlab.models.metrics import ClassMetrics
+from mixlab.mixing import Address, Purpose, torch_seed
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,16 @@ class Views(ABC):
                 "or insist with tta.force=true"
             )
 
+    @property
+    def words(self) -> str:
+        """As in `tta=crops views=9 padding=1`: what is not a default of the class."""
+        knobs = [
+            f"{knob.name}={getattr(self, knob.name)}"
+            for knob in fields(self)
+            if knob.name != "force" and getattr(self, knob.name) != knob.default
+        ]
+        return " ".join([f"tta={type(self).__name__.lower()}", *knobs])
+
     def of(self, images: Tensor, index: Tensor) -> Iterator[Tensor]:
         """Yield the views of the whole batch one by one, each (B, C, H, W) like `images`.
 
@@ -66,6 +73,8 @@ class Views(ABC):
 @dataclass(frozen=True)
 class Flip(Views):
     """The image and its mirror image."""
+
+    views: int = 2
 
     changes: ClassVar[str | None] = "flip"
 
@@ -141,77 +150,3 @@ class RandAugment(Views):
                 set_generators(torch_seed(Address(0, 0, number, row), Purpose.TRANSFORM))
                 changed.append(augment(image))
             return torch.stack(changed)
-
-
-def elect(probabilities: Iterable[Tensor], vote: str) -> Tensor:
-    """The class that the views of each image vote for, int64 (B,).
-
-    Args:
-        probabilities: (B, C) of each view.
-        vote: `mean` for the class of the largest mean probability, or `majority` for the class of
-            most views, and of the largest mean probability if several have as many.
-    """
-    views = torch.stack(list(probabilities))
-    mean = views.mean(0)
-    if vote == "mean":
-        return mean.argmax(1)
-    votes = F.one_hot(views.argmax(2), views.shape[2]).sum(0)
-    return mean.masked_fill(votes < votes.amax(1, keepdim=True), -1).argmax(1)
-
-
-@dataclass
-class VoteResult:
-    """The result of the vote over a whole test set.
-
-    Attributes:
-        voted: rows and correct answers of each class.
-        gained, lost: images that only the vote, or only the image alone, got right.
-    """
-
-    voted: ClassMetrics = field(default_factory=ClassMetrics)
-    gained: int = 0
-    lost: int = 0
-
-    def count(self, alone: Tensor, voted: Tensor, targets: Tensor, num_classes: int) -> None:
-        """Count a batch of int64 classes (B,)."""
-        self.voted.add(voted, targets, num_classes)
-        self.gained += int(((voted == targets) & (alone != targets)).sum())
-        self.lost += int(((voted != targets) & (alone == targets)).sum())
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the images that the vote gets right."""
-        assert self.voted.counts is not None
-        rows, right = self.voted.counts.sum(1).tolist()
-        return right / rows
-
-
-class Voting(pl.LightningModule):
-    """Test a classifier by the vote of several views, in one process; `ballot` is the result.
-
-    Views are made of the images as they are in the data set, then normalized. Each view is one
-    pass of the whole batch through the network.
-    """
-
-    def __init__(self, model: pl.LightningModule, data: ImageDataModule, views: Views) -> None:
-        super().__init__()
-        if data.multi_label:
-            raise UserError("the views of tta vote for one class an image; use tta=none")
-        self.model, self.data, self.views, self.ballot = model, data, views, VoteResult()
-
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> Any:
-        return self.data.transfer_batch_to_device(batch, device, dataloader_idx)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        assert batch.index is not None
-        convert = self.trainer.precision_plugin.convert_input
-        logits = [
-            self.model(convert(self.data.prepare.floated(view))).float()
-            for view in self.views.of(batch.images, batch.index)
-        ]
-        alone = voted = logits[0].argmax(1)
-        if len(logits) > 1:  # one view has no vote: rounding could make ties
-            voted = elect([each.softmax(1) for each in logits], self.views.vote)
-        self.ballot.count(alone, voted, batch.targets, logits[0].shape[1])

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torchmetrics
 from torch import Tensor
+from torch.nn import functional as F
 
 from mixlab.config.allowlist import locate
 from mixlab.config.build import build
@@ -42,6 +43,37 @@ BUILT_IN = (
     Metric("accuracy", unit="%", higher_is_better=True),
     Metric("loss", higher_is_better=False),
 )
+
+
+class NegativeLogLikelihood(torchmetrics.Metric):
+    """Mean of -log p(true class) in nats; a proper score of probabilities, unlike any other loss.
+
+    Scores of rows (B, C) that do not sum to one, such as sigmoids, are divided by their sum.
+    A probability of zero counts as the smallest normal number, 87 nats.
+    """
+
+    higher_is_better = False
+    is_differentiable = True
+    full_state_update = False
+    nats: Tensor
+    rows: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("nats", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("rows", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, targets: Tensor) -> None:
+        if scores.ndim > 2:  # pixels have logits
+            logs = scores.log_softmax(1)
+        else:
+            shares = scores / scores.sum(1, keepdim=True)
+            logs = shares.clamp_min(torch.finfo(shares.dtype).tiny).log()
+        self.nats += F.nll_loss(logs, targets, reduction="sum")
+        self.rows += targets.numel()
+
+    def compute(self) -> Tensor:
+        return self.nats / self.rows
 
 
 def build_metrics(

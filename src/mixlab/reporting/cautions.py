@@ -35,6 +35,7 @@ def best_epoch(run: StoredRun) -> int | None:
 
 
 def _still_rising(done: Sequence[StoredRun]) -> list[str]:
+    done = [run for run in done if run.is_plain]
     late = [run for run in done if _is_late(run)]
     if 2 * len(late) <= len(done):
         return []
@@ -50,6 +51,8 @@ def _is_late(run: StoredRun) -> bool:
 
 
 def _test_rows(run: StoredRun) -> str:
+    if run.record.get("evaluated"):  # later, with limits of its own, which its arm names
+        return ""
     rows, total, why = _judged(run, "test")
     if not why:
         return ""

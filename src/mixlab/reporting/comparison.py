@@ -15,7 +15,15 @@ from mixlab.errors import UserError
 from mixlab.reporting import cautions, caveats
 from mixlab.reporting import labels as words
 from mixlab.reporting.pairing import CHECKPOINTS, Question, Result, as_recorded, finished, results
-from mixlab.runs.records import DUPLICATE, STATUSES, Found, StoredRun, finite_number, one_line
+from mixlab.runs.records import (
+    DUPLICATE,
+    PLAINLY,
+    STATUSES,
+    Found,
+    StoredRun,
+    finite_number,
+    one_line,
+)  # fmt: skip
 from mixlab.runs.status import Status
 
 
@@ -65,20 +73,20 @@ class Comparison:
     @cached_property
     def statuses(self) -> dict[str, int]:
         """How many runs have which status, finished first."""
-        counts = Counter(run.status for run in self.runs)
+        counts = Counter({run.folder: run.status for run in self.runs}.values())
         return {status: counts[status] for status in STATUSES if counts[status]}
 
     @cached_property
-    def places(self) -> dict[Path, tuple[str, str]]:
-        """Block and arm of each run, by its folder; a run of no block has its folder's name."""
+    def places(self) -> dict[tuple[Path, str], tuple[str, str]]:
+        """Block and arm of each run, by its place; a run of no block has its folder's name."""
         places = {
-            run.folder: (block.title, arm.label)
+            run.place: (block.title, arm.label)
             for block in self.blocks
             for arm in block.arms
             for run in arm.runs
         }
         for run in self.runs:
-            places.setdefault(run.folder, ("", one_line(run.slug, 60)))
+            places.setdefault(run.place, ("", one_line(run.slug, 60)))
         return places
 
 
@@ -101,7 +109,7 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
         labels = sorted({arm.label for block in blocks for arm in block.arms}, key=words.natural)
         raise UserError(f"no arm is called {question.baseline}; there are {', '.join(labels)}")
     notes = [caveats.not_begun(members) for arm, members in grouped.items() if arm not in known]
-    notes += cautions.wide_margin(question)
+    notes += [*cautions.wide_margin(question), *found.notes]
     return Comparison(question, tuple(blocks), tuple(runs), found.sweeps, tuple(notes))
 
 
@@ -187,7 +195,8 @@ def _blocks(
         fixed = {key: value for key, value in one.items() if not words.belongs(key, question.by)}
         members[frozenset(fixed.items())].append(arm)
     always = [group for group in ("data", "model") if group not in question.by]
-    titles = words.describe([dict(fixed) for fixed in members], always=always, bare=always)
+    bare = [*always, "evaluation"]
+    titles = words.describe([dict(fixed) for fixed in members], always=always, bare=bare)
     blocks = [
         _compare_block(", ".join(title), {arm: grouped[arm] for arm in arms}, settings, question)
         for title, arms in zip(titles, members.values(), strict=True)
@@ -231,18 +240,21 @@ def _choose_baseline(
         named = [arm for arm in labels if labels[arm] == question.baseline]
         return (named[0], []) if named else (None, [f"no arm is called {question.baseline}"])
     by_mixing = "mixing" in question.by
-    unmixed = [arm for arm in labels if settings[arm].get("mixing", "") is None]
+    usual = {arm for arm in labels if settings[arm].get("evaluation.name", PLAINLY) == PLAINLY}
+    in_order = sorted(labels, key=lambda arm: (arm not in usual, words.natural(labels[arm])))
+    unmixed = [arm for arm in in_order if settings[arm].get("mixing", "") is None]
     if by_mixing and unmixed:
         return unmixed[0], []
-    first = min(labels, key=lambda arm: words.natural(labels[arm]))
-    if len(labels) == 1:
+    first = in_order[0]
+    if len(labels) == 1 or (question.by == ("evaluation",) and first in usual):
         return first, []
     why = "no arm is without mixing, so " if by_mixing else ""
     return first, [f"{why}the baseline is {labels[first]} (--baseline chooses another)"]
 
 
 def _cost(runs: Sequence[StoredRun]) -> float | None:
-    """Median seconds per epoch of the finished runs."""
-    seconds = [finite_number(run.record.get("seconds_per_epoch")) for run in finished(runs)]
+    """Median seconds per epoch of the finished runs; None for tests of them in other ways."""
+    done = [run for run in finished(runs) if run.is_plain]
+    seconds = [finite_number(run.record.get("seconds_per_epoch")) for run in done]
     known = [s for s in seconds if s]
     return plain.median(known) if known else None

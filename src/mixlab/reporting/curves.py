@@ -97,7 +97,7 @@ def _bands(block: Block, comparison: Comparison) -> dict[str, dict[int, Band]]:
     metrics = dict.fromkeys([f"{stage}/{name}", f"{stage}/loss", "train/loss"])
     bands: dict[str, dict[int, Band]] = {metric: {} for metric in metrics}
     for index, arm in enumerate(block.arms):
-        logged = [read_metrics(run, metrics) for run in finished(arm.runs)]
+        logged = [read_metrics(run, metrics) for run in finished(arm.runs) if run.is_plain]
         for metric in metrics:
             found = average([curve[metric] for curve in logged if metric in curve])
             if found is not None:

@@ -125,6 +125,4 @@ def _csv_row(arm: Arm, checkpoint: str, block: Block, comparison: Comparison) ->
 def _csv_cell(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.8g}" if math.isfinite(value) else ""
-    if isinstance(value, str) and value[:1] in ("=", "+", "@"):
-        return f"'{value}"  # a spreadsheet would run it
-    return value
+    return formatting.spreadsheet_text(value) if isinstance(value, str) else value

@@ -70,6 +70,11 @@ def metric_words(question: Question) -> str:
     return joined(words, unit(question).name)
 
 
+def spreadsheet_text(text: str) -> str:
+    """Text for a cell of a CSV file: a spreadsheet would run what begins as a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "@") else text
+
+
 def joined(words: str, unit_name: str) -> str:
     """As in `test accuracy, %`; only the words if there is no unit."""
     return f"{words}, {unit_name}" if unit_name else words
@@ -78,7 +83,7 @@ def joined(words: str, unit_name: str) -> str:
 def run_counts(comparison: Comparison) -> str:
     """As in `15 runs: 14 finished, 1 failed`."""
     states = ", ".join(f"{count} {status}" for status, count in comparison.statuses.items())
-    return f"{counted(len(comparison.runs), 'run')}: {states}"
+    return f"{counted(sum(comparison.statuses.values()), 'run')}: {states}"
 
 
 def _known(value: float | None) -> bool:

@@ -149,10 +149,10 @@ def _ledger(comparison: Comparison, folder: Path | None) -> list[dict[str, Any]]
     order = {place: i for i, place in enumerate(dict.fromkeys(comparison.places.values()))}
     in_order = sorted(
         comparison.runs,
-        key=lambda run: (order[comparison.places[run.folder]], run.seed is None, run.seed or 0),
+        key=lambda run: (order[comparison.places[run.place]], run.seed is None, run.seed or 0),
     )
     several = len(comparison.blocks) > 1
-    groups = groupby(in_order, key=lambda run: comparison.places[run.folder])
+    groups = groupby(in_order, key=lambda run: comparison.places[run.place])
     return [
         {
             "arm": f"{block}: {arm}" if several and block else arm,

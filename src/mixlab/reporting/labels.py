@@ -15,8 +15,8 @@ from mixlab.runs.identity import (
 )
 from mixlab.runs.records import StoredRun, mapping, one_line
 
-GROUPS = (*HASHED, "trainer", "callbacks", "ckpt_path")
-BARE = ("data", "model", "mixing")  # groups named by their choice alone: `digits cnn mixup`
+GROUPS = (*HASHED, "trainer", "callbacks", "ckpt_path", "evaluation")
+BARE = ("data", "model", "mixing", "evaluation")  # named by their choice alone: `digits cnn mixup`
 MISSING = "(absent)"
 
 Settings = Mapping[str, Any]  # dotted key -> plain value
@@ -35,6 +35,8 @@ def settings(run: StoredRun) -> Settings:
     kept["trainer"] = without(mapping(config.get("trainer")), NOT_HASHED_OF_TRAINER)
     kept["callbacks"] = acting(mapping(config.get("callbacks")), run.record.get("watching") or ())
     kept["ckpt_path"] = config.get("ckpt_path")
+    if run.evaluation:
+        kept["evaluation"] = {"name": run.evaluation}
     paths = {name: str(path) for name, path in mapping(config.get("paths")).items() if path}
     longest_first = sorted(paths.items(), key=lambda item: -len(item[1]))
     return {key: _named(value, longest_first) for key, value in flatten(kept).items()}

@@ -17,7 +17,7 @@ def arm_strip(arm: Arm) -> str | None:
 
     The picture is of the second epoch where there is one: schedules begin and end elsewhere.
     """
-    for run in arm.runs:
+    for run in filter(lambda run: run.is_plain, arm.runs):
         numbered = {
             int(found[1]): path
             for path in sorted(run.folder.glob("figures/mixed*-epoch-*.png"), reverse=True)

@@ -91,6 +91,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise Broken(path, str(error).partition(". ")[0]) from None
 
 
+def digest_of(path: Path) -> str:
+    """The SHA-256 in a checkpoint's seal; of the whole file, if another program wrote it."""
+    with open(path, "rb") as file:
+        file.seek(-min(SEAL, path.stat().st_size), os.SEEK_END)
+        seal = file.read()
+        if seal.startswith(SEAL_MARK):
+            return seal.removeprefix(SEAL_MARK).decode()
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def newest(folder: Path) -> tuple[Path | None, str]:
     """The newest intact checkpoint of a run, and what is wrong with a newer one.
 

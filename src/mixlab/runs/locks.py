@@ -31,7 +31,12 @@ def taken(folder: Path) -> int:
             if (descriptor := lock(folder)) is not None:
                 return descriptor
         time.sleep(0.02)
-    raise UserError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
+    raise in_use(folder)
+
+
+def in_use(folder: Path) -> UserError:
+    """The error for a run folder whose lock another process holds."""
+    return UserError(f"{folder} is being trained by {ANOTHER}; wait for it or end it")
 
 
 def lock(folder: Path) -> int | None:

@@ -23,6 +23,7 @@ STATUSES = (
     Status.FINISHED, Status.RUNNING, Status.PLANNED, Status.INTERRUPTED, Status.FAILED,
     Status.DIVERGED, UNREADABLE, DUPLICATE,
 )  # fmt: skip
+PLAINLY = "plain"  # how runs were tested without views, limits or other data
 GIVE = "give a run folder, a sweep folder, any folder above them, or a glob"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -38,6 +39,7 @@ class StoredRun:
     seed: int | None
     problem: str = ""  # why it does not count, in one line
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)  # run.json
+    evaluation: str = ""  # how it was tested, where runs are told apart by that
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
@@ -56,6 +58,16 @@ class StoredRun:
         return mapping(mapping(self.record.get("results")).get(checkpoint))
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it stands for its training, and not for a test of it in another way."""
+        return self.evaluation in ("", PLAINLY)
+
+    @property
+    def place(self) -> tuple[Path, str]:
+        """What tells it apart: its folder, and how it was evaluated."""
+        return self.folder, self.evaluation
+
+    @property
     def data_hash(self) -> str | None:
         digest = mapping(self.record.get("data")).get("sha256")
         return str(digest) if digest else None
@@ -67,6 +79,7 @@ class Found:
 
     runs: tuple[StoredRun, ...]
     sweeps: tuple[Path, ...]  # folders with a sweep.json
+    notes: tuple[str, ...] = ()  # about what was found and does not count
 
 
 def find(paths: Iterable[str | Path]) -> Found:
