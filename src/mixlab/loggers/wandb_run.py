@@ -21,6 +21,7 @@ from mixlab.checks import WANDB_MODE
 from mixlab.runs.atomic import write_text
 
 ANSWER_SECONDS = 10.0  # seconds that W&B may take for one answer: no training waits longer
+LONGEST_NAME = 128  # letters, for W&B
 log = logging.getLogger(__name__)
 WANDB_MODES = ("auto", "online", "offline", "disabled")
 
@@ -39,9 +40,10 @@ class WandbRun(WandbLogger):
     """Lightning's W&B logger, grouped by arm, that cannot stop or prompt a training.
 
     Args:
-        folder: The run folder, `.../<arm>-<hash>/seed-<n>`: names the run and its group.
+        folder: The run folder, `.../<arm>-<hash>/seed-<n>`.
         mode: `auto` is online if a key is set, else offline. WANDB_MODE has priority.
         job_type: the category of the run in W&B.
+        name, group: of the run in W&B; by default those of the folder.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class WandbRun(WandbLogger):
         mode: str = "auto",
         tags: list[str] | None = None,
         job_type: str = "train",
+        name: str | None = None,
+        group: str | None = None,
     ) -> None:
         import wandb
 
@@ -65,8 +69,8 @@ class WandbRun(WandbLogger):
             save_dir=folder,
             project=project,
             entity=entity,
-            name=f"{arm}/{seed}",
-            group=arm,
+            name=(name or f"{arm}/{seed}")[:LONGEST_NAME],
+            group=(group or arm)[:LONGEST_NAME],
             job_type=job_type,
             tags=tags or [],
             mode=mode,
@@ -76,6 +80,7 @@ class WandbRun(WandbLogger):
                 console="off",
                 init_timeout=ANSWER_SECONDS,
                 finish_timeout=ANSWER_SECONDS,
+                host="",
                 x_disable_meta=True,  # host, user, command line
                 disable_git=True,  # the remote, which may have a token in it
                 disable_code=True,
@@ -123,6 +128,12 @@ class WandbRun(WandbLogger):
     def log_image(self, key: str, images: list[Any], step: int | None = None, **kw: Any) -> None:
         if self.experiment and not self._given_up:
             self._attempt("log", partial(super().log_image, key, images, step, **kw))
+
+    @rank_zero_only
+    def tell(self, what: Callable[[Any], Any]) -> None:
+        """Call something with W&B's run, under the same rules as all that is logged."""
+        if self.experiment and not self._given_up:
+            self._attempt("log", partial(what, self._experiment))
 
     def _attempt(
         self, what: str, call: Callable[[], Any], offline: Callable[[], Any] | None = None

@@ -195,16 +195,21 @@ class RunningMetrics:
 
 @dataclass
 class ClassMetrics:
-    """Rows and right answers of each class, kept on the device."""
+    """Rows of each class by the class that was predicted for them, kept on the device."""
 
-    counts: Tensor | None = None  # (2, C) int64
+    confusion: Tensor | None = None  # (C, C) int64: row the true class, column the predicted one
 
     def add(self, predicted: Tensor, targets: Tensor, num_classes: int) -> None:
         """Count a batch of int64 classes (B, ...), as predicted and as they are."""
-        predicted, targets = predicted.flatten(), targets.flatten()
-        right = targets[predicted == targets]
-        counts = [torch.bincount(rows, minlength=num_classes) for rows in (targets, right)]
-        self.counts = torch.stack(counts) + (0 if self.counts is None else self.counts)
+        cells = targets.flatten() * num_classes + predicted.flatten()
+        found = torch.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+        self.confusion = found if self.confusion is None else self.confusion + found
+
+    @property
+    def counts(self) -> Tensor | None:
+        """(2, C) int64: rows and right answers of each class."""
+        found = self.confusion
+        return None if found is None else torch.stack([found.sum(1), found.diagonal()])
 
     def add_each(self, right: Tensor) -> None:
         """Count a batch in which each row has an answer for each class, right or not (B, C)."""
@@ -213,7 +218,8 @@ class ClassMetrics:
 
     def accuracy(self, total: Callable[[Tensor], Tensor]) -> list[float | None]:
         """Of each class, over all ranks, `total` being the sum; None where it has no rows."""
-        if self.counts is None:
+        counts = self.counts
+        if counts is None:
             return []
-        rows, right = total(self.counts).tolist()
+        rows, right = total(counts).tolist()
         return [part / whole if whole else None for part, whole in zip(right, rows, strict=True)]

@@ -15,10 +15,12 @@ from pytorch_lightning.profilers import PassThroughProfiler
 
 from mixlab.callbacks import GracefulStop, Seeding, StepLoss, StopOnDivergence
 from mixlab.callbacks.epoch_lines import EpochLines
+from mixlab.callbacks.pace import Pace
 from mixlab.callbacks.previews import Previews
 from mixlab.callbacks.run_record import Heartbeat, RunRecord
 from mixlab.config.allowlist import locate
 from mixlab.config.build import build, plain
+from mixlab.config.secrets import without_paths
 from mixlab.data import ImageDataModule
 from mixlab.data.sampler import GUESTS
 from mixlab.errors import UserError
@@ -128,7 +130,7 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
         callbacks += [build(cfg.mixing, allow=allow), Previews(figures, data.spec.class_names)]
     callbacks += [StepLoss(), Heartbeat(cfg.paths.run_dir)]
     # After the callbacks that have something to record or to save.
-    callbacks += [record, GracefulStop(last, cfg.get("checkpoint_minutes"))]
+    callbacks += [record, Pace(record), GracefulStop(last, cfg.get("checkpoint_minutes"))]
     node = plain(cfg.trainer)
     if node.get("enable_progress_bar") == "auto":
         node["enable_progress_bar"] = sys.stderr.isatty()
@@ -161,7 +163,8 @@ def build_loggers(cfg: DictConfig) -> list[Any]:
     """The loggers, after each has logged the whole configuration."""
     nodes = [node for node in (cfg.get("logger") or {}).values() if node]
     loggers = [build(node, allow=cfg.get("allow", ())) for node in nodes]
-    facts = {**plain(cfg), "arm": arm_slug(cfg), "hash": arm_hash(cfg)}
+    config = without_paths(plain(cfg), plain(cfg.paths))
+    facts = {**config, "arm": arm_slug(cfg), "hash": arm_hash(cfg)}
     for logger in loggers:
         logger.log_hyperparams(facts)
     return loggers
