@@ -78,6 +78,20 @@ def test_every_run_that_is_missing_is_planned(tmp_path: Path, config: DictConfig
     assert jobs[1].folder.parent.name == f"{record['arm']}-{record['hash']}"
 
 
+def test_a_plan_says_what_tells_its_arms_apart(tmp_path: Path, config: DictConfig) -> None:
+    lr = "optimizer.lr=0.1"
+    jobs = planned(tmp_path, [0], ["mixing=none"], ["mixing=cutmix"], ["mixing=cutmix", lr])
+    sweep.begin(jobs, config)
+    records = [json.loads((job.folder / "run.json").read_text()) for job in jobs]
+    assert [record["label"] for record in records] == [
+        "none", "cutmix alpha=1 p=1 lr=0.001", "cutmix alpha=1 p=1 lr=0.1",
+    ]  # fmt: skip
+    cfg = jobs[0].config
+    with Run.open(cfg) as run:
+        run.clear()
+        assert run.record == {"label": "none"}, "trained again, it is called the same"
+
+
 @pytest.mark.parametrize(
     ("retry", "begun"), [((), [2, 3]), (("failed",), [0, 2, 3]), (sweep.RETRIED, [0, 1, 2, 3])]
 )

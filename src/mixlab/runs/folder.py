@@ -106,8 +106,8 @@ class Run:
                 shutil.rmtree(entry)
             elif entry.name not in (".lock", "log.txt"):
                 entry.unlink()
-        history = with_history(self.record).get("history")
-        self.record = {"history": history} if history else {}
+        kept = with_history(self.record)
+        self.record = {key: kept[key] for key in ("history", "label") if kept.get(key)}
 
     def is_untouched(self) -> bool:
         """Whether no process has written anything here yet."""

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,11 @@ from mixlab.data import ImageDataModule
 from mixlab.data.sampler import GUESTS
 from mixlab.errors import UserError
 from mixlab.models.networks.pretrained import pretrained_scale
+from mixlab.reporting.labels import knob_labels, settings_of
 from mixlab.runs import arm_hash, arm_slug
+from mixlab.runs.atomic import read_json
 from mixlab.runs.checkpoints import LAST, SealedFiles
+from mixlab.runs.identity import watching
 from mixlab.runtime import keep_memory, quiet, set_threads, threads_for
 from mixlab.training.model import build_model
 
@@ -162,9 +165,23 @@ def build_callbacks(cfg: DictConfig, data: ImageDataModule) -> list[pl.Callback]
 def build_loggers(cfg: DictConfig) -> list[Any]:
     """The loggers, after each has logged the whole configuration."""
     nodes = [node for node in (cfg.get("logger") or {}).values() if node]
-    loggers = [build(node, allow=cfg.get("allow", ())) for node in nodes]
+    loggers = [build(node, allow=cfg.get("allow", ()), **wandb_names(node, cfg)) for node in nodes]
     config = without_paths(plain(cfg), plain(cfg.paths))
     facts = {**config, "arm": arm_slug(cfg), "hash": arm_hash(cfg)}
     for logger in loggers:
         logger.log_hyperparams(facts)
     return loggers
+
+
+def wandb_names(node: Mapping[str, Any], cfg: DictConfig) -> dict[str, str]:
+    """The run's name in W&B and that of its group: its arm in words, and the arm's hash.
+
+    A sweep knows its other arms, and has recorded what tells them apart. A name of the user's
+    stays, and other loggers get none.
+    """
+    if node.get("_target_") != "mixlab.loggers.WandbRun":
+        return {}
+    label = read_json(Path(cfg.paths.run_dir) / "run.json").get("label")
+    label = label or knob_labels({"": settings_of(plain(cfg), watching(cfg))})[""]
+    names = {"name": f"{label} seed {cfg.seed}", "group": f"{label} ({arm_hash(cfg)})"}
+    return {key: name for key, name in names.items() if not node.get(key)}
