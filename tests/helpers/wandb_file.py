@@ -1,6 +1,7 @@
 """What W&B has written offline, read back: a LevelDB log with a protobuf in each record."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,36 @@ BLOCK, FIRST, HEADER = 32768, 7, 7  # bytes: of a block, of the file's header, o
 WHOLE, LAST = 1, 4  # kinds of a part
 
 
-def records(folder: Path) -> Iterator[Any]:
-    """Every record of the offline runs in a run folder, in order."""
+def records(folder: Path) -> list[Any]:
+    """Every record of the offline runs in a run folder, in order, each run to its end."""
+    found: list[Any] = []
     for path in sorted((folder / "wandb").glob("offline-run-*/*.wandb")):
-        content, at, whole = path.read_bytes(), FIRST, b""
-        while at + HEADER <= len(content):
-            if BLOCK - at % BLOCK < HEADER:
-                at += BLOCK - at % BLOCK
-                continue
-            length = int.from_bytes(content[at + 4 : at + 6], "little")
-            kind, at = content[at + 6], at + HEADER
-            whole, at = whole + content[at : at + length], at + length
-            if kind in (WHOLE, LAST):
-                record = Record()
-                record.ParseFromString(whole)
-                whole = b""
-                yield record
+        until = time.monotonic() + 10
+        while not ended(part := list(parsed(path.read_bytes()))) and time.monotonic() < until:
+            time.sleep(0.02)  # the file is complete a moment after the run's `finish`
+        found += part
+    return found
+
+
+def ended(part: list[Any]) -> bool:
+    return bool(part) and part[-1].WhichOneof("record_type") == "exit"
+
+
+def parsed(content: bytes) -> Iterator[Any]:
+    """The records of a file."""
+    at, whole = FIRST, b""
+    while at + HEADER <= len(content):
+        if BLOCK - at % BLOCK < HEADER:
+            at += BLOCK - at % BLOCK
+            continue
+        length = int.from_bytes(content[at + 4 : at + 6], "little")
+        kind, at = content[at + 6], at + HEADER
+        whole, at = whole + content[at : at + length], at + length
+        if kind in (WHOLE, LAST):
+            record = Record()
+            record.ParseFromString(whole)
+            whole = b""
+            yield record
 
 
 def noted(folder: Path, kind: str) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class WandbRun(WandbLogger):
             ),
         )
         self._wandb_init.pop("anonymous", None)  # Lightning passes it, W&B warns about it
-        self._given_up = False
+        self.given_up = False
         os.environ.setdefault("WANDB_SILENT", "true")  # its login reads only this
         with suppress(ImportError):  # newer W&B reports on itself, and at exit waits for a server
             from wandb.analytics.opentelemetry.opentelemetry_proxy import disable
@@ -98,10 +98,10 @@ class WandbRun(WandbLogger):
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run, or a `NullRun` if W&B cannot start; metrics.csv has everything."""
-        if self._experiment is None and not self._given_up:
+        if self._experiment is None and not self.given_up:
             online = self._wandb_init["mode"] == "online"
             self._attempt("start", self._start, self._start_offline if online else None)
-        return NullRun() if self._given_up else self._experiment
+        return NullRun() if self.given_up else self._experiment
 
     def _start(self) -> None:
         self._wandb_init["id"] = run_id(Path(str(self._wandb_init["dir"])))
@@ -116,23 +116,23 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if self.experiment and not self._given_up:
+        if self.experiment and not self.given_up:
             self._attempt("log", partial(super().log_metrics, metrics, step))
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
-        if self.experiment and not self._given_up:
+        if self.experiment and not self.given_up:
             self._attempt("log", partial(super().log_hyperparams, params))
 
     @rank_zero_only
     def log_image(self, key: str, images: list[Any], step: int | None = None, **kw: Any) -> None:
-        if self.experiment and not self._given_up:
+        if self.experiment and not self.given_up:
             self._attempt("log", partial(super().log_image, key, images, step, **kw))
 
     @rank_zero_only
     def tell(self, what: Callable[[Any], Any]) -> None:
         """Call something with W&B's run, under the same rules as all that is logged."""
-        if self.experiment and not self._given_up:
+        if self.experiment and not self.given_up:
             self._attempt("log", partial(what, self._experiment))
 
     def _attempt(
@@ -146,12 +146,12 @@ class WandbRun(WandbLogger):
         if reason is None:
             return
         is_offline = offline is not None and failure(offline) is None
-        if not self._given_up:
+        if not self.given_up:
             outcome = "training continues without it"
             if is_offline:
                 outcome = "logging offline, for `mixlab-sweep sync`"
             log.warning("W&B could not %s (%s); %s", what, reason, outcome)
-        self._given_up = not is_offline
+        self.given_up = not is_offline
 
     @rank_zero_only
     def close(self, failed: bool) -> None:
@@ -159,7 +159,7 @@ class WandbRun(WandbLogger):
         if self._experiment is not None:
             self._attempt("finish", partial(self._experiment.finish, exit_code=int(failed)))
         self._experiment = None
-        self._given_up = False
+        self.given_up = False
 
 
 def failure(call: Callable[[], Any]) -> str | None:
