@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from mixlab.callbacks import GracefulStop, Seeding, StepLoss, StopOnDivergence
+from mixlab.callbacks.bar_loss import BarLoss
 from mixlab.callbacks.epoch_lines import EpochLines
 from mixlab.callbacks.pace import Pace
 from mixlab.callbacks.previews import Previews
@@ -140,6 +141,8 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
     if not node.get("enable_progress_bar"):  # Lightning then refuses a configured one
         callbacks = [each for each in callbacks if not isinstance(each, ProgressBar)]
         callbacks.append(EpochLines(record))
+    else:
+        callbacks.append(BarLoss())
     if not any(isinstance(each, Checkpoint) for each in callbacks):  # or Lightning would add one
         node.setdefault("enable_checkpointing", False)
     return build(
