@@ -231,6 +231,8 @@ PLACES = {
         ("/mnt/secret/client/x.csv", "<elsewhere>/x.csv"),
         ("val/accuracy", "val/accuracy"),
         (["/data", 3, None], ["<data_dir>", 3, None]),
+        ("data.path=/home/bob/x.csv", "data.path=<elsewhere>/x.csv"),
+        ("data.path=x.csv", "data.path=x.csv"),
     ],
 )
 def test_a_record_that_leaves_the_machine_has_no_places_of_it(value: Any, told: Any) -> None:

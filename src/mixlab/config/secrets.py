@@ -49,7 +49,12 @@ def without_paths(node: Any, paths: Mapping[str, Any]) -> Any:
         return {key: without_paths(value, paths) for key, value in node.items()}
     if isinstance(node, list | tuple):
         return [without_paths(value, paths) for value in node]
-    if not isinstance(node, str) or not os.path.isabs(node):
+    if not isinstance(node, str):
+        return node
+    key, equals, value = node.partition("=")
+    if equals and os.path.isabs(value):  # a word of a command line
+        return f"{key}={without_paths(value, paths)}"
+    if not os.path.isabs(node):
         return node
     root = str(paths.get("root_dir") or "")
     if root and Path(node).is_relative_to(root):

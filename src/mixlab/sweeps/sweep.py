@@ -16,7 +16,7 @@ from mixlab.runs.atomic import make_folder, read_json, write_json
 from mixlab.runs.folder import Run, is_begun, keep_stale
 from mixlab.runs.identity import file_name, watching
 from mixlab.runs.locks import ANOTHER, is_running
-from mixlab.runs.provenance import changed_files, code_hashes
+from mixlab.runs.provenance import changed_files, code_hashes, command_line
 from mixlab.runs.reach import reached_files
 from mixlab.runs.records import shown_path
 from mixlab.runs.status import (
@@ -180,8 +180,8 @@ def plan_records(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
             if job.folder.parent not in arms:
                 slug, _, digits = job.folder.parent.name.rpartition("-")
                 named = {"task_name": job.arm.task_name, "arm": slug, "hash": digits}
-                label = labels[job.folder.parent]
-                arms[job.folder.parent] = {**named, "tags": list(job.arm.tags), "label": label}
+                said = {"label": labels[job.folder.parent], "command": command_line()}
+                arms[job.folder.parent] = {**named, **said, "tags": list(job.arm.tags)}
             make_folder(job.folder)
             record = transition({}, Status.PLANNED, **arms[job.folder.parent], seed=job.seed)
             write_json(job.folder / "run.json", record, durable=False)
