@@ -167,8 +167,8 @@ def offline(folder: Path, name: str) -> Path:
     return part
 
 
-def test_sync_sends_each_run_once_as_one(
-    runs: dict[str, Path], fake_wandb: Callable, command: Callable
+def test_sync_sends_each_run_once_as_one_and_the_summaries_of_sweeps(
+    runs: dict[str, Path], here: Path, fake_wandb: Callable, command: Callable
 ) -> None:
     first = offline(runs["finished"], "20260101_000000-abc")
     second = offline(runs["finished"], "20260102_000000-def")
@@ -176,8 +176,13 @@ def test_sync_sends_each_run_once_as_one(
     assert fake_wandb() == [["sync", "--id", "abc", str(first), str(second)]]
     assert "nothing to send" in command("sweep", "sync", "logs").out
     third = offline(runs["finished"], "20260103_000000-ghi")
+    sweep = here / "logs" / "sweeps" / "train"
+    summary = offline(sweep, "20260103_000000-jkl")
+    write_json(sweep / "sweep.json", {"runs": [os.path.relpath(runs["finished"], sweep)]})
     command("sweep", "sync", "logs")
-    assert fake_wandb()[1:] == [["sync", "--id", "abc", str(third)]]
+    assert fake_wandb()[1:] == [
+        ["sync", "--id", "abc", str(third)], ["sync", "--id", "jkl", str(summary)],
+    ]  # fmt: skip
 
 
 def test_clean_takes_nothing_that_is_not_a_runs(

@@ -114,6 +114,8 @@ def test_the_names_of_a_sweep_and_those_of_the_user_stay(tmp_path: Path) -> None
 def test_names_are_as_long_as_they_may_be(tmp_path: Path) -> None:
     made = WandbRun(str(tmp_path), mode="offline", name="x" * 200, group="y" * 200)._wandb_init
     assert len(made["name"]) == len(made["group"]) == 128
+    unnamed = WandbRun(str(tmp_path / "arm" / "seed-0"), mode="offline")._wandb_init
+    assert (unnamed["name"], unnamed["group"]) == ("arm/seed-0", "arm"), "those of the folder"
 
 
 def test_a_start_that_fails_does_not_stop_the_training(

@@ -24,7 +24,8 @@ Settings = Mapping[str, Any]  # dotted key -> plain value
 
 def settings(run: StoredRun) -> Settings:
     """The settings of a run that was found on disk."""
-    return settings_of(run.config, run.record.get("watching") or ())
+    found = settings_of(run.config, run.record.get("watching") or ())
+    return {**found, "evaluation.name": run.evaluation} if run.evaluation else found
 
 
 def settings_of(config: Mapping[str, Any], watching: Collection[str] = ()) -> Settings:
@@ -42,8 +43,6 @@ def settings_of(config: Mapping[str, Any], watching: Collection[str] = ()) -> Se
     kept["trainer"] = without(mapping(config.get("trainer")), NOT_HASHED_OF_TRAINER)
     kept["callbacks"] = acting(mapping(config.get("callbacks")), watching)
     kept["ckpt_path"] = config.get("ckpt_path")
-    if run.evaluation:
-        kept["evaluation"] = {"name": run.evaluation}
     paths = {name: str(path) for name, path in mapping(config.get("paths")).items() if path}
     longest_first = sorted(paths.items(), key=lambda item: -len(item[1]))
     return {key: _named(value, longest_first) for key, value in flatten(kept).items()}
