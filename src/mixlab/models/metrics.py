@@ -195,21 +195,23 @@ class RunningMetrics:
 
 @dataclass
 class ClassMetrics:
-    """Rows of each class by the class that was predicted for them, kept on the device."""
+    """Rows and right answers of each class, kept on the device.
 
-    confusion: Tensor | None = None  # (C, C) int64: row the true class, column the predicted one
+    Attributes:
+        counts: (2, C) int64: rows and right answers.
+        confusion: (C, C) int64: rows by true class and, along the columns, by predicted class; None
+            where an image has several labels.
+    """
+
+    counts: Tensor | None = None
+    confusion: Tensor | None = None
 
     def add(self, predicted: Tensor, targets: Tensor, num_classes: int) -> None:
         """Count a batch of int64 classes (B, ...), as predicted and as they are."""
         cells = targets.flatten() * num_classes + predicted.flatten()
         found = torch.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
-        self.confusion = found if self.confusion is None else self.confusion + found
-
-    @property
-    def counts(self) -> Tensor | None:
-        """(2, C) int64: rows and right answers of each class."""
-        found = self.confusion
-        return None if found is None else torch.stack([found.sum(1), found.diagonal()])
+        self.confusion = found + (0 if self.confusion is None else self.confusion)
+        self.counts = torch.stack([self.confusion.sum(1), self.confusion.diagonal()])
 
     def add_each(self, right: Tensor) -> None:
         """Count a batch in which each row has an answer for each class, right or not (B, C)."""
@@ -218,8 +220,7 @@ class ClassMetrics:
 
     def accuracy(self, total: Callable[[Tensor], Tensor]) -> list[float | None]:
         """Of each class, over all ranks, `total` being the sum; None where it has no rows."""
-        counts = self.counts
-        if counts is None:
+        if self.counts is None:
             return []
-        rows, right = total(counts).tolist()
+        rows, right = total(self.counts).tolist()
         return [part / whole if whole else None for part, whole in zip(right, rows, strict=True)]
