@@ -21,6 +21,7 @@ from mixlab.config.keys import (
     nearest_name,
     unknown_key,
 )
+from mixlab.config.secrets import without_paths
 from mixlab.errors import UserError
 from mixlab.mixing.methods import CutMix, OneOf
 
@@ -209,3 +210,30 @@ def test_our_own_errors_stay_as_they_are() -> None:
 
 def test_small_runs_are_those_of_the_default_configuration() -> None:
     assert composed(*SMALL).mixing.method.alpha == composed().mixing.method.alpha
+
+
+PLACES = {
+    "root_dir": "/home/ada/lab",
+    "data_dir": "/data",
+    "log_dir": "/data/logs",
+    "run_dir": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("/home/ada/lab", "."),
+        ("/home/ada/lab/logs/runs/x", "logs/runs/x"),
+        ("/home/ada/labour/x.csv", "<elsewhere>/x.csv"),
+        ("/data/digits.npz", "<data_dir>/digits.npz"),
+        ("/data/logs/best.ckpt", "<log_dir>/best.ckpt"),
+        ("/mnt/secret/client/x.csv", "<elsewhere>/x.csv"),
+        ("val/accuracy", "val/accuracy"),
+        (["/data", 3, None], ["<data_dir>", 3, None]),
+        ("data.path=/home/bob/x.csv", "data.path=<elsewhere>/x.csv"),
+        ("data.path=x.csv", "data.path=x.csv"),
+    ],
+)
+def test_a_record_that_leaves_the_machine_has_no_places_of_it(value: Any, told: Any) -> None:
+    assert without_paths({"data": {"path": value}}, PLACES) == {"data": {"path": told}}

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from helpers.small_runs import small
+from helpers.written_runs import config, mixing, write_run
 from mixlab.runs import Run, run_folder
 from mixlab.runs.atomic import read_json, write_json
 from mixlab.training.supervise import train
@@ -52,6 +54,32 @@ def test_status_is_a_table_with_counts(runs: dict[str, Path], command: Callable)
     assert "ZeroDivisionError: a defect of two lines" in lines[2] and "12.3" in lines[1]
     assert lines[1].split()[3] == "3" and lines[4].split()[3] == "2", "epochs that were finished"
     assert lines[6] == "5 runs: 1 finished, 1 planned, 1 interrupted, 1 failed, 1 diverged"
+
+
+def test_status_names_arms_by_their_knobs_and_folders_that_can_be_pasted(
+    here: Path, command: Callable
+) -> None:
+    logs = here / "my logs"
+    knobs = [mixing("CutMix", alpha=1.0, probability=0.5), mixing("Mixup", alpha=0.2)]
+    folders = [write_run(logs, config(node), 0) for node in knobs]
+    planned = logs / "runs" / "synthetic" / "digits-cnn-none-0123abcd" / "seed-0"
+    planned.mkdir(parents=True)
+    write_json(planned / "run.json", {"status": "planned", "label": "none lr=0.1", "seed": 0})
+    lines = command("sweep", "status", "my logs").out.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:4]] == [
+        "cutmix alpha=1 p=0.5", "mixup alpha=0.2 p=1", "none lr=0.1",
+    ]  # fmt: skip
+    for line, folder in zip(lines[1:4], [*folders, planned], strict=True):
+        assert str(folder.relative_to(here)) in shlex.split(line), "one word for a shell"
+
+
+def test_only_a_run_that_may_go_on_has_a_heartbeat(
+    runs: dict[str, Path], command: Callable
+) -> None:
+    for folder in runs.values():
+        (folder / ".lock").touch()
+    lines = command("sweep", "status", "logs").out.splitlines()[1:6]
+    assert ["s ago" in line for line in lines] == [status == "interrupted" for status in ENDS]
 
 
 def test_a_lost_index_is_made_again_from_the_folders(
@@ -139,8 +167,8 @@ def offline(folder: Path, name: str) -> Path:
     return part
 
 
-def test_sync_sends_each_run_once_as_one(
-    runs: dict[str, Path], fake_wandb: Callable, command: Callable
+def test_sync_sends_each_run_once_as_one_and_the_summaries_of_sweeps(
+    runs: dict[str, Path], here: Path, fake_wandb: Callable, command: Callable
 ) -> None:
     first = offline(runs["finished"], "20260101_000000-abc")
     second = offline(runs["finished"], "20260102_000000-def")
@@ -148,8 +176,13 @@ def test_sync_sends_each_run_once_as_one(
     assert fake_wandb() == [["sync", "--id", "abc", str(first), str(second)]]
     assert "nothing to send" in command("sweep", "sync", "logs").out
     third = offline(runs["finished"], "20260103_000000-ghi")
+    sweep = here / "logs" / "sweeps" / "train"
+    summary = offline(sweep, "20260103_000000-jkl")
+    write_json(sweep / "sweep.json", {"runs": [os.path.relpath(runs["finished"], sweep)]})
     command("sweep", "sync", "logs")
-    assert fake_wandb()[1:] == [["sync", "--id", "abc", str(third)]]
+    assert fake_wandb()[1:] == [
+        ["sync", "--id", "abc", str(third)], ["sync", "--id", "jkl", str(summary)],
+    ]  # fmt: skip
 
 
 def test_clean_takes_nothing_that_is_not_a_runs(

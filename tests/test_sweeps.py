@@ -85,8 +85,10 @@ def test_a_grid_that_grew(here: Path, command: Callable) -> None:
     """With Hydra's basic launcher, which trains in its own process."""
     words = ["-m", "hydra/launcher=basic", *QUICK, "mixing=none,mixup"]
     assert command("train", *words, "seeds=1").out.startswith("2 runs, listed in")
+    words[words.index("logger=csv")] = "logger=wandb"
     said = command("train", *words, "seed=0,4")
     assert said.out.startswith("4 runs, 2 of them finished") and said.status == 0
+    assert "W&B has a summary of the sweep: offline" in said.out
     assert said.out.count("seed-4: test accuracy") == 2 and "seed-0: test accuracy" not in said.out
     assert list(records(here).values()) == ["finished"] * 4
 

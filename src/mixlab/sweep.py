@@ -13,7 +13,7 @@ examples:
   mixlab-sweep status logs/sweeps/train         show a line for each run, and counts
   mixlab-sweep retry logs/sweeps/train          plan failed and diverged runs again
   mixlab-sweep clean logs --checkpoints         show what can be removed; --yes removes it
-  mixlab-sweep sync logs/runs/train             send offline runs to W&B, each once
+  mixlab-sweep sync logs                        send offline runs to W&B, each once
   mixlab-sweep audit logs/runs/train/*/seed-0   repeat ten training steps, compare the losses
 """
 

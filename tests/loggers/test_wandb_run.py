@@ -10,7 +10,8 @@ from helpers.small_runs import FailAt, small, train_with
 from mixlab.loggers import MetricsFile, WandbRun
 from mixlab.loggers.wandb_run import NullRun, run_id
 from mixlab.runs import run_folder
-from mixlab.runs.atomic import read_json
+from mixlab.runs.atomic import read_json, write_json
+from mixlab.training.build import wandb_names
 from mixlab.training.supervise import train
 
 
@@ -86,13 +87,35 @@ def test_jobs_of_one_process_are_runs_of_their_own(
         assert (folder / "metrics.csv").exists()
     (one, _), (two, _) = started
     assert one.id != two.id
-    for (run, options), cfg in zip(started, jobs, strict=True):
-        arm, seed = run_folder(cfg).parts[-2:]
-        assert (run.group, run.name) == (arm, f"{arm}/{seed}")
+    for (run, options), cfg, arm in zip(started, jobs, ("mixup", "cutmix"), strict=True):
+        digits = run_folder(cfg).parent.name.rpartition("-")[2]
+        words = {"mixup": "mixup alpha=0.2 p=0.5", "cutmix": "cutmix alpha=1 p=0.5"}[arm]
+        assert (run.group, run.name) == (f"{words} ({digits})", f"{words} seed 0")
         assert tuple(run.tags) == ("a", "b") and options["mode"] == "offline"
         assert run.config["mixing"]["method"]["alpha"] == cfg.mixing.method.alpha
-        assert run.config["hash"] == arm.rsplit("-", 1)[1]
+        assert run.config["hash"] == digits
     assert "wandb:" not in "".join(capfd.readouterr()), "silent"
+
+
+def test_the_names_of_a_sweep_and_those_of_the_user_stay(tmp_path: Path) -> None:
+    cfg = small(tmp_path, logger="default")
+    cfg.paths.run_dir = str(run_folder(cfg))
+    node = {"_target_": "mixlab.loggers.WandbRun"}
+    run_folder(cfg).mkdir(parents=True)
+    write_json(run_folder(cfg) / "run.json", {"label": "mixup lr=0.1"})
+    digits = run_folder(cfg).parent.name.rpartition("-")[2]
+    assert wandb_names(node, cfg) == {
+        "name": "mixup lr=0.1 seed 0", "group": f"mixup lr=0.1 ({digits})",
+    }  # fmt: skip
+    assert [*wandb_names({**node, "group": "mine"}, cfg)] == ["name"]
+    assert wandb_names({"_target_": "pytorch_lightning.loggers.WandbLogger"}, cfg) == {}
+
+
+def test_names_are_as_long_as_they_may_be(tmp_path: Path) -> None:
+    made = WandbRun(str(tmp_path), mode="offline", name="x" * 200, group="y" * 200)._wandb_init
+    assert len(made["name"]) == len(made["group"]) == 128
+    unnamed = WandbRun(str(tmp_path / "arm" / "seed-0"), mode="offline")._wandb_init
+    assert (unnamed["name"], unnamed["group"]) == ("arm/seed-0", "arm"), "those of the folder"
 
 
 def test_a_start_that_fails_does_not_stop_the_training(

@@ -58,7 +58,7 @@ def test_the_quickstart_says_all_that_matters(tmp_path):
                    "AMD EPYC 7B13", "torch", "2.15.0", "mixlab-compare logs", "0123456789ab",
                    "mixing.method.alpha 1.0 0.2", "mixing.method.per_row true true"):  # fmt: skip
         assert phrase in words
-    assert reader.tags.count("svg") == 4, "each figure for a desk and for a phone"
+    assert reader.tags.count("svg") == 6, "each figure for a desk and for a phone"
     headings = re.findall(r"<h2>(.*?)</h2>", html)
     assert headings == ["digits, cnn", "How to read this", "Runs", "Environment"]
     places = [

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.written_runs import config, mixing, write_run
-from mixlab.reporting.labels import describe, flatten, group_choice, labels, natural, settings
+from mixlab.reporting.labels import (
+    describe,
+    flatten,
+    group_choice,
+    knob_labels,
+    labels,
+    natural,
+    settings,
+)
 from mixlab.runs.records import read_run
 
 NONE = config(None)
@@ -45,8 +53,32 @@ def test_knobs_only_where_the_method_does_not_suffice(tmp_path):
         config(mixing("CutMix", alpha=1.0, probability=0.25)),
     ]
     assert label(tmp_path, *nodes) == [
-        "none", "mixup alpha=0.2 probability=0.5", "mixup alpha=1 probability=1", "cutmix",
+        "none", "mixup alpha=0.2 p=0.5", "mixup alpha=1 p=1", "cutmix",
     ]  # fmt: skip
+
+
+def test_a_label_that_stands_alone_has_all_numbers_of_its_method(tmp_path):
+    nodes = {
+        "none": NONE,
+        "cutmix alpha=1 p=0.5": config(mixing("CutMix", alpha=1.0, probability=0.5)),
+        "mixup alpha=0.2 p=1": config(mixing("Mixup", alpha=0.2)),
+        "one_of methods.0.alpha=0.2 methods.1.alpha=1": config(ONE_OF),
+    }
+    for words, node in nodes.items():
+        (one,) = settings_of(tmp_path / words[:6], node)
+        assert knob_labels({"x": one}) == {"x": words}
+
+
+def test_labels_of_a_sweep_have_what_else_differs(tmp_path):
+    cifar10 = {"data.name": "cifar10"}
+    arms = {
+        "digits none lr=0.1": config(**{"optimizer.lr": 0.1}),
+        "digits none lr=0.2": config(**{"optimizer.lr": 0.2}),
+        "cifar10 mixup alpha=1 p=1 gate=row": config(mixing("Mixup"), **cifar10),
+        "cifar10 mixup alpha=1 p=1 gate=batch": config(mixing("Mixup", gate="batch"), **cifar10),
+    }
+    found = settings_of(tmp_path, *arms.values())
+    assert knob_labels(dict(zip(arms, found, strict=True))) == {words: words for words in arms}
 
 
 def test_knobs_of_several_shapes(tmp_path):

@@ -2,13 +2,15 @@
 
 import base64
 import io
+import itertools
 
 import pytest
 from PIL import Image
 
-from helpers.written_runs import config, write_run
+from helpers.written_runs import config, mixing, write_run
+from mixlab.reporting import html, strips
 from mixlab.reporting.comparison import compare_runs
-from mixlab.reporting.strips import arm_strip, first_row
+from mixlab.reporting.strips import arm_strip, block_strips, first_row
 from mixlab.runs.records import find
 
 
@@ -50,3 +52,18 @@ def test_no_picture_and_a_broken_one_are_none(tmp_path):
     figures.mkdir()
     (figures / "mixed-epoch-1.png").write_bytes(b"not a picture")
     assert drawn(tmp_path) is None
+
+
+def test_a_page_has_so_many_strips_and_says_so(tmp_path, monkeypatch):
+    for method, data in itertools.product(("Mixup", "CutMix"), ("a", "b")):
+        node = config(mixing(method), **{"data.name": data})
+        figures = write_run(tmp_path, node, 0) / "figures"
+        figures.mkdir()
+        Image.new("RGB", (40, 30)).save(figures / "mixed-epoch-1.png")
+    found = compare_runs(find([tmp_path]))
+    assert [len(drawn) for drawn in block_strips(found.blocks)] == [2, 2]
+    assert "Pictures of the first" not in html.render(found, [])
+    monkeypatch.setattr(strips, "MOST_STRIPS", 3)
+    assert [len(drawn) for drawn in block_strips(found.blocks)] == [2, 1]
+    page = html.render(found, [])
+    assert page.count("data:image/jpeg") == 3 and "Pictures of the first 3 arms" in page

@@ -170,4 +170,4 @@ def test_the_end_of_a_long_label_is_there(tmp_path):
     }
     write_arms(tmp_path, {"none": (config(), 0.9), **arms}, range(6), sd=0.001)
     shown = printed(compared(tmp_path), width=100)
-    assert "probability=0.25" in shown and "probability=0.75" in shown
+    assert "p=0.25" in shown and "p=0.75" in shown

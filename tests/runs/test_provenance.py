@@ -10,6 +10,7 @@ from mixlab.runs.provenance import (
     TRAINS,
     changed_files,
     code_hashes,
+    command_line,
     cpu_name,
     git_commit,
     hardware,
@@ -50,6 +51,22 @@ def test_the_users_own_packages_count_too(mine: Path) -> None:
 def test_a_package_that_is_not_there() -> None:
     with pytest.raises(ValueError, match=r"allow=\[nosuch\]: there is no package of that name"):
         code_hashes(["nosuch"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "recorded"),
+    [
+        (["python", "/venv/bin/mixlab-train", "-m", "seeds=2"], ["mixlab-train", "-m", "seeds=2"]),
+        (["python", "-I", "-m", "mixlab.train", "tags=[a b]"], ["mixlab-train", "tags=[a b]"]),
+        (["python", "-m", "pytest"], None),
+        (["python", "mine.py", "mixlab-training"], None),
+    ],
+)
+def test_the_command_as_it_was_typed(
+    typed: list[str], recorded: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "orig_argv", typed)
+    assert command_line() == recorded
 
 
 def test_changed_files_are_those_that_differ_or_went() -> None:

@@ -1,6 +1,7 @@
 """A sweep's list, its records, and what is said at its end."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,26 @@ def test_every_run_that_is_missing_is_planned(tmp_path: Path, config: DictConfig
     record = json.loads((jobs[1].folder / "run.json").read_text())
     assert (record["arm"], record["seed"]) == ("digits-cnn-none", 7)
     assert jobs[1].folder.parent.name == f"{record['arm']}-{record['hash']}"
+
+
+def test_a_plan_says_what_tells_its_arms_apart_and_what_was_typed(
+    tmp_path: Path, config: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = ["mixlab-train", "-m", "mixing=none,cutmix"]
+    monkeypatch.setattr(sys, "orig_argv", ["python", *typed])
+    lr = "optimizer.lr=0.1"
+    jobs = planned(tmp_path, [0], ["mixing=none"], ["mixing=cutmix"], ["mixing=cutmix", lr])
+    sweep.begin(jobs, config)
+    records = [json.loads((job.folder / "run.json").read_text()) for job in jobs]
+    assert [record["label"] for record in records] == [
+        "none", "cutmix alpha=1 p=1 lr=0.001", "cutmix alpha=1 p=1 lr=0.1",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-c", "a job"])
+    with Run.open(jobs[0].config) as run:
+        run.clear()
+        assert run.record["label"] == "none", "trained again, it is called the same"
+        run.begin()
+        assert run.record["command"] == typed
 
 
 @pytest.mark.parametrize(

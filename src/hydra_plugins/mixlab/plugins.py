@@ -35,6 +35,7 @@ class MixlabSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from mixlab.sweeps import grid, sweep
         from mixlab.sweeps.compose import Composer
+        from mixlab.sweeps.summary_run import send_summary
 
         assert self.config is not None and self.hydra_context is not None and self.launcher
         params = [f"{key}={value}" for key, value in (self.params or {}).items()]
@@ -46,6 +47,7 @@ class MixlabSweeper(BasicSweeper):
         jobs = grid.plan(arms, grid.requested_seeds(overrides), compose)
         plan = sweep.begin(jobs, self.config, grid.retried(overrides))
         self.launcher.launch(plan.to_train, initial_job_idx=0)
+        send_summary(jobs, self.config, again=bool(plan.to_train))
         sweep.end(jobs, self.config)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,32 @@ def secret_key(key: str) -> str:
         f"{key} would be recorded with the run; keep it out of configurations and command lines: "
         "W&B reads WANDB_API_KEY, or what `wandb login` has saved"
     )
+
+
+def without_paths(node: Any, paths: Mapping[str, Any]) -> Any:
+    """A configuration without the places of this machine, for a record that leaves it.
+
+    A path below the root folder is relative to it; below another of `paths` it begins with that
+    one's name, as `<data_dir>/digits.npz`; any other keeps its last part, `<elsewhere>/x.csv`.
+    """
+    if isinstance(node, Mapping):
+        return {key: without_paths(value, paths) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [without_paths(value, paths) for value in node]
+    if not isinstance(node, str):
+        return node
+    key, equals, value = node.partition("=")
+    if equals and os.path.isabs(value):  # a word of a command line
+        return f"{key}={without_paths(value, paths)}"
+    if not os.path.isabs(node):
+        return node
+    root = str(paths.get("root_dir") or "")
+    if root and Path(node).is_relative_to(root):
+        return os.path.relpath(node, root)
+    for name, path in sorted(paths.items(), key=lambda item: -len(str(item[1]))):
+        if path and Path(node).is_relative_to(str(path)):
+            return (Path(f"<{name}>") / os.path.relpath(node, str(path))).as_posix()
+    return f"<elsewhere>/{Path(node).name}"
 
 
 def path_from_environment(name: str, default: Any = UNSET) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from mixlab.errors import counted
+from mixlab.reporting.labels import knob_labels, settings
 from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.locks import last_heartbeat, lock
 from mixlab.runs.records import STATUSES, StoredRun, find, finite_number, one_line, shown_path
 from mixlab.runs.status import RETRIED, Status, transition
 
-STATUS_COLUMNS = ("arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "error")
+STATUS_COLUMNS = (
+    "arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "folder", "error",
+)  # fmt: skip
+BEATS = (Status.RUNNING, Status.INTERRUPTED)  # of the others the time since then says nothing
+WIDEST = 10_000  # columns: a terminal wraps a longer line itself, and copies it in one piece
 TAIL = 65536  # bytes at the end of metrics.csv, which have its last row
 
 
@@ -26,30 +32,40 @@ def print_status(paths: Sequence[str], index: Path | None = None) -> None:
     runs = find(paths).runs
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
     for name in STATUS_COLUMNS:
-        table.add_column(name, no_wrap=name != "error", overflow="fold")
+        table.add_column(name, no_wrap=True, overflow="fold")
+    names = arm_names(runs)
     for run in runs:
-        table.add_row(*map(Text, row(run)))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 10_000  # a line for each run, for programs that read it
-    console.print(table)
+        table.add_row(*map(Text, row(run, names[run.folder.parent])))
+    Console(width=WIDEST).print(table)
     print(state_counts(runs))
     if index is not None:
         print(f"listed in {shown_path(write_index(index, runs))}")
 
 
-def row(run: StoredRun) -> tuple[str, ...]:
-    """The cells of a run."""
+def arm_names(runs: Sequence[StoredRun]) -> dict[Path, str]:
+    """The arms in words, by their folders, as `mixup alpha=0.2 p=1`.
+
+    One without a configuration has the words that its sweep has recorded, or its folder's name.
+    """
+    known = {run.folder.parent: settings(run) for run in reversed(runs) if run.config}
+    words = knob_labels({str(folder): one for folder, one in known.items()})
+    recorded = {run.folder.parent: run.record.get("label") or run.slug for run in runs}
+    return {folder: words.get(str(folder), str(label)) for folder, label in recorded.items()}
+
+
+def row(run: StoredRun, arm: str) -> tuple[str, ...]:
+    """The cells of a run; its folder can be pasted into a command."""
     seconds = finite_number(run.record.get("seconds"))
     again = len(run.record.get("history") or ())
     return (
-        one_line(run.folder.parent.name, 60),
+        one_line(arm, 100),
         "-" if run.seed is None else str(run.seed),
         run.status,
         epochs(run),
-        ago(last_heartbeat(run.folder)),
+        ago(last_heartbeat(run.folder)) if run.status in BEATS else "-",
         "-" if seconds is None else f"{seconds:.1f}",
         str(again) if again else "",  # earlier trainings that did not end well
+        shlex.quote(shown_path(run.folder)),
         one_line(run.problem, 120),
     )
 

@@ -1,4 +1,4 @@
-"""Send offline W&B runs to W&B, each run folder once and as one W&B run."""
+"""Send offline W&B runs to W&B, each run or sweep folder once and as one W&B run."""
 
 import re
 import shutil
@@ -15,12 +15,14 @@ SYNCED_MARK = ".wandb.synced"  # as `wandb sync` marks a file that it has sent
 
 
 def sync(paths: Sequence[str]) -> int:
-    """Send what was not sent yet; returns how many run folders could not be sent.
+    """Send what was not sent yet; returns how many folders could not be sent.
 
     Raises:
         UserError: there is no W&B key.
     """
-    waiting = {run.folder: parts for run in find(paths).runs if (parts := unsent(run.folder))}
+    found = find(paths)
+    folders = [*(run.folder for run in found.runs), *found.sweeps]
+    waiting = {folder: parts for folder in folders if (parts := unsent(folder))}
     if not waiting:
         print("nothing to send: there is no unsent offline W&B run here")
         return 0

@@ -21,6 +21,7 @@ from mixlab.checks import WANDB_MODE
 from mixlab.runs.atomic import write_text
 
 ANSWER_SECONDS = 10.0  # seconds that W&B may take for one answer: no training waits longer
+LONGEST_NAME = 128  # letters, for W&B
 log = logging.getLogger(__name__)
 WANDB_MODES = ("auto", "online", "offline", "disabled")
 
@@ -39,9 +40,10 @@ class WandbRun(WandbLogger):
     """Lightning's W&B logger, grouped by arm, that cannot stop or prompt a training.
 
     Args:
-        folder: The run folder, `.../<arm>-<hash>/seed-<n>`: names the run and its group.
+        folder: The run folder, `.../<arm>-<hash>/seed-<n>`.
         mode: `auto` is online if a key is set, else offline. WANDB_MODE has priority.
         job_type: the category of the run in W&B.
+        name, group: of the run in W&B; by default those of the folder.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class WandbRun(WandbLogger):
         mode: str = "auto",
         tags: list[str] | None = None,
         job_type: str = "train",
+        name: str | None = None,
+        group: str | None = None,
     ) -> None:
         import wandb
 
@@ -65,8 +69,8 @@ class WandbRun(WandbLogger):
             save_dir=folder,
             project=project,
             entity=entity,
-            name=f"{arm}/{seed}",
-            group=arm,
+            name=(name or f"{arm}/{seed}")[:LONGEST_NAME],
+            group=(group or arm)[:LONGEST_NAME],
             job_type=job_type,
             tags=tags or [],
             mode=mode,
@@ -76,13 +80,14 @@ class WandbRun(WandbLogger):
                 console="off",
                 init_timeout=ANSWER_SECONDS,
                 finish_timeout=ANSWER_SECONDS,
+                host="",
                 x_disable_meta=True,  # host, user, command line
                 disable_git=True,  # the remote, which may have a token in it
                 disable_code=True,
             ),
         )
         self._wandb_init.pop("anonymous", None)  # Lightning passes it, W&B warns about it
-        self._given_up = False
+        self.given_up = False
         os.environ.setdefault("WANDB_SILENT", "true")  # its login reads only this
         with suppress(ImportError):  # newer W&B reports on itself, and at exit waits for a server
             from wandb.analytics.opentelemetry.opentelemetry_proxy import disable
@@ -93,10 +98,10 @@ class WandbRun(WandbLogger):
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run, or a `NullRun` if W&B cannot start; metrics.csv has everything."""
-        if self._experiment is None and not self._given_up:
+        if self._experiment is None and not self.given_up:
             online = self._wandb_init["mode"] == "online"
             self._attempt("start", self._start, self._start_offline if online else None)
-        return NullRun() if self._given_up else self._experiment
+        return NullRun() if self.given_up else self._experiment
 
     def _start(self) -> None:
         self._wandb_init["id"] = run_id(Path(str(self._wandb_init["dir"])))
@@ -111,18 +116,24 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if self.experiment and not self._given_up:
+        if self.experiment and not self.given_up:
             self._attempt("log", partial(super().log_metrics, metrics, step))
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
-        if self.experiment and not self._given_up:
+        if self.experiment and not self.given_up:
             self._attempt("log", partial(super().log_hyperparams, params))
 
     @rank_zero_only
     def log_image(self, key: str, images: list[Any], step: int | None = None, **kw: Any) -> None:
-        if self.experiment and not self._given_up:
+        if self.experiment and not self.given_up:
             self._attempt("log", partial(super().log_image, key, images, step, **kw))
+
+    @rank_zero_only
+    def tell(self, what: Callable[[Any], Any]) -> None:
+        """Call something with W&B's run, under the same rules as all that is logged."""
+        if self.experiment and not self.given_up:
+            self._attempt("log", partial(what, self._experiment))
 
     def _attempt(
         self, what: str, call: Callable[[], Any], offline: Callable[[], Any] | None = None
@@ -135,12 +146,12 @@ class WandbRun(WandbLogger):
         if reason is None:
             return
         is_offline = offline is not None and failure(offline) is None
-        if not self._given_up:
+        if not self.given_up:
             outcome = "training continues without it"
             if is_offline:
                 outcome = "logging offline, for `mixlab-sweep sync`"
             log.warning("W&B could not %s (%s); %s", what, reason, outcome)
-        self._given_up = not is_offline
+        self.given_up = not is_offline
 
     @rank_zero_only
     def close(self, failed: bool) -> None:
@@ -148,7 +159,7 @@ class WandbRun(WandbLogger):
         if self._experiment is not None:
             self._attempt("finish", partial(self._experiment.finish, exit_code=int(failed)))
         self._experiment = None
-        self._given_up = False
+        self.given_up = False
 
 
 def failure(call: Callable[[], Any]) -> str | None:

@@ -79,6 +79,7 @@ class ImageClassifier(pl.LightningModule):
         )
         self.by_class = ClassMetrics()
         self.class_accuracy: list[float | None] = []  # of the last test
+        self.confusion: list[list[int]] = []  # of the last test, see `ClassMetrics`
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, num_classes) of float images (B, C, H, W)."""
@@ -132,6 +133,8 @@ class ImageClassifier(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self.report("test")
         self.class_accuracy = self.by_class.accuracy(self.total_over_ranks)
+        counts = self.by_class.confusion
+        self.confusion = [] if counts is None else self.total_over_ranks(counts).tolist()
 
     def report(self, stage: str) -> None:
         """Log the means over the rows that a stage has seen."""

@@ -195,16 +195,23 @@ class RunningMetrics:
 
 @dataclass
 class ClassMetrics:
-    """Rows and right answers of each class, kept on the device."""
+    """Rows and right answers of each class, kept on the device.
 
-    counts: Tensor | None = None  # (2, C) int64
+    Attributes:
+        counts: (2, C) int64: rows and right answers.
+        confusion: (C, C) int64: rows by true class and, along the columns, by predicted class; None
+            where an image has several labels.
+    """
+
+    counts: Tensor | None = None
+    confusion: Tensor | None = None
 
     def add(self, predicted: Tensor, targets: Tensor, num_classes: int) -> None:
         """Count a batch of int64 classes (B, ...), as predicted and as they are."""
-        predicted, targets = predicted.flatten(), targets.flatten()
-        right = targets[predicted == targets]
-        counts = [torch.bincount(rows, minlength=num_classes) for rows in (targets, right)]
-        self.counts = torch.stack(counts) + (0 if self.counts is None else self.counts)
+        cells = targets.flatten() * num_classes + predicted.flatten()
+        found = torch.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+        self.confusion = found + (0 if self.confusion is None else self.confusion)
+        self.counts = torch.stack([self.confusion.sum(1), self.confusion.diagonal()])
 
     def add_each(self, right: Tensor) -> None:
         """Count a batch in which each row has an answer for each class, right or not (B, C)."""

@@ -41,12 +41,7 @@ def changes(block: Block) -> list[ClassChange]:
     """
     if block.baseline is None or len(block.arms) < 2:
         return []
-    found = [
-        (arm.label, name, own, base)
-        for arm in block.arms
-        if arm is not block.baseline
-        for name, own, base in paired(arm, block.baseline, block.headline)
-    ]
+    found = class_pairs(block)
     if not found:
         raise UserError(
             f"{block.title}: no seed has its accuracy recorded class by class in two arms; train "
@@ -61,6 +56,18 @@ def changes(block: Block) -> list[ClassChange]:
         )
         for (arm, name, own, base), difference, p in zip(found, differences, adjusted, strict=True)
     ]  # fmt: skip
+
+
+def class_pairs(block: Block) -> list[tuple[str, str, list[float], list[float]]]:
+    """Arm, class, and the accuracies of arm and baseline in the seeds that both have."""
+    if block.baseline is None:
+        return []
+    return [
+        (arm.label, name, own, base)
+        for arm in block.arms
+        if arm is not block.baseline
+        for name, own, base in paired(arm, block.baseline, block.headline)
+    ]
 
 
 def paired(arm: Arm, baseline: Arm, checkpoint: str) -> list[tuple[str, list[float], list[float]]]:

@@ -67,7 +67,7 @@ def draw_curves(
     if not panels:
         return None
     with style.styled(ink):
-        legend_height = 0.19 * math.ceil(len(block.arms) / (2 if stacked else 3))
+        legend_height = style.LEGEND_LINE * math.ceil(len(block.arms) / (2 if stacked else 3))
         rows, columns = (len(panels), 1) if stacked else (1, max(2, len(panels)))
         height = HEIGHT * rows + legend_height
         width = style.STACKED_WIDTH if stacked else style.FIGURE_WIDTH

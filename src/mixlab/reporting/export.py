@@ -10,9 +10,10 @@ from typing import Any
 
 from mixlab.reporting import by_class, forest_plot, formatting, html, sentences, style, tables
 from mixlab.reporting.comparison import Arm, Block, Comparison
-from mixlab.runs.atomic import write_bytes, write_text
+from mixlab.runs.atomic import write_bytes
 
-FIGURE, MAX_BLOCKS = "report.png", 12  # blocks in the figure; the page has them all
+PAGE, FIGURE = "report.html", "report.png"
+MAX_BLOCKS = 12  # blocks in the figure; the page has them all
 CSV_COLUMNS: tuple[str, ...] = (
     "block", "arm", "hash", "baseline", "checkpoint", "metric", "runs_found", "runs", "mean", "sd",
     "pairs", "difference", "low", "high", "p", "p_holm", "p_sign_flip", "correlation",
@@ -21,22 +22,32 @@ CSV_COLUMNS: tuple[str, ...] = (
 
 
 def write_report(comparison: Comparison, folder: Path, command: Sequence[str]) -> Path:
-    """Write report.html, report.md, report.csv and report.png; return the page's path."""
+    """Write the files of a report; return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / FIGURE).unlink(missing_ok=True)  # of an earlier report
+    for name, content in report_files(comparison, command, folder).items():
+        write_bytes(folder / name, content)
+    return folder / PAGE
+
+
+def report_files(
+    comparison: Comparison, command: Sequence[str], folder: Path | None = None
+) -> dict[str, bytes]:
+    """report.csv, .md, .html (see `html.render`), and .png if arms are compared."""
     blocks = [block for block in comparison.blocks if block.is_comparison][:MAX_BLOCKS]
-    image = ""
+    image, files = "", dict[str, bytes]()
     if blocks:
         figure = forest_plot.draw_forest(blocks, comparison, ink=style.PAPER_INK)
-        write_bytes(folder / FIGURE, style.to_png(figure))
+        files[FIGURE] = style.to_png(figure)
         total = len(comparison.blocks)
         part = f" (the first {len(blocks)} of {total})" if len(blocks) < total else ""
         image = f"![every run, and the differences with their intervals{part}]({FIGURE})"
-    else:
-        (folder / FIGURE).unlink(missing_ok=True)  # of an earlier report
-    write_text(folder / "report.csv", csv_text(comparison))
-    write_text(folder / "report.md", markdown(comparison, image))
-    write_text(folder / "report.html", html.render(comparison, command, folder))
-    return folder / "report.html"
+    texts = {
+        "report.csv": csv_text(comparison),
+        "report.md": markdown(comparison, image),
+        PAGE: html.render(comparison, command, folder),
+    }
+    return files | {name: text.encode() for name, text in texts.items()}
 
 
 def markdown(comparison: Comparison, figure: str = "") -> str:
@@ -95,14 +106,22 @@ def csv_text(comparison: Comparison) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for block in comparison.blocks:
-        for arm in block.arms:
-            for checkpoint in block.checkpoints:
-                writer.writerow(_csv_row(arm, checkpoint, block, comparison))
+    for row in comparison_rows(comparison):
+        writer.writerow({key: _csv_cell(value) for key, value in row.items()})
     return file.getvalue()
 
 
-def _csv_row(arm: Arm, checkpoint: str, block: Block, comparison: Comparison) -> dict[str, Any]:
+def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """The values of each arm and checkpoint, by `CSV_COLUMNS`; the baseline has fewer."""
+    return [
+        _values_of(arm, checkpoint, block, comparison)
+        for block in comparison.blocks
+        for arm in block.arms
+        for checkpoint in block.checkpoints
+    ]
+
+
+def _values_of(arm: Arm, checkpoint: str, block: Block, comparison: Comparison) -> dict[str, Any]:
     result = arm.results[checkpoint]
     row = {
         "block": block.title, "arm": arm.label, "hash": arm.runs[0].arm,
@@ -119,7 +138,7 @@ def _csv_row(arm: Arm, checkpoint: str, block: Block, comparison: Comparison) ->
             "p_sign_flip": difference.p_sign_flip, "correlation": difference.correlation,
             "detectable": difference.detectable,
         }  # fmt: skip
-    return {key: _csv_cell(value) for key, value in row.items()}
+    return row
 
 
 def _csv_cell(value: Any) -> Any:

@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 from mixlab.reporting import (
     cautions,
     caveats,
+    class_plot,
     curves,
     forest_plot,
     formatting,
+    price_plot,
     sentences,
     shared,
     strips,
@@ -38,6 +40,7 @@ def render(comparison: Comparison, command: Sequence[str], folder: Path | None =
 
     In a `folder` it links to the folders of the runs and to the other files of the report.
     """
+    pictures = strips.block_strips(comparison.blocks)
     return _template().render(
         title=_title(comparison),
         metric=formatting.metric_words(comparison.question),
@@ -46,7 +49,11 @@ def render(comparison: Comparison, command: Sequence[str], folder: Path | None =
         answers=[a for b in comparison.blocks if (a := sentences.answer(b, comparison))],
         summary=tables.sweep_summary(comparison),
         tones=TONES,
-        blocks=[_block_context(i, block, comparison) for i, block in enumerate(comparison.blocks)],
+        blocks=[
+            _block_context(i, block, comparison) | {"strips": drawn}
+            for i, (block, drawn) in enumerate(zip(comparison.blocks, pictures, strict=True))
+        ],
+        most_strips=strips.MOST_STRIPS if sum(map(len, pictures)) == strips.MOST_STRIPS else 0,
         notes=comparison.notes,
         reading=sentences.reading(comparison),
         ledger=_ledger(comparison, folder),
@@ -82,15 +89,20 @@ def _block_context(index: int, block: Block, comparison: Comparison) -> dict[str
     if block.is_comparison:
         draw = forest_plot.draw_forest, forest_plot.draw_stacked
         forests = [draw[0]([block], comparison), draw[1](block, comparison)]
-    learning = [curves.draw_curves(block, comparison, stacked=flag) for flag in (False, True)]
+    both = (False, True)  # for a desk and stacked
+    learning = [curves.draw_curves(block, comparison, stacked=flag) for flag in both]
+    prices = [price_plot.draw_price(block, comparison, stacked=flag) for flag in both]
+    classes = [class_plot.draw_classes(block, stacked=flag) for flag in both]
     return {
         "id": f"block-{index}",
         "title": block.title,
         "shared": shared.shared(block),
-        "strips": [(a.label, drawn) for a in block.arms if (drawn := strips.arm_strip(a))],
         "verdicts": [_verdict(arm, block, comparison) for arm in block.arms],
         "overview": _svgs(forests, f"overview{index}"),
         "curves": _svgs(learning, f"curves{index}"),
+        "price": _svgs(prices, f"price{index}"),
+        "classes": _svgs(classes, f"classes{index}"),
+        "classes_left_out": class_plot.left_out(block),
         "is_trained_on": "best" not in block.checkpoints,
         "columns": tables.columns(block, comparison),
         "rows": tables.table_rows(block, comparison),

@@ -13,7 +13,7 @@ from mixlab.runs.identity import (
     acting,
     without,
 )
-from mixlab.runs.records import StoredRun, mapping, one_line
+from mixlab.runs.records import StoredRun, finite_number, mapping, one_line
 
 GROUPS = (*HASHED, "trainer", "callbacks", "ckpt_path", "evaluation")
 BARE = ("data", "model", "mixing", "evaluation")  # named by their choice alone: `digits cnn mixup`
@@ -23,20 +23,26 @@ Settings = Mapping[str, Any]  # dotted key -> plain value
 
 
 def settings(run: StoredRun) -> Settings:
+    """The settings of a run that was found on disk."""
+    found = settings_of(run.config, run.record.get("watching") or ())
+    return {**found, "evaluation.name": run.evaluation} if run.evaluation else found
+
+
+def settings_of(config: Mapping[str, Any], watching: Collection[str] = ()) -> Settings:
     """The flattened part of a run's configuration that changes what is trained.
 
     Paths are replaced by their names, so that runs of two machines are arms of one comparison.
+
+    Args:
+        watching: names of callbacks that do not change it.
     """
-    config = run.config
     data = config.get("data")
     kept: dict[str, Any] = {group: config.get(group) for group in HASHED}
     if isinstance(data, Mapping):
         kept["data"] = without(data, NOT_HASHED_OF_DATA)
     kept["trainer"] = without(mapping(config.get("trainer")), NOT_HASHED_OF_TRAINER)
-    kept["callbacks"] = acting(mapping(config.get("callbacks")), run.record.get("watching") or ())
+    kept["callbacks"] = acting(mapping(config.get("callbacks")), watching)
     kept["ckpt_path"] = config.get("ckpt_path")
-    if run.evaluation:
-        kept["evaluation"] = {"name": run.evaluation}
     paths = {name: str(path) for name, path in mapping(config.get("paths")).items() if path}
     longest_first = sorted(paths.items(), key=lambda item: -len(item[1]))
     return {key: _named(value, longest_first) for key, value in flatten(kept).items()}
@@ -119,6 +125,32 @@ def labels(arms: Mapping[str, Settings], by: Collection[str]) -> dict[str, str]:
     }
 
 
+def knob_labels(arms: Mapping[str, Settings]) -> dict[str, str]:
+    """`cutmix alpha=1 p=0.5`: each arm's method with all of its numbers, then what else differs.
+
+    The numbers are there even if all arms share them, as the label also stands alone.
+    """
+    found = {}
+    numbers = [
+        {
+            key: value
+            for key, value in one.items()
+            if belongs(key, ["mixing"]) and finite_number(value) is not None
+        }
+        for one in arms.values()
+    ]
+    others = [
+        {key: value for key, value in one.items() if key not in own}
+        for one, own in zip(arms.values(), numbers, strict=True)
+    ]
+    described = describe(others, always=["mixing"])
+    for arm, other, own, words in zip(arms, others, numbers, described, strict=True):
+        choice = group_choice(other, "mixing")
+        place = words.index(choice) + 1 if choice in words else 0
+        found[arm] = " ".join([*words[:place], *_details([own, {}])[0], *words[place:]])
+    return found
+
+
 def group_choice(one: Settings, group: str) -> str | None:
     """The choice of a group: its name, its method's class or its class; None if not known."""
     keys = (f"{group}.name", f"{group}.method._target_", f"{group}._target_")
@@ -154,7 +186,8 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
     names = {}
     for key, part in parts.items():
         tails = (".".join(part[-n:]) for n in range(1, len(part) + 1) if not part[-n].isdigit())
-        names[key] = one_line(next((tail for tail in tails if ends[tail] == 1), key), 60)
+        name = one_line(next((tail for tail in tails if ends[tail] == 1), key), 60)
+        names[key] = "p" if name == "probability" and not ends["p"] else name
     return names
 
 

@@ -3,13 +3,26 @@
 import base64
 import io
 import re
+from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from PIL import Image
 
-from mixlab.reporting.comparison import Arm
+from mixlab.reporting.comparison import Arm, Block
 
+MOST_STRIPS = 12  # strips on a page
 SHORTEST, WHITE = 64, 12  # pixels: of a row of pictures, and of the white between two rows
+
+
+def block_strips(blocks: Sequence[Block]) -> list[list[tuple[str, str]]]:
+    """For each block the labels and pictures of its arms, the first `MOST_STRIPS` of the page."""
+    found, room = list[list[tuple[str, str]]](), MOST_STRIPS
+    for block in blocks:
+        drawn = ((arm.label, strip) for arm in block.arms if (strip := arm_strip(arm)))
+        found.append(list(islice(drawn, room)))
+        room -= len(found[-1])
+    return found
 
 
 def arm_strip(arm: Arm) -> str | None:

@@ -3,11 +3,13 @@
 import io
 import re
 import textwrap
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 TEXT_INK = "#010203"  # becomes the page's text colour in SVG, so that figures follow light and dark
 PAPER_INK = "#1c1e21"  # of the PNG
@@ -26,6 +28,7 @@ STYLE: dict[Any, Any] = {
 INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color",
          "grid.color")  # fmt: skip
 FIGURE_WIDTH, STACKED_WIDTH = 9.6, 5.0  # inches, of every figure: on a desk, on a phone
+LEGEND_LINE = 0.19  # inches
 LINE_LETTERS, LONGEST = 34, 44  # letters of a line of a label, and of a label in one line
 
 
@@ -49,6 +52,19 @@ def wrapped_label(label: str) -> str:
 def one_line_label(label: str, longest: int = LONGEST) -> str:
     """A label in one line."""
     return label if len(label) <= longest else f"{label[: longest - 3]}..."
+
+
+def legend_below(
+    figure: Figure, arms: Sequence[tuple[int, str]], marker: str, columns: int
+) -> None:
+    """Name arms, given by their index and label, by their marks at the foot of a figure."""
+    handles = [
+        Line2D([], [], linestyle="", marker=marker, markersize=5, color=color(index),
+               label=one_line_label(label))
+        for index, label in arms
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="lower left", ncols=columns, frameon=False,
+                  bbox_to_anchor=(0.06, 0.0), borderaxespad=0.2)  # fmt: skip
 
 
 def to_svg(figure: Figure, name: str) -> str:

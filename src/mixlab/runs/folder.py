@@ -15,7 +15,14 @@ from mixlab.errors import UserError
 from mixlab.runs.atomic import read_json, write_json, write_text
 from mixlab.runs.identity import arm_hash, arm_slug, run_folder, watching
 from mixlab.runs.locks import seconds_with, taken
-from mixlab.runs.provenance import changed_files, code_hashes, git_commit, reached_hashes, versions
+from mixlab.runs.provenance import (
+    changed_files,
+    code_hashes,
+    command_line,
+    git_commit,
+    reached_hashes,
+    versions,
+)
 from mixlab.runs.reach import reached_files
 from mixlab.runs.status import (
     Action,
@@ -106,8 +113,8 @@ class Run:
                 shutil.rmtree(entry)
             elif entry.name not in (".lock", "log.txt"):
                 entry.unlink()
-        history = with_history(self.record).get("history")
-        self.record = {"history": history} if history else {}
+        kept = with_history(self.record)
+        self.record = {key: kept[key] for key in ("history", "label", "command") if kept.get(key)}
 
     def is_untouched(self) -> bool:
         """Whether no process has written anything here yet."""
@@ -154,6 +161,7 @@ class Run:
             code=reached_hashes(self.cfg),
             versions=versions(),
             git=git_commit(),
+            command=command_line() or self.record.get("command"),
             **facts,
         )
 

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import subprocess
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
@@ -85,6 +86,17 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
+
+
+def command_line() -> list[str] | None:
+    """The `mixlab-train` command of this process, to be pasted; None if it is another program's.
+
+    As it was typed, though the parser of the command line has changed `sys.argv`.
+    """
+    for place, word in enumerate(sys.orig_argv):  # Python, its options, the program, its words
+        if Path(word).name in ("mixlab-train", "mixlab.train"):
+            return ["mixlab-train", *sys.orig_argv[place + 1 :]]
+    return None
 
 
 def check_code(

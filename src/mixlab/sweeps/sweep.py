@@ -1,7 +1,7 @@
 """A sweep: its list of runs, a record for each of them, and the summary at the end."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -9,12 +9,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mixlab.config.build import plain
 from mixlab.errors import UserError, counted
+from mixlab.reporting.labels import knob_labels, settings_of
 from mixlab.runs.atomic import make_folder, read_json, write_json
 from mixlab.runs.folder import Run, is_begun, keep_stale
-from mixlab.runs.identity import file_name
+from mixlab.runs.identity import file_name, watching
 from mixlab.runs.locks import ANOTHER, is_running
-from mixlab.runs.provenance import changed_files, code_hashes
+from mixlab.runs.provenance import changed_files, code_hashes, command_line
 from mixlab.runs.reach import reached_files
 from mixlab.runs.records import shown_path
 from mixlab.runs.status import (
@@ -76,7 +78,7 @@ def begin(jobs: Sequence[Job], config: DictConfig, retry: Sequence[str] = ()) ->
         else:
             keep_stale(folder, changed)
     path = list_runs(jobs, config)
-    plan_records(plan.to_train)
+    plan_records(plan.to_train, arm_labels(jobs))
     print(f"{plan}, listed in {shown_path(path)}", flush=True)
     return plan
 
@@ -163,7 +165,14 @@ def check_finished_data(done: Sequence[Job]) -> None:
         check_data_of(arm, folders)
 
 
-def plan_records(jobs: Sequence[Job]) -> None:
+def arm_labels(jobs: Sequence[Job]) -> dict[Path, str]:
+    """What tells the arms of a sweep apart, in words, by the folder of the arm."""
+    arms = {job.folder.parent: job.arm for job in jobs}
+    known = {str(folder): settings_of(plain(arm), watching(arm)) for folder, arm in arms.items()}
+    return {Path(folder): label for folder, label in knob_labels(known).items()}
+
+
+def plan_records(jobs: Sequence[Job], labels: Mapping[Path, str]) -> None:
     """Write a record for each job that has none, so that the folders alone show the plan."""
     arms: dict[Path, dict[str, Any]] = {}
     for job in jobs:
@@ -171,7 +180,8 @@ def plan_records(jobs: Sequence[Job]) -> None:
             if job.folder.parent not in arms:
                 slug, _, digits = job.folder.parent.name.rpartition("-")
                 named = {"task_name": job.arm.task_name, "arm": slug, "hash": digits}
-                arms[job.folder.parent] = {**named, "tags": list(job.arm.tags)}
+                said = {"label": labels[job.folder.parent], "command": command_line()}
+                arms[job.folder.parent] = {**named, **said, "tags": list(job.arm.tags)}
             make_folder(job.folder)
             record = transition({}, Status.PLANNED, **arms[job.folder.parent], seed=job.seed)
             write_json(job.folder / "run.json", record, durable=False)

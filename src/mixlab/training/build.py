@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +14,23 @@ from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from mixlab.callbacks import GracefulStop, Seeding, StepLoss, StopOnDivergence
+from mixlab.callbacks.bar_loss import BarLoss
 from mixlab.callbacks.epoch_lines import EpochLines
+from mixlab.callbacks.pace import Pace
 from mixlab.callbacks.previews import Previews
 from mixlab.callbacks.run_record import Heartbeat, RunRecord
 from mixlab.config.allowlist import locate
 from mixlab.config.build import build, plain
+from mixlab.config.secrets import without_paths
 from mixlab.data import ImageDataModule
 from mixlab.data.sampler import GUESTS
 from mixlab.errors import UserError
 from mixlab.models.networks.pretrained import pretrained_scale
+from mixlab.reporting.labels import knob_labels, settings_of
 from mixlab.runs import arm_hash, arm_slug
+from mixlab.runs.atomic import read_json
 from mixlab.runs.checkpoints import LAST, SealedFiles
+from mixlab.runs.identity import watching
 from mixlab.runtime import keep_memory, quiet, set_threads, threads_for
 from mixlab.training.model import build_model
 
@@ -128,13 +134,15 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
         callbacks += [build(cfg.mixing, allow=allow), Previews(figures, data.spec.class_names)]
     callbacks += [StepLoss(), Heartbeat(cfg.paths.run_dir)]
     # After the callbacks that have something to record or to save.
-    callbacks += [record, GracefulStop(last, cfg.get("checkpoint_minutes"))]
+    callbacks += [record, Pace(record), GracefulStop(last, cfg.get("checkpoint_minutes"))]
     node = plain(cfg.trainer)
     if node.get("enable_progress_bar") == "auto":
         node["enable_progress_bar"] = sys.stderr.isatty()
     if not node.get("enable_progress_bar"):  # Lightning then refuses a configured one
         callbacks = [each for each in callbacks if not isinstance(each, ProgressBar)]
         callbacks.append(EpochLines(record))
+    else:
+        callbacks.append(BarLoss())
     if not any(isinstance(each, Checkpoint) for each in callbacks):  # or Lightning would add one
         node.setdefault("enable_checkpointing", False)
     return build(
@@ -160,8 +168,23 @@ def build_callbacks(cfg: DictConfig, data: ImageDataModule) -> list[pl.Callback]
 def build_loggers(cfg: DictConfig) -> list[Any]:
     """The loggers, after each has logged the whole configuration."""
     nodes = [node for node in (cfg.get("logger") or {}).values() if node]
-    loggers = [build(node, allow=cfg.get("allow", ())) for node in nodes]
-    facts = {**plain(cfg), "arm": arm_slug(cfg), "hash": arm_hash(cfg)}
+    loggers = [build(node, allow=cfg.get("allow", ()), **wandb_names(node, cfg)) for node in nodes]
+    config = without_paths(plain(cfg), plain(cfg.paths))
+    facts = {**config, "arm": arm_slug(cfg), "hash": arm_hash(cfg)}
     for logger in loggers:
         logger.log_hyperparams(facts)
     return loggers
+
+
+def wandb_names(node: Mapping[str, Any], cfg: DictConfig) -> dict[str, str]:
+    """The run's name in W&B and that of its group: its arm in words, and the arm's hash.
+
+    A sweep knows its other arms, and has recorded what tells them apart. A name of the user's
+    stays, and other loggers get none.
+    """
+    if node.get("_target_") != "mixlab.loggers.WandbRun":
+        return {}
+    label = read_json(Path(cfg.paths.run_dir) / "run.json").get("label")
+    label = label or knob_labels({"": settings_of(plain(cfg), watching(cfg))})[""]
+    names = {"name": f"{label} seed {cfg.seed}", "group": f"{label} ({arm_hash(cfg)})"}
+    return {key: name for key, name in names.items() if not node.get(key)}

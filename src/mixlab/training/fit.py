@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from mixlab.callbacks import Diverged
 from mixlab.callbacks.run_record import best_checkpoint
 from mixlab.loggers import WandbRun
+from mixlab.loggers.dashboard import tell_facts, tell_results
 from mixlab.models.metrics import recorded_metrics
 from mixlab.runs import Run
 from mixlab.runs.checkpoints import LAST, PREVIOUS, export_weights, load_checkpoint
@@ -55,6 +56,7 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
         devices=trainer.num_devices,
         metrics=recorded_metrics(experiment.model),
     )
+    tell_facts(trainer.loggers, experiment.model, run.record)
 
 
 def fit_and_test(
@@ -68,10 +70,13 @@ def fit_and_test(
     try:
         trainer.fit(experiment.model, data, ckpt_path=start.checkpoint, weights_only=True)
         run.write(trained=True)
-        results = record.results(trainer)
+        results, by_class = record.results(trainer), {}
         if run.cfg.test and data.has_test and not run.cfg.trainer.fast_dev_run:
-            return results, test(experiment, results)
-        return results, {}
+            by_class = test(experiment, results)
+        # Of the last test, which is that of the best checkpoint if there is one.
+        confusion = getattr(experiment.model, "confusion", ()) if by_class else ()
+        tell_results(trainer.loggers, results, data.spec.class_names, by_class, confusion)
+        return results, by_class
     except Diverged:
         run.write(results=record.results(trainer), **progress(experiment))
         raise
