@@ -7,6 +7,7 @@ from torch import nn
 from mixlab.data import ImageSpec
 from mixlab.models.networks import CNN, CNN6, ResNet, Timm
 from mixlab.models.networks.resnet import SameConv, he_normal_
+from mixlab.models.networks.timm import check_takes
 
 
 def spec(side: int = 32, channels: int = 3, classes: int = 10) -> ImageSpec:
@@ -160,6 +161,12 @@ def test_unknown_names_get_the_nearest():
 def test_images_that_a_model_cannot_take():
     with pytest.raises(ValueError, match="vgg11_bn cannot take images of 28 x 28.*image_size=32"):
         Timm(spec(28), name="vgg11_bn")
+    with pytest.raises(
+        ValueError, match=r"net cannot take images of 32 .* try data.image_size=224,"
+    ):
+        check_takes(nn.Linear(1, 1), spec(32), "net")
+    with pytest.raises(ValueError, match="in_chans=3, but the images have 1 channel; leave it out"):
+        Timm(spec(channels=1), name="resnet18", in_chans=3)
 
 
 def test_a_fresh_model_is_in_training_mode_and_has_seen_nothing():

@@ -66,7 +66,8 @@ def check_model_name(cfg: DictConfig, plain: DictConfig) -> None:
     """Raise ValueError where another name would not make another network."""
     given, own = (OmegaConf.select(each, "model.name") for each in (cfg, plain))
     target, default = (OmegaConf.select(each, "model.network._target_") for each in (cfg, plain))
-    if given != own and target == default and not str(target).endswith(".Timm"):
+    fixed = target is not None and target == default and not str(target).endswith(".Timm")
+    if fixed and own is not None and given != own:
         raise UserError(
             f"model.name={given} would only rename {own}; for a model of timm's use model=timm "
             f"model.name={given}"

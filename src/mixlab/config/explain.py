@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
 from mixlab.config.keys import (
     config_dir,
@@ -23,6 +23,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ELSEWHERE = {  # what people take for a choice of a group, and how it is said
     "data": "images of your own are data=folder data.path=...",
     "model": "a model of timm's is model=timm model.name={name}",
+    "hydra/launcher": "for SLURM, pip install hydra-submitit-launcher",
+    "debug": "debug=limit trains two short epochs",
 }
 
 
@@ -55,6 +57,11 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
         text = text.strip().rpartition("\n")[2].partition(": ")[2]
     if "Could not find 'hydra/sweeper/optuna'" in text:
         return "hparams_search and hydra/sweeper=optuna need: pip install 'mixlab[optuna]'"
+    if "BasicSweeper does not support" in text:
+        return (
+            "interval(...) is for a search: add hparams_search=mixing_optuna, which needs "
+            "pip install 'mixlab[optuna]', or give the values, as in mixing.probability=0.5,1"
+        )
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return unknown_choice(group, name, error.options)
@@ -75,8 +82,8 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
         if config_name != "train":
             return f"{several[1]} gives several values; mixlab-{config_name} takes one in each call"
         return f"{several[1]} gives several values, which makes a sweep: add -m"
-    if bad := re.search(r"Error parsing override '([^']*)'", text):
-        return f"{bad[1]!r} is not key=value, or a quote or bracket in it is not closed"
+    if isinstance(error, OverrideParseException):
+        return unreadable(error.override)
     if lost := re.search(r"monitor='([^']+)'\)\W+could not find .* metrics: \[(.*?)\]", text):
         logged = [name for name in re.findall(r"'([^']+)'", lost[2]) if name[:7] != "mixing/"]
         names = ", ".join(name for name in logged if name not in ("epoch", "step")) or "nothing"
@@ -93,6 +100,18 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
             "a group takes the name of one of its files: logger=none, say, instead of logger=null"
         )
     return " ".join(text.split())
+
+
+def unreadable(word: str) -> str:
+    """The sentence for a word of the command line that Hydra cannot read."""
+    key, _, value = word.partition("=")
+    if not value or value[0] in "[{'\"":
+        return f"{word!r} is not key=value, or a quote or bracket in it is not closed"
+    quoted = value.replace('"', '\\"')
+    return (
+        f"the value in {word} has marks that Hydra reads as its own; put it into quotes inside "
+        f"those of the shell: '{key}=\"{quoted}\"'"
+    )
 
 
 def way_to_add(key: str, known: Sequence[str]) -> str:

@@ -24,6 +24,12 @@ RENAMED = {
     "sweep": "claim=",
     "sweep.retry": "retry=",
 }
+LOOKED_FOR = {  # what people look for under another name, or beside another choice
+    "model.pretrained": "for one of timm, model=timm model.name=resnet18 model.pretrained=true",
+    "model.freeze": "for one of timm, model=timm model.name=resnet18 model.freeze=backbone",
+    "train": "mixlab-evaluate run=... tests a finished run without training",
+    "extras.print_config": "--cfg job --resolve prints the configuration",
+}
 
 
 def config_dir() -> Path:
@@ -111,6 +117,8 @@ def unknown_key(key: str, legal: Iterable[str]) -> str:
     """The sentence for a misspelt key."""
     if key in RENAMED:
         return f"{key} is not a key any more; use {RENAMED[key]}"
+    if key in LOOKED_FOR:
+        return f"{key} is not a key of this configuration; {LOOKED_FOR[key]}"
     if is_secret(key):
         return secret_key(key)
     if f".{OPEN_NODE}." in key:

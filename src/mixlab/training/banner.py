@@ -12,6 +12,7 @@ from mixlab.config.keys import leaves
 from mixlab.data import ImageDataModule
 from mixlab.errors import counted
 from mixlab.loggers import WandbRun
+from mixlab.reporting.cautions import FEW_ROWS
 from mixlab.runs.records import shown_path
 from mixlab.training.build import Experiment
 
@@ -37,6 +38,21 @@ def facts(cfg: DictConfig, experiment: Experiment) -> Iterator[tuple[str, str]]:
     for logger in experiment.trainer.loggers:
         if isinstance(logger, WandbRun):
             yield "W&B", wandb_words(logger)
+    if cautions := [*caution_words(experiment)]:
+        yield "caution", "; ".join(cautions)
+
+
+def caution_words(experiment: Experiment) -> Iterator[str]:
+    """What is legal and makes figures that say little."""
+    data, limit = experiment.data, experiment.trainer.limit_test_batches
+    train, val, test = (len(part) for part in (data.parts.train, data.parts.val, data.parts.test))
+    if 0 < val < FEW_ROWS:
+        yield f"{counted(val, 'validation row')} can hardly tell epochs apart"
+    if data.batch_size > train:
+        yield f"an epoch is one step: data.batch_size={data.batch_size} and {train} training rows"
+    batches = -(-test // data.eval_batch_size)
+    if limit < batches if isinstance(limit, int) else limit < 1:
+        yield f"trainer.limit_test_batches={limit} tests only a part of the {test} test rows"
 
 
 def training_words(experiment: Experiment) -> str:

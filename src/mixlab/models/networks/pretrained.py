@@ -1,5 +1,6 @@
 """Pretrained weights for a network of timm, from its hub or a file, and what they imply."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def create_pretrained(name: str, pretrained: bool | str, **kwargs: Any) -> nn.Mo
     """`timm.create_model` with weights; an error of the download or of the file is a sentence."""
     import timm
 
+    # The sentence below says it once, in place of a line for each try to download.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     given = pretrained_arguments(name, pretrained)
     try:
         return timm.create_model(name, **given, **kwargs)

@@ -8,9 +8,10 @@ from torch import nn
 
 from mixlab.checks import FREEZE, SMALL_STEM
 from mixlab.data.spec import ImageSpec
-from mixlab.errors import UserError
+from mixlab.errors import UserError, counted
 from mixlab.models.networks.pretrained import create_pretrained, freeze_backbone
 
+HUB = ("hf_hub:", "hf-hub:", "timm/")
 SMALL_PIXELS = 64  # images up to this side get the small stem when it is left to us
 
 
@@ -57,6 +58,11 @@ def Timm(
     if config is not None and config.fixed_input_size:
         kwargs = {"img_size": (spec.height, spec.width), **kwargs}
     kwargs = {"num_classes": spec.num_classes, "in_chans": spec.channels, **kwargs}
+    if kwargs["in_chans"] != spec.channels:
+        raise UserError(
+            f"model.network.kwargs has in_chans={kwargs['in_chans']}, but the images have "
+            f"{counted(spec.channels, 'channel')}; leave it out, for the network is told the number"
+        )
     try:
         model = create_pretrained(name, pretrained, **kwargs)
     except TypeError as error:
@@ -76,6 +82,11 @@ def check_name(name: str) -> None:
     """Raise ValueError for a name that timm does not know."""
     import timm
 
+    if name.startswith(HUB):
+        raise UserError(
+            f"model.name={name} has the address of a hub in it; write "
+            f"model.name={name.rpartition('/')[2]} model.pretrained=true"
+        )
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.4)
         raise UserError(
@@ -90,9 +101,10 @@ def check_takes(model: nn.Module, spec: ImageSpec, name: str) -> None:
             model.eval()(torch.zeros(1, spec.channels, spec.height, spec.width))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
+        larger = "32, or 224" if max(spec.height, spec.width) < 32 else "224"
         raise UserError(
             f"{name} cannot take images of {spec.height} x {spec.width} pixels ({reason}); try "
-            "data.image_size=32, or 224 for which most of timm's models are made"
+            f"data.image_size={larger}, for which most of timm's models are made"
         ) from error
     model.train()
 

@@ -1,0 +1,41 @@
+"""What the start banner says of settings that make figures weak."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mixlab.training.banner import caution_words
+
+ALL = {"train": 100, "val": 50, "test": 40, "batch_size": 100, "eval_batch_size": 16, "limit": 1.0}
+
+
+def cautions(**given: Any) -> str:
+    to = {**ALL, **given}
+    parts = SimpleNamespace(**{name: range(to[name]) for name in ("train", "val", "test")})
+    sizes = {name: to[name] for name in ("batch_size", "eval_batch_size")}
+    experiment: Any = SimpleNamespace(
+        data=SimpleNamespace(parts=parts, **sizes),
+        trainer=SimpleNamespace(limit_test_batches=to["limit"]),
+    )
+    return "; ".join(caution_words(experiment))
+
+
+@pytest.mark.parametrize("fine", [{}, {"val": 0}, {"limit": 3}, {"limit": 7}, {"test": 0}])
+def test_nothing_is_said_without_a_reason(fine: dict[str, Any]) -> None:
+    assert cautions(**fine) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"val": 1}, "1 validation row can hardly tell epochs apart"),
+        ({"val": 49}, "49 validation rows can hardly tell epochs apart"),
+        ({"batch_size": 101}, "an epoch is one step: data.batch_size=101 and 100 training rows"),
+        ({"limit": 2}, "trainer.limit_test_batches=2 tests only a part of the 40 test rows"),
+        ({"limit": 1}, "trainer.limit_test_batches=1 tests only a part of the 40 test rows"),
+        ({"limit": 0.5}, "trainer.limit_test_batches=0.5 tests only a part of the 40 test rows"),
+    ],
+)
+def test_what_makes_figures_weak(given: dict[str, Any], said: str) -> None:
+    assert cautions(**given) == said
