@@ -8,6 +8,7 @@ from multiprocessing.connection import wait
 
 import pytest
 
+from mixlab import signals
 from mixlab.signals import stop_signals, stopping
 
 ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -22,7 +23,10 @@ def hangups_end_the_process() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("signum", ALL)
-def test_the_first_asks_and_wakes_and_the_second_interrupts(signum: int) -> None:
+def test_the_first_asks_and_wakes_and_the_second_interrupts(
+    signum: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "ECHO", 0)
     with stopping() as stop:
         assert not stop.asked and not wait([stop.reader], 0)
         os.kill(os.getpid(), signum)
@@ -31,6 +35,18 @@ def test_the_first_asks_and_wakes_and_the_second_interrupts(signum: int) -> None
         assert not wait([stop.reader], 0), "once"
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("signum", ALL)
+def test_the_same_within_a_second_is_an_echo(signum: int) -> None:
+    """`timeout` signals the command and its group."""
+    other = signal.SIGINT if signum == signal.SIGTERM else signal.SIGTERM
+    with stopping() as stop:
+        for _ in range(3):
+            os.kill(os.getpid(), signum)
+        assert stop.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), other)
 
 
 def test_a_second_hangup_is_no_second_wish() -> None:

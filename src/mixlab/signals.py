@@ -10,23 +10,29 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from types import FrameType
 
+ECHO = 1.0  # seconds: `timeout` and others signal the command, and then its group with the same
+
 
 class Stop:
     """The first signal makes `reader` readable; the second raises KeyboardInterrupt.
 
-    If the first one raised, at any line, a job that has just started could be lost.
+    If the first one raised, at any line, a job that has just started could be lost. The same signal
+    within a second is the first one's echo.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._first, self._when = 0, 0.0
         self.reader, self._writer = os.pipe()
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked and signum != signal.SIGHUP:  # a shell and the kernel may both send it
-            raise KeyboardInterrupt
         if not self.asked:
-            self.asked = True
+            self.asked, self._first, self._when = True, signum, time.monotonic()
             os.write(self._writer, b"\0")
+            return
+        echo = signum == self._first and time.monotonic() - self._when < ECHO
+        if not echo and signum != signal.SIGHUP:  # a shell and the kernel may both send it, late
+            raise KeyboardInterrupt
 
     def acknowledge(self) -> None:
         """Make `reader` wait again."""

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 
 from mixlab.checks import number
 from mixlab.errors import ForUsers
-from mixlab.signals import stop_signals
+from mixlab.signals import ECHO, stop_signals
 
 
 class Interrupted(ForUsers):
@@ -29,10 +29,11 @@ class Interrupted(ForUsers):
 class GracefulStop(pl.Callback):
     """On Ctrl-C, SIGTERM or SIGHUP finish the batch, save and raise `Interrupted`.
 
-    A second Ctrl-C stops at once. Where gradients are accumulated, the stop waits for the step,
-    because no checkpoint holds gradients. Where the batch is an epoch's last, it waits for the next
-    epoch's first step: Lightning miscounts when it resumes from between the two. Where validation
-    or the end of the training comes next, it waits for that, too: a resumed run would leave it out.
+    A second Ctrl-C, if it is no echo of the first, stops at once. Where gradients are accumulated,
+    the stop waits for the step, because no checkpoint holds gradients. Where the batch is the last
+    of an epoch, it waits for the next epoch's first step: Lightning miscounts when it resumes from
+    between the two. Where validation or the end of the training comes next, it waits for that, too:
+    a resumed run would leave it out.
 
     Args:
         checkpoint: Where the last checkpoint goes.
@@ -44,6 +45,7 @@ class GracefulStop(pl.Callback):
         self.checkpoint = checkpoint
         self.minutes = minutes
         self.asked: int | None = None
+        self._when = 0.0
         self._saved = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -96,7 +98,9 @@ class GracefulStop(pl.Callback):
         return self.minutes is not None and time.monotonic() - self._saved >= 60 * self.minutes
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked == signal.SIGINT == signum:
+        if self.asked is None:
+            self._when = time.monotonic()
+        elif self.asked == signal.SIGINT == signum and time.monotonic() - self._when >= ECHO:
             self._let_go()
             raise KeyboardInterrupt
         self.asked = signum
