@@ -127,8 +127,38 @@ def test_a_fork_server_that_dies_again_and_again_ends_the_sweep(
             raise EOFError
 
     monkeypatch.setattr(module, "LOST", 3)
+    monkeypatch.setattr(module, "DYING", 0)
     with pytest.raises(ValueError, match="killed again and again"):
         run(specs(tmp_path, 1), die, context=SimpleNamespace(Process=Dead))
+
+
+def test_a_fork_server_may_take_a_while_to_die(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    dead_until = time.monotonic() + 0.3
+
+    class Late(fork.Process):
+        def start(self) -> None:
+            if time.monotonic() < dead_until:
+                raise ConnectionRefusedError
+            super().start()
+
+    assert run(
+        specs(tmp_path, 1), fake_training.job, context=SimpleNamespace(Process=Late)
+    ).finished
+
+
+def test_a_fork_server_that_the_signal_killed_is_not_started_again(tmp_path: Path) -> None:
+    class Killed:
+        def __init__(self, **_: object) -> None: ...
+
+        def start(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise EOFError
+
+    jobs = specs(tmp_path, 2)
+    progress = run(jobs, die, context=SimpleNamespace(Process=Killed))
+    assert (progress.finished, progress.failed) == (0, 0)
+    assert records(jobs) == [{}, {}], "each stays as it was, to be trained by the same command"
 
 
 def test_whether_a_process_is_alive() -> None:

@@ -32,6 +32,7 @@ LIBRARIES = {  # large, imported only where a configuration names what needs the
 }
 GRACE = 60.0  # seconds that a job has to save and stop after the first Ctrl-C
 LOST = 20  # jobs that may lose their fork server before the sweep gives up
+DYING = 0.2  # seconds between tries: a killed server counts as there until the kernel has freed it
 UNKNOWN = 255  # multiprocessing's exit code when the fork server that would know it is gone
 
 
@@ -107,18 +108,22 @@ class ProcessPool:
                 raise KeyboardInterrupt
 
     def begin(self, spec: JobSpec, slot: dict[str, str]) -> None:
-        """Start a job's process; if the fork server has died, with a new one."""
+        """Start a job's process unless asked to stop; with a new fork server if it has died."""
         inside = replace(spec, environment={**spec.environment, **slot})
-        while True:
+        while not self.stop.asked:
             process = self.context.Process(target=self.task, args=(inside,), daemon=False)
             try:
                 with nameless_main():
                     process.start()
-                break
             except (EOFError, ConnectionError):
                 self.lose_server()
-        self.running[process.sentinel] = RunningJob(process, spec, slot)
-        self.progress.begun(spec)
+                time.sleep(DYING)
+                continue
+            self.running[process.sentinel] = RunningJob(process, spec, slot)
+            self.progress.begun(spec)
+            return
+        self.waiting.appendleft(spec)
+        self.free.append(slot)
 
     def collect(self, job: RunningJob) -> None:
         """Handle a job whose process has ended, or whose fork server has."""
