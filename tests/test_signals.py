@@ -49,7 +49,8 @@ def test_the_same_within_a_second_is_an_echo(signum: int) -> None:
             os.kill(os.getpid(), other)
 
 
-def test_a_second_hangup_is_no_second_wish() -> None:
+def test_a_second_hangup_is_no_second_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "ECHO", 0)
     with stopping() as stop:
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGHUP)

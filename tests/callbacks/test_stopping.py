@@ -69,6 +69,13 @@ def test_the_stop_waits(tmp_path: Path, facts: dict[str, Any]) -> None:
         stop_after(stop, batch_idx=1)
 
 
+def test_epochs_of_one_batch_stop_between_two(tmp_path: Path) -> None:
+    run = trainer(tmp_path, GracefulStop(tmp_path / "last"), SignalAt(1, 0), max_epochs=5)
+    with pytest.raises(Interrupted):
+        run.fit(Plain(), loader_of_lists(rows=8))
+    assert run.current_epoch == 2 and not (tmp_path / "last").exists()
+
+
 def test_one_rank_stops_all(tmp_path: Path) -> None:
     def any_rank(asked: bool, all: bool) -> bool:
         return True

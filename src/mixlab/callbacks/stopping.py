@@ -32,8 +32,9 @@ class GracefulStop(pl.Callback):
     A second Ctrl-C, if it is no echo of the first, stops at once. Where gradients are accumulated,
     the stop waits for the step, because no checkpoint holds gradients. Where the batch is the last
     of an epoch, it waits for the next epoch's first step: Lightning miscounts when it resumes from
-    between the two. Where validation or the end of the training comes next, it waits for that, too:
-    a resumed run would leave it out.
+    between the two. Where an epoch has one batch, it stops before the next epoch, and a resumed run
+    begins at the checkpoint of an epoch's end. Where validation or the end of the training comes
+    next, it waits for that, too: a resumed run would leave it out.
 
     Args:
         checkpoint: Where the last checkpoint goes.
@@ -81,6 +82,15 @@ class GracefulStop(pl.Callback):
             self._saved = time.monotonic()
             if stop:
                 raise Interrupted(self.asked or signal.SIGTERM)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.num_training_batches != 1:
+            return
+        stop = self.asked is not None
+        if trainer.world_size > 1:
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if stop:
+            raise Interrupted(self.asked or signal.SIGTERM)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved = time.monotonic()  # Lightning's ModelCheckpoint does it now
