@@ -75,8 +75,12 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
         if config_name != "train":
             return f"{several[1]} gives several values; mixlab-{config_name} takes one in each call"
         return f"{several[1]} gives several values, which makes a sweep: add -m"
-    if bad := re.search(r"Error parsing override '([^']*)'", text):
-        return f"{bad[1]!r} is not key=value, or a quote or bracket in it is not closed"
+    if bad := re.search(r"Error parsing override '([^']*)'|^LexerNoViable\w+: (\S*)", text):
+        word = bad[1] or bad[2]
+        return (
+            f"{word!r} is not key=value, or a quote or bracket in it is not closed; braces with "
+            "spaces need quotes around key and value: 'key={name: value}'"
+        )
     if lost := re.search(r"monitor='([^']+)'\)\W+could not find .* metrics: \[(.*?)\]", text):
         logged = [name for name in re.findall(r"'([^']+)'", lost[2]) if name[:7] != "mixing/"]
         names = ", ".join(name for name in logged if name not in ("epoch", "step")) or "nothing"
