@@ -21,6 +21,7 @@ from mixlab.config.keys import (
     nearest_name,
     unknown_key,
 )
+from mixlab.config.retarget import names_taken
 from mixlab.config.secrets import without_paths
 from mixlab.errors import UserError
 from mixlab.mixing.methods import CutMix, OneOf
@@ -153,6 +154,11 @@ def test_build_makes_nested_objects_of_plain_values() -> None:
     method = build(cfg)
     assert isinstance(method, OneOf) and isinstance(method.methods[1], CutMix)
     assert type(method.weights) is list, "not OmegaConf's own kind of list"
+
+
+def test_a_class_that_takes_any_argument_may_stand_where_one_has_to_be_named() -> None:
+    taken = names_taken("torchmetrics.aggregation.MeanMetric", "???", ())
+    assert taken == {"nan_strategy", "kwargs"}
 
 
 def test_build_of_nothing_is_nothing() -> None:

@@ -98,6 +98,8 @@ def test_a_callback_on_the_command_line(lab: Path, command: Callable) -> None:
         (["+metrics.accuracy._target_=mylab.Worst"], "every model has accuracy already"),
         (["+metrics.mine._target_=mylab.Shout"], "is not a torchmetrics.Metric"),
         (["callbacks.mine._target_=mylab.Shout"], "write +callbacks.mine._target_=... to add it"),
+        (["+callbacks.mine=mylab.Shout"], "write +callbacks.mine._target_=... to add it"),
+        (["callbacks.best=mylab.Shout"], "write callbacks.best._target_=mylab.Shout"),
         (["+callbacks.mine.word=hi"], "callbacks.mine.word is not a key"),
         (["metrics=f1", "callbacks.best.monitor=val/f2"], "did you mean val/f1?"),
         (["callbacks.best.monitor=val/f1"], "must be one of val/accuracy, val/loss"),

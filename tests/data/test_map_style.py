@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 from helpers.batches import Noisy, Pictures
 from mixlab.data import ImageDataModule
@@ -121,6 +121,13 @@ def test_labels_outside_the_classes_are_one_sentence(label, num_workers):
         next(iter(data.train_dataloader()))
     assert "\n" not in str(error.value)
     data.teardown("fit")
+
+
+def test_a_part_of_a_data_set_has_the_class_names_of_the_whole():
+    whole = Pictures()
+    whole.classes = ["cat", "dog"]
+    part = Subset(Subset(whole, range(8)), range(6))
+    assert ItemDataset(part).class_names == ("cat", "dog")
 
 
 def test_classes_must_come_from_somewhere():

@@ -89,6 +89,17 @@ def test_what_cannot_be_is_a_sentence(weights: Path, given: dict, sentence: str)
         Timm(spec(), **{"name": NAME, "pretrained": str(weights), **given})
 
 
+def test_a_saved_model_is_told_from_its_weights(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"it holds objects; save model.state_dict\(\)"):
+        Timm(spec(), name=NAME, pretrained=str(tmp_path / "a.pth"))
+
+
+def test_the_scale_of_an_unknown_model_is_a_sentence() -> None:
+    with pytest.raises(UserError, match="timm has no model 'resnet1'"):
+        pretrained_scale("resnet1", 3)
+
+
 @pytest.mark.parametrize("content", [b"", b"not weights", None])
 def test_a_file_of_something_else_is_a_sentence(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.pth"

@@ -67,7 +67,7 @@ def check_targets(node: Any, allow: Iterable[str] = ()) -> None:
     plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     for target in targets(plain):
         if target.split(".")[0] not in KNOWN.union(allow) and target != "???":
-            raise UserError(refusal(target))
+            raise UserError(refusal(target, allow))
 
 
 def locate(target: str, allow: Iterable[str] = ()) -> Any:
@@ -118,10 +118,14 @@ def is_below(name: str, places: Iterable[str]) -> bool:
     return any(name == place or name.startswith(f"{place}.") for place in places)
 
 
-def refusal(target: str) -> str:
+def refusal(target: str, allow: Iterable[str] = ()) -> str:
     """The sentence for a `_target_` that may not be called."""
-    package = target.split(".")[0]
-    if package in KNOWN or package in sys.stdlib_module_names or not is_name(package):
+    package, _, rest = target.partition(".")
+    if not rest:
+        return f"_target_ {target} has no module; name it too, as in mylab.{target}"
+    if near := difflib.get_close_matches(package, allow, n=1, cutoff=0.8):
+        remedy = f"did you mean {near[0]}.{rest}?"
+    elif package in KNOWN or package in sys.stdlib_module_names or not is_name(package):
         remedy = "call it in a package of your own, mylab say, and add allow=[mylab]"
     else:
         remedy = f"if you trust {package}, add allow=[{package}]"

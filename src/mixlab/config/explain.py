@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
 from mixlab.config.keys import (
+    choices_with,
     config_dir,
     is_of_the_user,
     leaves,
@@ -106,7 +107,10 @@ def unreadable(word: str) -> str:
     """The sentence for a word of the command line that Hydra cannot read."""
     key, _, value = word.partition("=")
     if not value or value[0] in "[{'\"":
-        return f"{word!r} is not key=value, or a quote or bracket in it is not closed"
+        return (
+            f"{word!r} is not key=value, or a quote or bracket in it is not closed; braces with "
+            "spaces need quotes around key and value: 'key={name: value}'"
+        )
     quoted = value.replace('"', '\\"')
     return (
         f"the value in {word} has marks that Hydra reads as its own; put it into quotes inside "
@@ -116,6 +120,8 @@ def unreadable(word: str) -> str:
 
 def way_to_add(key: str, known: Sequence[str]) -> str:
     """How to pass an argument of a library's class, or a value of one's own, if that is meant."""
+    if choices_with(key):
+        return ""
     if key.split(".")[0] in ("trainer", "optimizer", "scheduler") and "." in key:
         return f"; +{key}=... passes an argument that is not listed"
     own = "." not in key and is_of_the_user(key, {name.split(".")[0] for name in known})

@@ -25,8 +25,6 @@ RENAMED = {
     "sweep.retry": "retry=",
 }
 LOOKED_FOR = {  # what people look for under another name, or beside another choice
-    "model.pretrained": "for one of timm, model=timm model.name=resnet18 model.pretrained=true",
-    "model.freeze": "for one of timm, model=timm model.name=resnet18 model.freeze=backbone",
     "train": "mixlab-evaluate run=... tests a finished run without training",
     "extras.print_config": "--cfg job --resolve prints the configuration",
 }
@@ -60,8 +58,10 @@ def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
     a node of the user's own at the top, unless it looks like a misspelt one of ours.
     """
     legal = dict(leaves(reference))
-    for key, _ in leaves(cfg):
+    for key, value in leaves(cfg):
         parts = key.split(".")
+        if f"{key}._target_" in legal and isinstance(value, str) and "${" not in value:
+            raise UserError(f"{key} is a node; write {key}._target_={value} for a class")
         above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
         if key in legal or OPEN_NODE in parts or any(name in legal for name in above):
             continue
@@ -124,11 +124,14 @@ def unknown_key(key: str, legal: Iterable[str]) -> str:
     if f".{OPEN_NODE}." in key:
         node, argument = key.split(f".{OPEN_NODE}.", 1)
         return f"{key} is not there yet; write {node}.{OPEN_NODE}={{{argument}: value}}"
-    if key.endswith("._target_") and key.split(".")[0] in OPEN_GROUPS:
-        return f"{key} is not there yet; write +{key}=... to add it"
+    place = key.removesuffix("._target_")
+    if place.split(".")[0] in OPEN_GROUPS and (place != key or place.count(".") == 1):
+        return f"{place} is not there yet; write +{place}._target_=... to add it"
     if re.match(r"data\.(train|val|test)\.", key):
         source = key.replace("data.", "data.source.", 1)
         return f"{key} is not a key of this configuration; write data=torch {source}=..."
+    if choices := choices_with(key):
+        return f"{key} is not a key of this configuration, but of {', '.join(choices)}"
     legal = list(legal)
     above = {
         name.rsplit(".", depth)[0] for name in legal for depth in range(1, name.count(".") + 1)
@@ -137,6 +140,14 @@ def unknown_key(key: str, legal: Iterable[str]) -> str:
     helps = nearest is not None and not key.startswith(f"{nearest}.")
     hint = f"; did you mean {nearest}?" if helps else ""
     return f"{key} is not a key of this configuration{hint} (--cfg job lists the keys)"
+
+
+def choices_with(key: str) -> list[str]:
+    """The choices of a group whose files write a key, as `model=timm` for `model.pretrained`."""
+    group, _, name = key.partition(".")
+    written = re.compile(rf"^{re.escape(name)}:", re.MULTILINE)
+    files = sorted((config_dir() / group).glob("[!_]*.yaml")) if name else ()
+    return [f"{group}={file.stem}" for file in files if written.search(file.read_text())]
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:

@@ -54,8 +54,9 @@ def drop_arguments(cfg: DictConfig, reference: DictConfig, given: Iterable[str] 
 def names_taken(target: str, before: str | None, allow: Iterable[str]) -> set[str] | None:
     """The arguments that a class names; None if it passes all on to the one it derives from."""
     found = locate(target, allow)
-    if argument_names(found) is None and before is not None and inspect.isclass(found):
-        old = locate(before, allow)
+    there_was = before not in (None, "???")  # the user has to name the class
+    if argument_names(found) is None and there_was and inspect.isclass(found):
+        old = locate(str(before), allow)
         if inspect.isclass(old) and issubclass(found, old):
             return None
     return {*inspect.signature(found).parameters}

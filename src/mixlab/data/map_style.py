@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import Subset
 
 from mixlab.data.augmentation import Augmentation
 from mixlab.data.global_rng import private_generators, set_generators
@@ -99,9 +100,15 @@ class ItemDataset:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """As torchvision names them, in `classes`, or Hugging Face, in `features`; or empty."""
-        feature = (getattr(self.dataset, "features", None) or {}).get(self.keys[1])
-        names = getattr(self.dataset, "classes", None) or getattr(feature, "names", None)
+        """As torchvision names them, in `classes`, or Hugging Face, in `features`; or empty.
+
+        A part of a data set (`random_split`) has those of the whole.
+        """
+        whole = self.dataset
+        while isinstance(whole, Subset):
+            whole = whole.dataset
+        feature = (getattr(whole, "features", None) or {}).get(self.keys[1])
+        names = getattr(whole, "classes", None) or getattr(feature, "names", None)
         return tuple(str(name) for name in names or ())
 
     @cached_property

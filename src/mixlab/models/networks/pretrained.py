@@ -1,8 +1,10 @@
 """Pretrained weights for a network of timm, from its hub or a file, and what they imply."""
 
+import difflib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -12,6 +14,24 @@ from torch import Tensor, nn
 from mixlab.errors import UserError
 
 WRAPPERS = ("network.", "module.", "model.")  # what a Lightning module or DDP puts before names
+
+HUB = ("hf_hub:", "hf-hub:", "timm/")
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError for a name that timm does not know."""
+    import timm
+
+    if name.startswith(HUB):
+        raise UserError(
+            f"model.name={name} has the address of a hub in it; write "
+            f"model.name={name.rpartition('/')[2]} model.pretrained=true"
+        )
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.4)
+        raise UserError(
+            f"timm has no model {name!r}" + (f"; did you mean {', '.join(near)}?" if near else "")
+        )
 
 
 def pretrained_arguments(name: str, pretrained: bool | str) -> dict[str, Any]:
@@ -46,6 +66,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # both raise whatever they stumble over
         reason = str(error).partition("\n")[0]
+        if isinstance(error, UnpicklingError):  # the text advises to run the file's code
+            reason = "it holds objects; save model.state_dict(), not the model"
         raise UserError(f"model.pretrained={path} is not a file of weights ({reason})") from error
     found = found.get("state_dict", found) if isinstance(found, Mapping) else {}
     weights = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
@@ -93,6 +115,7 @@ def pretrained_scale(name: str, channels: int) -> dict[str, list[float]]:
     """The mean and std of the images that timm's weights were trained on, of grey ones too."""
     import timm
 
+    check_name(name)
     config: Any = timm.get_pretrained_cfg(name)
     scale = {"mean": list(config.mean), "std": list(config.std)}
     if channels == len(config.mean):

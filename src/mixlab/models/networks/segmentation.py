@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
-from mixlab.models.networks.timm import check_name, check_takes
+from mixlab.models.networks.pretrained import check_name
+from mixlab.models.networks.timm import check_takes
 
 
 class Segmentation(nn.Module):

@@ -1,6 +1,5 @@
 """Any network of the timm library by its name, with a gentler start for small images."""
 
-import difflib
 from typing import Any
 
 import torch
@@ -9,9 +8,8 @@ from torch import nn
 from mixlab.checks import FREEZE, SMALL_STEM
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError, counted
-from mixlab.models.networks.pretrained import create_pretrained, freeze_backbone
+from mixlab.models.networks.pretrained import check_name, create_pretrained, freeze_backbone
 
-HUB = ("hf_hub:", "hf-hub:", "timm/")
 SMALL_PIXELS = 64  # images up to this side get the small stem when it is left to us
 
 
@@ -76,22 +74,6 @@ def Timm(
     if freeze == "backbone":
         freeze_backbone(model)
     return model
-
-
-def check_name(name: str) -> None:
-    """Raise ValueError for a name that timm does not know."""
-    import timm
-
-    if name.startswith(HUB):
-        raise UserError(
-            f"model.name={name} has the address of a hub in it; write "
-            f"model.name={name.rpartition('/')[2]} model.pretrained=true"
-        )
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.4)
-        raise UserError(
-            f"timm has no model {name!r}" + (f"; did you mean {', '.join(near)}?" if near else "")
-        )
 
 
 def check_takes(model: nn.Module, spec: ImageSpec, name: str) -> None:
