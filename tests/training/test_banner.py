@@ -10,9 +10,22 @@ from mixlab.training.banner import caution_words
 ALL = {"train": 100, "val": 50, "test": 40, "batch_size": 100, "eval_batch_size": 16, "limit": 1.0}
 
 
+class Part:
+    """So many rows of `data`."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.data: Any = None
+
+    def __len__(self) -> int:
+        return self.rows
+
+
 def cautions(**given: Any) -> str:
     to = {**ALL, **given}
-    parts = SimpleNamespace(**{name: range(to[name]) for name in ("train", "val", "test")})
+    parts = SimpleNamespace(**{name: Part(to[name]) for name in ("train", "val", "test")})
+    parts.train.data = SimpleNamespace(transform=to.get("transform"))
+    parts.val.data = parts.train.data if to.get("held_out", True) else None
     sizes = {name: to[name] for name in ("batch_size", "eval_batch_size")}
     experiment: Any = SimpleNamespace(
         data=SimpleNamespace(parts=parts, **sizes),
@@ -21,7 +34,18 @@ def cautions(**given: Any) -> str:
     return "; ".join(caution_words(experiment))
 
 
-@pytest.mark.parametrize("fine", [{}, {"val": 0}, {"limit": 3}, {"limit": 7}, {"test": 0}])
+@pytest.mark.parametrize(
+    "fine",
+    [
+        {},
+        {"val": 0},
+        {"limit": 3},
+        {"limit": 7},
+        {"test": 0},
+        {"transform": 1, "val": 0},
+        {"transform": 1, "held_out": False},
+    ],
+)
 def test_nothing_is_said_without_a_reason(fine: dict[str, Any]) -> None:
     assert cautions(**fine) == ""
 
@@ -32,6 +56,10 @@ def test_nothing_is_said_without_a_reason(fine: dict[str, Any]) -> None:
         ({"val": 1}, "1 validation row can hardly tell epochs apart"),
         ({"val": 49}, "49 validation rows can hardly tell epochs apart"),
         ({"batch_size": 101}, "an epoch is one step: data.batch_size=101 and 100 training rows"),
+        (
+            {"transform": 1},
+            "validation rows pass through the transform of the training data; set data.source.val",
+        ),
         ({"limit": 2}, "trainer.limit_test_batches=2 tests only a part of the 40 test rows"),
         ({"limit": 1}, "trainer.limit_test_batches=1 tests only a part of the 40 test rows"),
         ({"limit": 0.5}, "trainer.limit_test_batches=0.5 tests only a part of the 40 test rows"),

@@ -83,6 +83,11 @@ class ItemDataset:
             )
         return tuple(image.shape)
 
+    @property
+    def transform(self) -> Any:
+        """What the data set does to each image, as torchvision names it; None if unknown."""
+        return getattr(self.dataset, "transform", None)
+
     @cached_property
     def first_label(self) -> Tensor:
         with private_generators():

@@ -48,6 +48,9 @@ def caution_words(experiment: Experiment) -> Iterator[str]:
     train, val, test = (len(part) for part in (data.parts.train, data.parts.val, data.parts.test))
     if 0 < val < FEW_ROWS:
         yield f"{counted(val, 'validation row')} can hardly tell epochs apart"
+    held_out = val and data.parts.val.data is data.parts.train.data
+    if held_out and getattr(data.parts.train.data, "transform", None) is not None:
+        yield "validation rows pass through the transform of the training data; set data.source.val"
     if data.batch_size > train:
         yield f"an epoch is one step: data.batch_size={data.batch_size} and {train} training rows"
     batches = -(-test // data.eval_batch_size)
