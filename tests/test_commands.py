@@ -58,6 +58,7 @@ def test_a_part_of_the_extra_that_is_missing(here: Path) -> None:
     assert re.fullmatch(f"mixlab-train: mixlab.callbacks {SENTENCE}\n", done.stderr)
 
 
+@pytest.mark.slow
 def test_callbacks_need_lightning_alone() -> None:
     program = "from mixlab.callbacks import *; print(MixingCallback.__name__)"
     done = run_without(BESIDE_LIGHTNING, program)

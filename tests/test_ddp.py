@@ -109,7 +109,7 @@ def test_two_processes(lab: Path) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_of_jobs_with_two_processes(lab: Path) -> None:
-    """One folder and one run of W&B's for each job, and no sweep within the sweep."""
+    """One folder and one run of W&B's for each job, one more of the sweep, and none within it."""
     done = console("train", "-m", *TWO, "logger=default", "seeds=2", "hydra.launcher.jobs=2")
     assert done.returncode == 0, done.stdout
     runs = configs(lab)
@@ -117,7 +117,7 @@ def test_a_sweep_of_jobs_with_two_processes(lab: Path) -> None:
     for cfg in runs:
         check_run(cfg)
         assert len(list(run_folder(cfg).rglob("*.wandb"))) == 1
-    for name, count in (("run.json", 2), ("sweep.json", 1), ("*.wandb", 2), ("metrics.csv", 2)):
+    for name, count in (("run.json", 2), ("sweep.json", 1), ("*.wandb", 3), ("metrics.csv", 2)):
         assert len(list(lab.rglob(name))) == count, name
 
 

@@ -11,6 +11,7 @@ from mixlab.mixing import CutMix, Mixup, OneOf, Policy
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain_torch", "plain_lightning", "timm_style"])
 def test_it_learns_from_mixed_batches(
     here: Path, monkeypatch: pytest.MonkeyPatch, name: str

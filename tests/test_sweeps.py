@@ -81,6 +81,7 @@ def test_a_sweep_finishes_and_the_same_command_does_what_is_missing(
     assert "mixup" in command("compare", "logs/sweeps/train").out
 
 
+@pytest.mark.slow
 def test_a_grid_that_grew(here: Path, command: Callable) -> None:
     """With Hydra's basic launcher, which trains in its own process."""
     words = ["-m", "hydra/launcher=basic", *QUICK, "mixing=none,mixup"]
@@ -116,6 +117,7 @@ class Notes(Dataset):
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers import all they need")
 def test_loader_workers_of_a_job_import_nothing_again(here: Path) -> None:
     """They are forked from the job, although the job itself comes from a fork server."""
