@@ -10,7 +10,7 @@ from mixlab.data import ArrayDataset, Datasets, ImageDataModule
 from mixlab.mixing import Mixup
 from mixlab.models import ImageClassifier, TimmScheduler
 from mixlab.models.losses import cross_entropy
-from mixlab.models.metrics import ClassMetrics, RunningMetrics
+from mixlab.models.metrics import MOST_CONFUSED, ClassMetrics, RunningMetrics
 from mixlab.models.networks import CNN, ResNet
 
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -116,6 +116,18 @@ def test_classes_are_counted_apart_and_one_without_rows_has_no_accuracy():
     tally.add(torch.tensor([1]), torch.tensor([1]), num_classes=4)
     assert tally.accuracy(lambda counts: counts) == [1.0, 2 / 3, 0.0, None]
     assert tally.accuracy(lambda counts: 2 * counts) == [1.0, 2 / 3, 0.0, None]
+    assert tally.confusion is not None
+    assert tally.confusion.tolist() == [[1, 0, 0, 0], [1, 2, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+
+
+def test_more_classes_than_a_matrix_may_have_are_counted_without_one():
+    classes = torch.tensor([0, MOST_CONFUSED, 5])
+    tally = ClassMetrics()
+    for _ in range(2):
+        tally.add(classes, classes.clamp(max=MOST_CONFUSED - 1), MOST_CONFUSED + 1)
+    accuracy = tally.accuracy(lambda counts: counts)
+    assert tally.confusion is None and len(accuracy) == MOST_CONFUSED + 1
+    assert (accuracy[0], accuracy[5], accuracy[MOST_CONFUSED - 1], accuracy[-1]) == (1, 1, 0, None)
 
 
 def test_an_epoch_that_is_cut_short_is_reported():

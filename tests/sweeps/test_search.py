@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,6 @@ from mixlab.sweeps.search import check_search, job_returns
 RESULTS = {"best": {"val/loss": 0.5, "test/loss": 0.7}, "last": {"val/loss": 0.6}}
 SEARCH = ("-m", "hparams_search=mixing_optuna", *SMALL, "logger=csv")
 QUICK = ("trainer.max_epochs=1", "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2")
-
-needs_optuna = pytest.mark.skipif(
-    not find_spec("hydra_plugins.hydra_optuna_sweeper"), reason="needs the extra optuna"
-)
 
 
 def job(folder: Path, **arm: object) -> Job:
@@ -87,14 +82,12 @@ def test_only_a_metric_of_validation_is_optimized(
     assert said.status == 2 and said.sentence.startswith("mixlab-train: optimized_metric must be")
 
 
-@needs_optuna
 def test_a_search_needs_m(here: Path, command: Callable) -> None:
     said = command("train", "hparams_search=mixing_optuna")
     assert said.status == 2 and "give it with -m" in said.sentence
 
 
 @pytest.mark.slow
-@needs_optuna
 def test_optuna_finishes_a_search_and_repeats_it_without_training(here: Path) -> None:
     search = [sys.executable, "-m", "mixlab.train", *SEARCH, *QUICK]  # Optuna 2 warns on import
     subprocess.run(search, check=True)

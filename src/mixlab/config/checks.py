@@ -99,8 +99,7 @@ def reference(loader: ConfigLoader, hydra_cfg: Any) -> DictConfig:
     choices = [
         f"{group}={'null' if choice is None else choice}"
         for group, choice in hydra_cfg.runtime.choices.items()
-        if not group.startswith("hydra/")
-        and group not in ("experiment", "claim", "hparams_search", "debug")
+        if not group.startswith("hydra/") and group not in WITHOUT_KEYS
     ]
     return compose_plain(
         loader, hydra_cfg.job.config_name, (*choices, *lists(hydra_cfg.overrides.task))

@@ -13,7 +13,7 @@ from mixlab.data import ImageDataModule
 from mixlab.evaluation.tta import Views
 from mixlab.mixing import Batch
 from mixlab.models.losses import probabilities
-from mixlab.models.metrics import ClassMetrics, Metric
+from mixlab.models.metrics import ClassMetrics, Metric, confusion_matrix
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ class Answers:
     @property
     def confusion(self) -> Tensor:
         """int64 (C, C): rows by their true class, then by the predicted one."""
-        count = self.scores.shape[1]
-        cells = self.targets * count + self.predicted
-        return torch.bincount(cells, minlength=count * count).view(count, count)
+        return confusion_matrix(self.predicted, self.targets, self.scores.shape[1])
 
     def class_accuracy(self) -> list[float | None]:
         """Of each class; None where it has no rows."""

@@ -18,6 +18,7 @@ from mixlab.config.allowlist import locate
 from mixlab.config.build import build
 from mixlab.errors import UserError
 
+MOST_CONFUSED = 1000  # classes whose confusion is counted in each test: 8 MB for so many
 BATCHES_TOGETHER = 16  # batches counted at once: alone, each would find its code out of the caches
 
 
@@ -157,7 +158,6 @@ class RunningMetrics:
 
     def add_right(self, loss: Tensor, right: Tensor) -> None:
         """Count a batch: its mean loss, and which share (B,) of each row is right."""
-        self.settle()
         self.correct = self.correct + right.sum()
         self.loss = self.loss + loss.detach() * len(right)
         self.rows += len(right)
@@ -168,9 +168,7 @@ class RunningMetrics:
             classes = targets.argmax(1) if targets.ndim == logits.ndim else targets
             right = logits.argmax(1) == classes
             right = right if right.ndim == 1 else right.float().flatten(1).mean(1)
-            self.correct = self.correct + right.sum()
-            self.loss = self.loss + loss * len(logits)
-            self.rows += len(logits)
+            self.add_right(loss, right)
         self.waiting = []
 
     def means(self, total: Callable[[Tensor], Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -193,14 +191,24 @@ class RunningMetrics:
         return cls(int(rows), loss, correct)
 
 
+def confusion_matrix(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:
+    """int64 (C, C): rows by true class and, along the columns, by predicted class.
+
+    Args:
+        predicted, targets: int64 (N,) classes.
+    """
+    cells = torch.bincount(targets * num_classes + predicted, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes)
+
+
 @dataclass
 class ClassMetrics:
     """Rows and right answers of each class, kept on the device.
 
     Attributes:
         counts: (2, C) int64: rows and right answers.
-        confusion: (C, C) int64: rows by true class and, along the columns, by predicted class; None
-            where an image has several labels.
+        confusion: see `confusion_matrix`; None where an image has several labels, or there are more
+            than `MOST_CONFUSED` classes.
     """
 
     counts: Tensor | None = None
@@ -208,10 +216,15 @@ class ClassMetrics:
 
     def add(self, predicted: Tensor, targets: Tensor, num_classes: int) -> None:
         """Count a batch of int64 classes (B, ...), as predicted and as they are."""
-        cells = targets.flatten() * num_classes + predicted.flatten()
-        found = torch.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
-        self.confusion = found + (0 if self.confusion is None else self.confusion)
-        self.counts = torch.stack([self.confusion.sum(1), self.confusion.diagonal()])
+        predicted, targets = predicted.flatten(), targets.flatten()
+        if num_classes <= MOST_CONFUSED:
+            found = confusion_matrix(predicted, targets, num_classes)
+            self.confusion = found + (0 if self.confusion is None else self.confusion)
+            self.counts = torch.stack([self.confusion.sum(1), self.confusion.diagonal()])
+            return
+        right = targets[predicted == targets]
+        counts = [torch.bincount(rows, minlength=num_classes) for rows in (targets, right)]
+        self.counts = torch.stack(counts) + (0 if self.counts is None else self.counts)
 
     def add_each(self, right: Tensor) -> None:
         """Count a batch in which each row has an answer for each class, right or not (B, C)."""

@@ -3,7 +3,6 @@
 A checkpoint of another configuration, or of other data, is never used silently.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from mixlab.config.keys import leaves
 from mixlab.errors import UserError
 from mixlab.runs import Run
 from mixlab.runs.atomic import read_json
-from mixlab.runs.checkpoints import Broken, load_checkpoint, newest
+from mixlab.runs.checkpoints import Broken, digest_of, load_checkpoint, newest
 from mixlab.runs.identity import identity, same_numbers
 from mixlab.runs.status import Existing, other_data
 
@@ -110,7 +109,7 @@ def check_weights_of(cfg: DictConfig, finished: Iterable[Path]) -> None:
         return
     for folder in older_than(file.stat().st_mtime, finished):
         before = (read_json(folder / "run.json").get("weights") or {}).get("sha256")
-        if before not in (None, file_hash(file)):
+        if before not in (None, digest_of(file)):
             raise UserError(
                 f"{folder} began with other weights: {file} has changed since; restore it, or add "
                 "existing=new to archive the run and train again"
@@ -131,13 +130,7 @@ def weights_file(cfg: DictConfig) -> Path | None:
 def weights_record(cfg: DictConfig) -> dict[str, str] | None:
     """What `run.json` says of the file of pretrained weights; None without one."""
     file = weights_file(cfg)
-    return {"file": file.name, "sha256": file_hash(file)} if file else None
-
-
-def file_hash(file: Path) -> str:
-    """SHA-256 of a file."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return {"file": file.name, "sha256": digest_of(file)} if file else None
 
 
 def data_changed(cfg: DictConfig) -> float:
