@@ -51,23 +51,18 @@ class MixlabSweeper(BasicSweeper):
         sweep.end(jobs, self.config)
 
 
-class ProcessesLauncher(Launcher):
-    """Gives every job a process. It takes the jobs of our sweeper, and those of any other."""
+class JobsLauncher(Launcher):
+    """Takes the jobs of our sweeper, or those of any other; a subclass trains them."""
 
-    def __init__(self, jobs: int | None = None, jobs_per_device: int = 1) -> None:
-        self.jobs = jobs
-        self.jobs_per_device = jobs_per_device
-        self.context: Any = None
-        self.config: Any = None
+    context: Any = None
+    config: Any = None
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
-        from mixlab.sweeps.launch import check_knobs
-
-        check_knobs(self.jobs, self.jobs_per_device)  # before any run is planned
+        self.check()  # before any run is planned
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
-        from mixlab.sweeps import launch, search, sweep
+        from mixlab.sweeps import search, sweep
         from mixlab.sweeps.compose import Composer
         from mixlab.sweeps.grid import Job, single_job
 
@@ -80,5 +75,31 @@ class ProcessesLauncher(Launcher):
             search.check_search(jobs, self.config)
             sweep.list_runs(jobs, self.config, more=initial_job_idx > 0)
         distinct = {job.folder: job for job in jobs}  # another sweeper may ask for one run twice
-        launch.launch(list(distinct.values()), self.jobs, self.jobs_per_device)
+        self.train(list(distinct.values()))
         return search.job_returns(jobs)
+
+    def check(self) -> None:
+        """Raise UserError if the launcher's own settings are wrong or something is missing."""
+        raise NotImplementedError
+
+    def train(self, jobs: list[Any]) -> None:
+        """Train each job (`mixlab.sweeps.grid.Job`); how it ended is read from its run folder."""
+        raise NotImplementedError
+
+
+class ProcessesLauncher(JobsLauncher):
+    """Gives every job a process on this machine."""
+
+    def __init__(self, jobs: int | None = None, jobs_per_device: int = 1) -> None:
+        self.jobs = jobs
+        self.jobs_per_device = jobs_per_device
+
+    def check(self) -> None:
+        from mixlab.sweeps.launch import check_knobs
+
+        check_knobs(self.jobs, self.jobs_per_device)
+
+    def train(self, jobs: list[Any]) -> None:
+        from mixlab.sweeps.launch import launch
+
+        launch(jobs, self.jobs, self.jobs_per_device)
