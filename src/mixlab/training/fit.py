@@ -132,7 +132,8 @@ def tested(experiment: Experiment, checkpoint: Path | None = None) -> dict[str, 
     """Test figures with the weights of a checkpoint, by default the current ones."""
     trainer, model = experiment.trainer, experiment.model
     if checkpoint is not None:
-        model.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
+        trainer.strategy.connect(model)
+        trainer.strategy.load_model_state_dict(load_checkpoint(checkpoint))
     loggers, trainer.loggers = trainer.loggers, []  # `test` logs with the checkpoint's name
     trainer.test(model, experiment.data, verbose=False)
     trainer.loggers = loggers

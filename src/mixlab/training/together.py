@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.explain import explain, sentence
 from mixlab.config.keys import leaves
+from mixlab.data.sampler import check_batch_size
 from mixlab.errors import Told, UserError, exit_status, is_user_error, print_error
 from mixlab.runs import Run
 from mixlab.runs.atomic import write_text
@@ -97,6 +98,8 @@ def facts_of(cfg: DictConfig, launch: Launch) -> dict[str, Any]:
 
     check_counts(cfg, launch)
     check_gpus(cfg, launch, torch.cuda.device_count())
+    if isinstance(rows := cfg.data.get("batch_size"), int):
+        check_batch_size(rows, launch.world_size)
     plain = OmegaConf.to_container(cfg, resolve=True)
     return {"host": socket.gethostname(), "config": dict(leaves(plain))}
 
