@@ -4,7 +4,8 @@ It would take a script in a SLURM job for one rank of several, refuse `srun --nt
 srun in an interactive job.
 """
 
-from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from mixlab.training.ranks import Launch
 

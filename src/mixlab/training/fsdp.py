@@ -38,7 +38,8 @@ class FullySharded(ModelParallelStrategy):
         super().setup_environment()
         module = self.lightning_module
         assert module is not None
-        if any(isinstance(each, WeightAveraging) for each in module.trainer.callbacks):
+        callbacks = module.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        if any(isinstance(each, WeightAveraging) for each in callbacks):
             raise UserError("averaged weights cannot be sharded; leave out callbacks=ema, or use "
                             "trainer=ddp")  # fmt: skip
         if not is_overridden("configure_model", module):

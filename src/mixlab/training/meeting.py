@@ -39,7 +39,7 @@ class Meeting:
         Raises:
             RankZeroGone: they did not find each other in time.
         """
-        from torch.distributed import PrefixStore, rendezvous
+        from torch.distributed import PrefixStore, rendezvous  # pyright: ignore
 
         os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = launch.address, str(launch.port)
         limit = timedelta(seconds=seconds)
