@@ -205,6 +205,26 @@ def test_ranks_with_different_command_lines(lab: Path) -> None:
     assert len(sentence.splitlines()) == 1 and not (lab / "logs").exists()
 
 
+MEETING = """
+import os, sys
+from mixlab.training.meeting import Meeting
+from mixlab.training.ranks import launched
+meeting = Meeting.open(launched(), 60)
+meeting.tell(f"here/{meeting.launch.rank}", 1)
+if meeting.launch.rank == 0:
+    os._exit(meeting.told("here/1") - 1)
+meeting.told("begin")
+"""
+
+
+@pytest.mark.slow
+def test_rank_0_dies_before_it_has_said_anything() -> None:
+    port, words = free_port(), [sys.executable, "-c", MEETING]
+    (one, *_), (other, _, error) = outputs(*((words, of_srun(rank, port)) for rank in (0, 1)))
+    assert (one, other) == (0, 1)
+    assert "RankZeroGone: rank 0 at 127.0.0.1 ended without a word" in error
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "sentence"),

@@ -110,6 +110,27 @@ def test_an_error_of_a_rank_alone(both: list[Meeting], capsys: pytest.CaptureFix
     assert "ZeroDivisionError: in a transform" in said
 
 
+def test_a_host_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    launch = Launch(1, 2, "x", address="no-such-host.invalid")
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")  # and so put back
+    with pytest.raises(RankZeroGone, match=r"no-such-host.invalid, the host of rank 0, is not"):
+        Meeting.open(launch)
+
+
+def test_two_runs_after_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second does not end as the first did."""
+    store = HashStore()
+    monkeypatch.setattr("torch.distributed.rendezvous", lambda *_, **__: [(store, 0, 0)])
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")
+    for number in (0, 1):
+        rank_0, rank_1 = (Meeting.open(Launch(rank, 2, "x")) for rank in (0, 1))
+        assert not rank_1.knows("end")
+        rank_0.tell("end", number)
+        assert rank_1.told("end") == number
+
+
 def test_rank_0_is_gone(both: list[Meeting], monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone:
         def check(self, keys: list[str]) -> bool:

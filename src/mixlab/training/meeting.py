@@ -34,7 +34,7 @@ class Meeting:
 
     @classmethod
     def open(cls, launch: Launch, seconds: float = WAIT) -> "Meeting":
-        """Connect all ranks of a launch.
+        """Connect all ranks of a launch, which may train several runs after each other.
 
         Raises:
             RankZeroGone: they did not find each other in time.
@@ -43,6 +43,13 @@ class Meeting:
 
         os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = launch.address, str(launch.port)
         limit = timedelta(seconds=seconds)
+        try:
+            socket.getaddrinfo(launch.address, launch.port)
+        except OSError:
+            raise RankZeroGone(
+                f"{launch.address}, the host of rank 0, is not found by this name on "
+                f"{socket.gethostname()}; set MASTER_ADDR to its address for all ranks"
+            ) from None
         try:
             found = rendezvous("env://", launch.rank, launch.world_size, timeout=limit)
             store, _, _ = next(iter(found))
@@ -53,7 +60,8 @@ class Meeting:
                 f"{socket.gethostname()}: {str(error).splitlines()[0]}); all must be started, and "
                 "reach the host of rank 0, which MASTER_ADDR and MASTER_PORT can name"
             ) from None
-        return cls(launch, PrefixStore(f"mixlab/{launch.id}", store))
+        number = store.add(f"mixlab/{launch.id}/{launch.rank}", 1)
+        return cls(launch, PrefixStore(f"mixlab/{launch.id}/meeting-{number}", store))
 
     def tell(self, key: str, value: Any) -> None:
         """Write a value for all ranks."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mixlab.config.checks import check_partners
 from mixlab.config.explain import explain, sentence
 from mixlab.config.keys import leaves
 from mixlab.data.sampler import check_batch_size
@@ -100,6 +101,7 @@ def facts_of(cfg: DictConfig, launch: Launch) -> dict[str, Any]:
     check_gpus(cfg, launch, torch.cuda.device_count())
     if isinstance(rows := cfg.data.get("batch_size"), int):
         check_batch_size(rows, launch.world_size)
+        check_partners(cfg, launch.world_size)
     plain = OmegaConf.to_container(cfg, resolve=True)
     return {"host": socket.gethostname(), "config": dict(leaves(plain))}
 
