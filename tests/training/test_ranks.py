@@ -20,6 +20,7 @@ from mixlab.training.ranks import (
     check_alone,
     check_counts,
     check_gpus,
+    check_strategy,
     first_node,
     forget_torchrun,
     launched,
@@ -166,6 +167,23 @@ def test_a_job_of_a_sweep_is_no_rank() -> None:
     environment = {**OF_TORCHRUN, "PATH": "/bin"}
     forget_torchrun(environment)
     assert environment == {"PATH": "/bin"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["fsdp", "fsdp_cpu_offload", "deepspeed_stage_2",
+     {"_target_": "pytorch_lightning.strategies.ModelParallelStrategy"}],
+)  # fmt: skip
+def test_checkpoints_that_would_be_read_wrongly(given: Any) -> None:
+    with pytest.raises(UserError, match="use trainer=fsdp"):
+        check_strategy(given)
+
+
+@pytest.mark.parametrize(
+    "given", ["auto", "ddp", None, {"_target_": "mixlab.training.fsdp.FullySharded"}]
+)
+def test_strategies_with_one_file(given: Any) -> None:
+    check_strategy(given)
 
 
 FOUR = Launch(0, 4, "x", local_size=2)

@@ -34,7 +34,7 @@ from mixlab.runs.identity import watching
 from mixlab.runtime import keep_memory, quiet, set_threads, threads_for
 from mixlab.training.cluster import cluster
 from mixlab.training.model import build_model
-from mixlab.training.ranks import ALL_THERE_ARE, launched
+from mixlab.training.ranks import ALL_THERE_ARE, check_strategy, launched
 
 NO_CONTEXT = nullcontext()
 
@@ -138,6 +138,7 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
     # After the callbacks that have something to record or to save.
     callbacks += [record, Pace(record), GracefulStop(last, cfg.get("checkpoint_minutes"))]
     node, launch = plain(cfg.trainer), launched()
+    check_strategy(node.get("strategy"))
     if launch is not None and node["devices"] in ALL_THERE_ARE:
         node["devices"] = launch.local_size
     if node.get("enable_progress_bar") == "auto":

@@ -54,6 +54,8 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
         resumed_from=start.words,
         accelerator=trainer.strategy.root_device.type,
         devices=trainer.num_devices,
+        nodes=trainer.num_nodes,
+        strategy=type(trainer.strategy).__name__,
         metrics=recorded_metrics(experiment.model),
     )
     tell_facts(trainer.loggers, experiment.model, run.record)

@@ -149,6 +149,16 @@ def check_counts(cfg: DictConfig, launch: Launch) -> None:
     )
 
 
+def check_strategy(given: Any) -> None:
+    """Raise UserError for a strategy whose checkpoints are not in one file that all can read."""
+    name = str(given.get("_target_") if isinstance(given, dict) else given).rpartition(".")[2]
+    if any(word in name.lower() for word in ("fsdp", "deepspeed", "modelparallel")):
+        raise UserError(
+            f"trainer.strategy={name} writes and reads checkpoints in a way of its own; use "
+            "trainer=fsdp, which shards the same and writes one file"
+        )
+
+
 def devices_asked(devices: Any) -> int:
     """How many devices on a node `trainer.devices` names: 2, "2", "0,1" and [0, 1] are two."""
     if OmegaConf.is_list(devices) or isinstance(devices, list):
