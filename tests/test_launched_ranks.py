@@ -192,9 +192,10 @@ def srun(*words: str, rank_1: tuple[str, ...] = ()) -> list[tuple[int, str, str]
 
 @pytest.mark.slow
 def test_two_tasks_of_srun(lab: Path, whole: Path) -> None:
-    (one, out, _), (other, nothing, errors) = srun(*TWO)
+    (one, out, _), (other, nothing, errors) = srun(*TWO, "logger=default")
     assert (one, other, nothing, errors) == (0, 0, "", ""), "rank 1 has nothing to say"
     assert out.count("epoch 2 of 2") == 1
+    assert len(list(lab.rglob("*.wandb"))) == len(list(lab.rglob("metrics.csv"))) == 1
     assert same_training(the_run(lab), the_run(whole))
 
 

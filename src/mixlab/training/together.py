@@ -26,14 +26,12 @@ from mixlab.runs.checkpoints import LAST, digest_of
 from mixlab.training.meeting import END, LAST_WORDS, WAIT, Meeting, RankZeroGone
 from mixlab.training.ranks import Launch, check_counts, check_gpus
 
-Results = dict[str, Any]
-Begin = Callable[[Run], None]
+Figures = dict[str, Any]
+Train = Callable[[DictConfig, Callable[[Run], None]], Figures]
 SEEN = 60.0  # seconds for a file to be seen by all nodes: NFS looks again after a minute at most
 
 
-def train_together(
-    cfg: DictConfig, launch: Launch, train: Callable[[DictConfig, Begin], Results]
-) -> Results:
+def train_together(cfg: DictConfig, launch: Launch, train: Train) -> Figures:
     """Train with the other ranks; returns the results in all of them.
 
     Args:
@@ -42,7 +40,7 @@ def train_together(
     Raises:
         Told: in all ranks, if the run did not end well.
     """
-    return lead(cfg, launch, train) if launch.rank == 0 else follow(cfg, launch)
+    return lead(cfg, launch, train) if launch.rank == 0 else train_along(cfg, launch)
 
 
 def stop_together(error: Exception, launch: Launch, config_name: str) -> int:
@@ -62,7 +60,7 @@ def stop_together(error: Exception, launch: Launch, config_name: str) -> int:
     return exit_status(error)
 
 
-def lead(cfg: DictConfig, launch: Launch, train: Callable[[DictConfig, Begin], Results]) -> Results:
+def lead(cfg: DictConfig, launch: Launch, train: Train) -> Figures:
     """What rank 0 does."""
     try:
         meeting = Meeting.open(launch)
@@ -156,12 +154,12 @@ def last_digest(folder: Path) -> str | None:
     return digest_of(last) if last.is_file() else None
 
 
-def follow(cfg: DictConfig, launch: Launch) -> Results:
+def train_along(cfg: DictConfig, launch: Launch) -> Figures:
     """What the other ranks do."""
     warnings.simplefilter("ignore")  # rank 0 has the same to say
     try:
         meeting = Meeting.open(launch)
-        begin = joined(meeting, cfg)
+        begin = hear_begin(meeting, cfg)
     except RankZeroGone as error:
         print_error(f"rank {launch.rank}", str(error))
         raise Told(str(error), exit_status(error)) from None
@@ -183,7 +181,7 @@ def follow(cfg: DictConfig, launch: Launch) -> Results:
     return ended(meeting, last_word(meeting, "end", WAIT) or {"status": 0, "results": results})
 
 
-def joined(meeting: Meeting, cfg: DictConfig) -> dict[str, Any]:
+def hear_begin(meeting: Meeting, cfg: DictConfig) -> dict[str, Any]:
     """Say what this rank was given, and what it sees; returns what rank 0 has said at last."""
     me = meeting.launch.rank
     try:
@@ -242,7 +240,7 @@ def last_word(meeting: Meeting, key: str, seconds: float) -> Any:
         return None
 
 
-def ended(meeting: Meeting, end: dict[str, Any]) -> Results:
+def ended(meeting: Meeting, end: dict[str, Any]) -> Figures:
     """End as rank 0 does."""
     meeting.leave()
     if end["status"]:
