@@ -26,12 +26,12 @@ from mixlab.runs.checkpoints import LAST, digest_of
 from mixlab.training.meeting import END, LAST_WORDS, WAIT, Meeting, RankZeroGone
 from mixlab.training.ranks import Launch, check_counts, check_gpus
 
-Figures = dict[str, Any]
-Train = Callable[[DictConfig, Callable[[Run], None]], Figures]
+Outcomes = dict[str, Any]
+Train = Callable[[DictConfig, Callable[[Run], None]], Outcomes]
 SEEN = 60.0  # seconds for a file to be seen by all nodes: NFS looks again after a minute at most
 
 
-def train_together(cfg: DictConfig, launch: Launch, train: Train) -> Figures:
+def train_together(cfg: DictConfig, launch: Launch, train: Train) -> Outcomes:
     """Train with the other ranks; returns the results in all of them.
 
     Args:
@@ -60,7 +60,7 @@ def stop_together(error: Exception, launch: Launch, config_name: str) -> int:
     return exit_status(error)
 
 
-def lead(cfg: DictConfig, launch: Launch, train: Train) -> Figures:
+def lead(cfg: DictConfig, launch: Launch, train: Train) -> Outcomes:
     """What rank 0 does."""
     try:
         meeting = Meeting.open(launch)
@@ -154,7 +154,7 @@ def last_digest(folder: Path) -> str | None:
     return digest_of(last) if last.is_file() else None
 
 
-def train_along(cfg: DictConfig, launch: Launch) -> Figures:
+def train_along(cfg: DictConfig, launch: Launch) -> Outcomes:
     """What the other ranks do."""
     warnings.simplefilter("ignore")  # rank 0 has the same to say
     try:
@@ -240,7 +240,7 @@ def last_word(meeting: Meeting, key: str, seconds: float) -> Any:
         return None
 
 
-def ended(meeting: Meeting, end: dict[str, Any]) -> Figures:
+def ended(meeting: Meeting, end: dict[str, Any]) -> Outcomes:
     """End as rank 0 does."""
     meeting.leave()
     if end["status"]:
