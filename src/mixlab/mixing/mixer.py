@@ -36,6 +36,9 @@ class Mixer:
 
     def __post_init__(self) -> None:
         check_fields(self, num_classes=NUM_CLASSES, seed=SEED)
+        if isinstance(self.method, type) or not callable(self.method):
+            name = getattr(self.method, "__name__", repr(self.method))
+            raise UserError(f"method must be a method's instance, as CutMix(alpha=1.0), got {name}")
 
     def __call__(
         self,
