@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -110,7 +111,7 @@ class MixingCallback(pl.Callback):
         images, targets = rows_with_guests(batch)
         blend = self.draw(batch, images, targets)
         images, targets = blend.mix(images, targets)
-        after = Batch(images, targets, batch.address, batch.index, mixed=True)
+        after = replace(batch, images=images, targets=targets, guests=None, mixed=True)
         self.seen = MixedBatch(batch, after, blend)
         return self.seen
 

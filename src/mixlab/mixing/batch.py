@@ -40,6 +40,8 @@ class Batch(_Pinnable):
         index: (B,) int64, row numbers in the data set.
         guests: rows beyond the batch that may be partners.
         mixed: whether a `BatchMixer` made it.
+        global_rows: rows of all ranks together, where that is known; a rank with this number or a
+            higher one has only rows of others, repeated.
 
     Not frozen, because Lightning's transfer to the device rebuilds a dataclass field by field.
     """
@@ -50,6 +52,7 @@ class Batch(_Pinnable):
     index: Tensor | None = None
     guests: Guests | None = None
     mixed: bool = False
+    global_rows: int | None = None
 
     def __iter__(self) -> Iterator[Tensor]:
         yield self.images
