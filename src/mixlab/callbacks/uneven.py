@@ -25,7 +25,7 @@ class UnevenBatches(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._weight = rank_weight(batch, trainer.global_rank, trainer.world_size)
+        self._weight = rank_weight(batch, trainer.world_size)
 
     def on_before_backward(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
@@ -35,9 +35,9 @@ class UnevenBatches(pl.Callback):
             loss.register_hook(lambda gradient: gradient * weight)
 
 
-def rank_weight(batch: Any, rank: int, world_size: int) -> float:
+def rank_weight(batch: Any, world_size: int) -> float:
     """This rank's part of the mean over a global batch, relative to an even deal."""
     if not isinstance(batch, Batch) or batch.global_rows is None:
         return 1.0
-    rows = 0 if rank >= batch.global_rows else len(batch.images)
+    rows = 0 if batch.is_repeat else len(batch.images)
     return rows * world_size / batch.global_rows

@@ -138,6 +138,8 @@ VALUES = {
     "trainer.devices": DEVICES,
     "trainer.num_nodes": whole(1),
     "trainer.precision": PRECISION,
+    "trainer.sync_batchnorm": FLAG,
+    "lr_base_size": whole(1).or_(None),
     "trainer.accumulate_grad_batches": whole(1),
     "trainer.gradient_clip_val": number(0).or_(None),
     "trainer.limit_train_batches": SOME,
