@@ -49,7 +49,7 @@ def all_rows(rows: Tensor, sizes: Sequence[int]) -> list[Tensor]:
     return [part[:size] for part, size in zip(found, sizes, strict=True)]
 
 
-def joined(batch: Batch, batches: Sequence[Batch], columns: int, position: int) -> tuple:
+def with_other_ranks(batch: Batch, batches: Sequence[Batch], columns: int, position: int) -> tuple:
     """The batch with the other ranks' rows as guests, and the partners of its rows.
 
     Args:

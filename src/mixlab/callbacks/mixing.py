@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mixlab.callbacks.across_ranks import gathered, joined
+from mixlab.callbacks.across_ranks import gathered, with_other_ranks
 from mixlab.callbacks.external_batch import Keys, read_pair, write_pair
 from mixlab.checks import BATCH_KEYS, NUM_CLASSES, SEED, check_fields
 from mixlab.errors import UserError
@@ -115,7 +115,9 @@ class MixingCallback(pl.Callback):
         """
         partners = None
         if self.policy.partners == ACROSS_RANKS and len(batches := self.gather(batch)) > 1:
-            batch, partners = joined(batch, batches, self.method.num_partners, self.position)
+            batch, partners = with_other_ranks(
+                batch, batches, self.method.num_partners, self.position
+            )
         images, targets = rows_with_guests(batch)
         blend = self.draw(batch, images, targets, partners)
         images, targets = blend.mix(images, targets)

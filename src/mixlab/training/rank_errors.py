@@ -25,7 +25,7 @@ from mixlab.runs.folder import now
 from mixlab.runs.locks import seconds_with
 from mixlab.runs.status import Status, transition
 
-FOLDER = ".ranks"  # in the run's
+RANKS_FOLDER = ".ranks"  # in the run's
 STAYS = 60.0  # seconds that a rank waits for rank 0 to take its error over
 
 
@@ -37,14 +37,14 @@ class RankFailed(RuntimeError):
 def first_error(run: Run) -> Iterator[None]:
     """Within, the first error of all ranks is the one that rank 0 raises."""
     if run.is_own:
-        shutil.rmtree(run.folder / FOLDER, ignore_errors=True)  # of an earlier training
+        shutil.rmtree(run.folder / RANKS_FOLDER, ignore_errors=True)  # of an earlier training
     try:
         yield
     except (Interrupted, Diverged):  # in all ranks together
         raise
     except Exception as error:
         rank = 0 if run.is_own else rank_zero_only.rank or 0
-        if run.is_own and not (run.folder / FOLDER).is_dir():
+        if run.is_own and not (run.folder / RANKS_FOLDER).is_dir():
             raise  # there are no other ranks
         first = told(run.folder, rank, error)
         if rank == 0 and first["rank"] != 0 and first["error"] != f"rank 0: {in_words(error)}":
@@ -53,12 +53,12 @@ def first_error(run: Run) -> Iterator[None]:
             time.sleep(STAYS)
         raise
     if run.is_own:
-        shutil.rmtree(run.folder / FOLDER, ignore_errors=True)
+        shutil.rmtree(run.folder / RANKS_FOLDER, ignore_errors=True)
 
 
 def told(folder: Path, rank: int, error: Exception) -> dict[str, Any]:
     """Write an error down unless another rank has already, and return the one that is there."""
-    home = folder / FOLDER
+    home = folder / RANKS_FOLDER
     home.mkdir(exist_ok=True)
     part, place = home / f"{rank}.error", users_line(error)
     record = {

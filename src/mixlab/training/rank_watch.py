@@ -28,13 +28,15 @@ from mixlab.errors import print_error
 from mixlab.runs import Run
 from mixlab.runs.atomic import read_json
 from mixlab.training.build import Experiment
-from mixlab.training.rank_errors import FOLDER, record_failure
+from mixlab.training.rank_errors import RANKS_FOLDER, record_failure
 from mixlab.training.verdict import Beat, Verdict, Watched, judge
 
-BEATS = 20  # in a limit
-SHORTEST, LONGEST = 0.2, 10.0  # seconds between two beats
-WITHIN = 3.0  # seconds in which a rank writes its stacks, or fails of another's error by itself
-LAST = 20.0  # seconds in which the record is written and rank 0 ends
+BEATS_IN_LIMIT = 20  # in a limit
+FASTEST_BEAT, SLOWEST_BEAT = 0.2, 10.0  # seconds between two beats
+GRACE_OF_RANK = (
+    3.0  # seconds in which a rank writes its stacks, or fails of another's error by itself
+)
+ENDING = 20.0  # seconds in which the record is written and rank 0 ends
 FRAMES = 12  # lines of the stack of a rank that waits
 # Asks a process for its stacks; no scheduler sends it. A real-time signal, where there are any.
 DUMP = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
@@ -75,9 +77,9 @@ class RankWatch(threading.Thread):
         close: Callable[[], object],
     ) -> None:
         super().__init__(daemon=True, name="rank-watch")
-        self.folder, self.home, self.rank = folder, folder / FOLDER, rank
+        self.folder, self.home, self.rank = folder, folder / RANKS_FOLDER, rank
         self.limit, self.marks, self.close = limit, marks, close
-        self.period = min(max((limit or 1000) / BEATS, SHORTEST), LONGEST)
+        self.period = min(max((limit or 1000) / BEATS_IN_LIMIT, FASTEST_BEAT), SLOWEST_BEAT)
         self.watched = Watched(limit or 1000)
         self.process = this_process()
         self._number, self._next = 0, 0.0
@@ -117,7 +119,7 @@ class RankWatch(threading.Thread):
         if verdict and self.rank == recorder_of(verdict, seen):
             processes = [beat.process for beat in beats.values()]
             facts = {**asdict(verdict), "recorder": self.rank, "processes": processes}
-            replaced(self.home / "verdict.json", json.dumps(facts))
+            replace_file(self.home / "verdict.json", json.dumps(facts))
 
     def beat_file(self, rank: int) -> Path:
         return self.home / f"{rank}.beat"
@@ -160,12 +162,12 @@ class RankWatch(threading.Thread):
                 record_failure(self.folder, sentence, self.report(sentence, verdict, beats))
                 (self.home / "recorded").touch()
                 self.end_silent(verdict, beats)
-            until((self.home / "recorded").exists, LAST)
+            until((self.home / "recorded").exists, ENDING)
             self.leave(sentence, 1)
 
     def take_over(self, first: dict[str, Any]) -> None:
         """Record another rank's error, for this one may wait for that rank without end."""
-        self._stopped.wait(WITHIN)  # it may also fail by itself, and end in good order
+        self._stopped.wait(GRACE_OF_RANK)  # it may also fail by itself, and end in good order
         with self._ending:
             if self._stopped.is_set():
                 return
@@ -182,9 +184,9 @@ class RankWatch(threading.Thread):
             print_error("mixlab-train", sentence)
             closing = threading.Thread(target=self.close, daemon=True)
             closing.start()
-            closing.join(LAST / 2)
+            closing.join(ENDING / 2)
         else:
-            time.sleep(LAST)  # who started the ranks ends this one, too
+            time.sleep(ENDING)  # who started the ranks ends this one, too
         os._exit(status)
 
     def dump(self) -> None:
@@ -204,7 +206,7 @@ class RankWatch(threading.Thread):
         for beat in here if verdict.silent else ():
             os.kill(beat.pid, signal.SIGCONT)
         files = [self.home / f"{rank}.dumped" for rank in beats]
-        if until(lambda: all(file.exists() for file in files), WITHIN) or not verdict.silent:
+        if until(lambda: all(file.exists() for file in files), GRACE_OF_RANK) or not verdict.silent:
             return
         for beat in here:  # its threads do not run: some C code keeps Python's lock
             if is_here(beat):
@@ -215,7 +217,7 @@ class RankWatch(threading.Thread):
         """Kill ranks that did not beat, on this machine; rank 0 may end by itself."""
         for rank in verdict.guilty if verdict.silent else ():
             beat = beats.get(rank, Beat(0))
-            until(lambda beat=beat: not is_here(beat), LAST if rank == 0 else 0)
+            until(lambda beat=beat: not is_here(beat), ENDING if rank == 0 else 0)
             if is_here(beat):
                 os.kill(beat.pid, signal.SIGKILL)
 
@@ -278,7 +280,7 @@ def is_here(beat: Beat) -> bool:
     return here and beat.born != "" and born(beat.pid) == beat.born
 
 
-def replaced(file: Path, text: str) -> None:
+def replace_file(file: Path, text: str) -> None:
     """Write a file so that a reader finds it complete."""
     part = file.with_name(f"{file.name}.{os.getpid()}")
     part.write_text(text, encoding="utf-8")
