@@ -32,7 +32,7 @@ from mixlab.training.rank_errors import RANKS_FOLDER, record_failure
 from mixlab.training.verdict import Beat, Verdict, Watched, judge
 
 BEATS_IN_LIMIT = 20  # in a limit
-FASTEST_BEAT, SLOWEST_BEAT = 0.2, 10.0  # seconds between two beats
+FASTEST_BEAT, SLOWEST_BEAT = 0.2, 10.0  # seconds between two
 GRACE_OF_RANK = (
     3.0  # seconds in which a rank writes its stacks, or fails of another's error by itself
 )
