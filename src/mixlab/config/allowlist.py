@@ -24,6 +24,7 @@ PLACES = (
     "torch.utils.data.sampler", "torchvision.datasets", "torchvision.transforms",
     "pytorch_lightning.callbacks", "pytorch_lightning.loggers", "pytorch_lightning.plugins",
     "pytorch_lightning.profilers", "pytorch_lightning.strategies", "pytorch_lightning.trainer",
+    "mixlab.training.fsdp",
     "timm.layers", "timm.loss", "timm.optim", "timm.scheduler", "torchmetrics.aggregation",
     "torchmetrics.classification", "torchmetrics.segmentation",
 )  # fmt: skip

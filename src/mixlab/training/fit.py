@@ -63,6 +63,8 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
         resumed_from=start.words,
         accelerator=trainer.strategy.root_device.type,
         devices=trainer.num_devices,
+        nodes=trainer.num_nodes,
+        strategy=type(trainer.strategy).__name__,
         metrics=recorded_metrics(experiment.model),
     )
     tell_facts(trainer.loggers, experiment.model, run.record)
@@ -141,7 +143,8 @@ def tested(experiment: Experiment, checkpoint: Path | None = None) -> dict[str, 
     """Test figures with the weights of a checkpoint, by default the current ones."""
     trainer, model = experiment.trainer, experiment.model
     if checkpoint is not None:
-        model.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
+        trainer.strategy.connect(model)
+        trainer.strategy.load_model_state_dict(load_checkpoint(checkpoint))
     loggers, trainer.loggers = trainer.loggers, []  # `test` logs with the checkpoint's name
     trainer.test(model, experiment.data, verbose=False)
     trainer.loggers = loggers
