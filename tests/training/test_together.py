@@ -18,9 +18,9 @@ from mixlab.training.together import (
     check_all,
     end_after,
     facts_of,
-    lead,
+    follow_run,
+    lead_run,
     seen,
-    train_along,
 )
 
 
@@ -65,10 +65,10 @@ def test_an_error_of_another_rank_is_rank_0s_to_print(
         raise AssertionError("nothing is opened")
 
     with pytest.raises(Told):
-        lead(two(tmp_path), both[0].launch, train)
+        lead_run(two(tmp_path), both[0].launch, train)
     assert capsys.readouterr().err.strip().endswith(": rank 1: its own")
     with pytest.raises(Told) as caught:
-        train_along(two(tmp_path), both[1].launch)
+        follow_run(two(tmp_path), both[1].launch)
     assert caught.value.exit_status == 2 and not capsys.readouterr().err
     assert not (tmp_path / "logs").exists()
 
@@ -76,8 +76,8 @@ def test_an_error_of_another_rank_is_rank_0s_to_print(
 def test_what_is_not_trained_has_the_same_results(tmp_path: Path, both: list[Meeting]) -> None:
     cfg, done = two(tmp_path), {"best": None, "last": {"val/loss": 1.5}}
     both[1].tell("rank/1", facts_of(cfg, both[1].launch))
-    assert lead(cfg, both[0].launch, lambda *_: done) == done
-    assert train_along(cfg, both[1].launch) == done
+    assert lead_run(cfg, both[0].launch, lambda *_: done) == done
+    assert follow_run(cfg, both[1].launch) == done
 
 
 def test_the_folder_is_announced_and_the_mark_removed(tmp_path: Path, both: list[Meeting]) -> None:

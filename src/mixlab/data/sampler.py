@@ -81,6 +81,10 @@ class TrainBatchSampler:
         rows = order[number * self.batch_size :][: self.batch_size]
         return rows[self.rank % len(rows) :: self.world_size]
 
+    def global_rows(self, number: int) -> int:
+        """How many rows all ranks have together in batch `number`, repeated ones not counted."""
+        return min(self.batch_size, len(self.rows) - number * self.batch_size)
+
     def second_pass(self, epoch: int) -> np.ndarray | None:
         """int64 (N,) rows in a second, independent order, always shuffled."""
         if self.guests != "second_pass":

@@ -150,7 +150,7 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
         callbacks.append(BarLoss())
     if not any(isinstance(each, Checkpoint) for each in callbacks):  # or Lightning would add one
         node.setdefault("enable_checkpointing", False)
-    return build(
+    trainer = build(
         node,
         callbacks=callbacks,
         logger=build_loggers(cfg),
@@ -160,6 +160,17 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
         use_distributed_sampler=False,  # our loaders distribute the rows themselves
         allow=allow,
     )
+    check_synchronized(trainer, cfg)
+    return trainer
+
+
+def check_synchronized(trainer: pl.Trainer, cfg: DictConfig) -> None:
+    """Raise UserError where statistics cannot be those of all processes."""
+    asked = cfg.trainer.get("sync_batchnorm") and trainer.world_size > 1
+    if asked and trainer.strategy.root_device.type == "cpu":
+        raise UserError(
+            "trainer.sync_batchnorm=true needs GPUs, torch has none of it for CPUs; leave it out"
+        )
 
 
 def build_callbacks(cfg: DictConfig, data: ImageDataModule) -> list[pl.Callback]:

@@ -26,12 +26,13 @@ from mixlab.runs.checkpoints import LAST, digest_of
 from mixlab.training.meeting import END, LAST_WORDS, WAIT, Meeting, RankZeroGone
 from mixlab.training.ranks import Launch, check_counts, check_gpus
 
-Outcomes = dict[str, Any]
-Train = Callable[[DictConfig, Callable[[Run], None]], Outcomes]
+Begin = Callable[[Run], None]
 SEEN = 60.0  # seconds for a file to be seen by all nodes: NFS looks again after a minute at most
 
 
-def train_together(cfg: DictConfig, launch: Launch, train: Train) -> Outcomes:
+def train_together(
+    cfg: DictConfig, launch: Launch, train: Callable[[DictConfig, Begin], dict[str, Any]]
+) -> dict[str, Any]:
     """Train with the other ranks; returns the results in all of them.
 
     Args:
@@ -40,7 +41,7 @@ def train_together(cfg: DictConfig, launch: Launch, train: Train) -> Outcomes:
     Raises:
         Told: in all ranks, if the run did not end well.
     """
-    return lead(cfg, launch, train) if launch.rank == 0 else train_along(cfg, launch)
+    return lead_run(cfg, launch, train) if launch.rank == 0 else follow_run(cfg, launch)
 
 
 def stop_together(error: Exception, launch: Launch, config_name: str) -> int:
@@ -60,7 +61,9 @@ def stop_together(error: Exception, launch: Launch, config_name: str) -> int:
     return exit_status(error)
 
 
-def lead(cfg: DictConfig, launch: Launch, train: Train) -> Outcomes:
+def lead_run(
+    cfg: DictConfig, launch: Launch, train: Callable[[DictConfig, Begin], dict[str, Any]]
+) -> dict[str, Any]:
     """What rank 0 does."""
     try:
         meeting = Meeting.open(launch)
@@ -154,12 +157,12 @@ def last_digest(folder: Path) -> str | None:
     return digest_of(last) if last.is_file() else None
 
 
-def train_along(cfg: DictConfig, launch: Launch) -> Outcomes:
+def follow_run(cfg: DictConfig, launch: Launch) -> dict[str, Any]:
     """What the other ranks do."""
     warnings.simplefilter("ignore")  # rank 0 has the same to say
     try:
         meeting = Meeting.open(launch)
-        begin = hear_begin(meeting, cfg)
+        begin = join_meeting(meeting, cfg)
     except RankZeroGone as error:
         print_error(f"rank {launch.rank}", str(error))
         raise Told(str(error), exit_status(error)) from None
@@ -181,7 +184,7 @@ def train_along(cfg: DictConfig, launch: Launch) -> Outcomes:
     return ended(meeting, last_word(meeting, "end", WAIT) or {"status": 0, "results": results})
 
 
-def hear_begin(meeting: Meeting, cfg: DictConfig) -> dict[str, Any]:
+def join_meeting(meeting: Meeting, cfg: DictConfig) -> dict[str, Any]:
     """Say what this rank was given, and what it sees; returns what rank 0 has said at last."""
     me = meeting.launch.rank
     try:
@@ -240,7 +243,7 @@ def last_word(meeting: Meeting, key: str, seconds: float) -> Any:
         return None
 
 
-def ended(meeting: Meeting, end: dict[str, Any]) -> Outcomes:
+def ended(meeting: Meeting, end: dict[str, Any]) -> dict[str, Any]:
     """End as rank 0 does."""
     meeting.leave()
     if end["status"]:
