@@ -1,5 +1,6 @@
 """What ranks tell each other, with a store in memory in place of the network's."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,21 @@ def test_an_error_that_follows_from_rank_0s_end(
     both[0].tell("end", {"status": 3, "error": "the loss became nan"})
     assert end_after(both[1], RuntimeError("connection closed"))["status"] == 3
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("status", "exits"), [(3, [3]), (0, [])])
+def test_a_rank_that_waits_for_nobody_ends(
+    both: list[Meeting], monkeypatch: pytest.MonkeyPatch, status: int, exits: list[int]
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(together.os, "_exit", codes.append)
+    both[0].tell("end", {"status": status})
+    with together.ending_with_rank_0(both[1]):
+        until, wait = time.monotonic() + (5 if status else 0.5), time.sleep
+        while codes != exits or (not exits and time.monotonic() < until):
+            assert time.monotonic() < until
+            wait(0.02)
+    assert codes == exits
 
 
 def test_an_error_of_a_rank_alone(both: list[Meeting], capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,14 @@ decided. The others never decide: they train what rank 0 trains, end when it doe
 and print nothing, unless an error is theirs alone.
 """
 
+import os
 import signal
 import socket
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +178,8 @@ def follow_run(cfg: DictConfig, launch: Launch) -> dict[str, Any]:
     from mixlab.training.fit import fit
 
     try:
-        results = fit(run)
+        with ending_with_rank_0(meeting):
+            results = fit(run)
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         stop = as_signal(error)
         if not isinstance(stop, Exception):
@@ -221,6 +225,31 @@ def seen(begin: dict[str, Any], rank: int) -> dict[str, str]:
         "error": f"rank {rank} on {socket.gethostname()} does not see {folder} as rank 0 does: all "
         "ranks need one shared file system; choose a folder on it with paths.log_dir=..."
     }
+
+
+@contextmanager
+def ending_with_rank_0(meeting: Meeting) -> Iterator[None]:
+    """Within, this process ends soon after rank 0 has ended with an error.
+
+    It may be in a collective that nobody will ever answer, and that no signal interrupts.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        end = None
+        while end is None and not over.wait(1.0):
+            try:
+                end = meeting.told(END, 0.0)
+            except RankZeroGone:
+                end = {"status": 1}
+        if end and end["status"] and not over.wait(LAST_WORDS):
+            os._exit(end["status"])
+
+    threading.Thread(target=watch, daemon=True, name="ending-with-rank-0").start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def end_after(meeting: Meeting, error: Exception) -> dict[str, Any]:
