@@ -17,7 +17,8 @@ PATH=$PATH:/usr/sbin:/sbin
 # The process whose pid is in a file of DIR, if it lives and is the program that we started.
 pid_of() {
   local pid
-  pid=$(cat "$dir/$1.pid" 2>/dev/null) && [[ $(readlink "/proc/$pid/exe") == */"$2" ]] && echo "$pid"
+  pid=$(cat "$dir/$1.pid" 2>/dev/null) && [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "$2" ]] &&
+    ! grep -q "^State:.Z" "/proc/$pid/status" && echo "$pid"
 }
 
 end() {
@@ -96,6 +97,14 @@ PartitionName=high Nodes=n1,n2 PriorityTier=10 PreemptMode=OFF State=UP
 CONF
 }
 
+wait_for_nodes() {
+  for _ in $(seq 100); do
+    [[ $(sinfo --noheader --Node --partition=low --states=idle 2>/dev/null | wc -l) == 2 ]] && return
+    sleep 0.1
+  done
+  return 1
+}
+
 up() {
   check_installed
   mkdir -p "$dir"/{state,spool.n1,spool.n2}
@@ -107,10 +116,11 @@ up() {
   slurmctld -c
   slurmd -N n1
   slurmd -N n2
-  for _ in $(seq 100); do
-    [[ $(sinfo --noheader --Node --partition=low --states=idle 2>/dev/null | wc -l) == 2 ]] && break
-    sleep 0.1
-  done
+  wait_for_nodes || {
+    echo "slurm_local.sh: no nodes; see $dir/*.log, or whether another SLURM has port ${PORT:-26817}" >&2
+    down
+    exit 1
+  }
   sinfo --Node
   # Names of the nodes do not resolve; all processes run on this machine.
   echo "export SLURM_CONF=$SLURM_CONF MASTER_ADDR=127.0.0.1"

@@ -19,11 +19,11 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
         pytest.skip(f"{', '.join(missing)} not installed: scripts/slurm_local.sh says how")
     folder = tmp_path_factory.mktemp("slurm")
     up = subprocess.run(["bash", SCRIPT, "up", folder], capture_output=True, text=True)
+    assert up.returncode == 0, up.stderr
     with pytest.MonkeyPatch.context() as patch:
         for word in up.stdout.splitlines()[-1].split()[1:]:
             patch.setenv(*word.split("="))
         try:
-            assert up.returncode == 0, up.stderr
             yield call
         finally:
             subprocess.run(["bash", SCRIPT, "down", folder], check=True)
