@@ -92,7 +92,7 @@ def test_whatever_ends_a_job_its_run_goes_on_exactly(lab: Path, slurm: Slurm) ->
     whole = lab.with_name("whole")
     whole.mkdir()
     write_lab(whole, MYLAB, CALLBACKS, "slow")
-    size = ("seeds=3", "trainer.max_epochs=6", "trainer.limit_train_batches=20")
+    size = ("seeds=3", "trainer.max_epochs=6", "trainer.limit_train_batches=20", "logger=default")
     undisturbed = Command(whole, *WORDS, *size, "hydra.launcher.jobs=1")
     (lab / "hold").touch()
     # With a limit below an hour, a job is told to save the next time SLURM looks at the limits.
@@ -115,6 +115,27 @@ def test_whatever_ends_a_job_its_run_goes_on_exactly(lab: Path, slurm: Slurm) ->
     for run, record in records.items():
         assert unequal(whole / run.relative_to(lab), run) == []
         assert len(record["history"]) >= 2, "cancelled, then disturbed once more"
+        parts = {path.name.rpartition("-")[2] for path in run.rglob("offline-run-*")}
+        assert len(parts) == 1, "one run of W&B"
+    assert not jobs(slurm)
+
+
+def test_ranks_on_two_nodes(lab: Path, slurm: Slurm) -> None:
+    """A DDP job that is stopped half-way and requeued ends as two processes of one machine do."""
+    (lab / "hold").touch()
+    size = ("trainer=ddp_sim", "seeds=1", "trainer.max_epochs=3", "trainer.limit_train_batches=10")
+    nodes = ("trainer.devices=1", "trainer.num_nodes=2")
+    with Command(lab, *WORDS, *ON_SLURM, *size, *nodes) as command:
+        assert until(lambda: begun(lab)), command.said
+        (name,) = jobs(slurm)
+        slurm("scancel", "--signal=TERM", name)
+        assert until(lambda: "requeued as job" in command.said), command.said
+        (lab / "hold").unlink()
+        assert command.wait() == 0, command.said
+    with Command(lab, *WORDS, *size) as command:
+        assert command.wait() == 0, command.said
+    assert {*(lab / "nodes.txt").read_text().splitlines()} == {"n1 2", "n2 2", "None 2"}
+    assert unequal(*begun(lab)) == []
     assert not jobs(slurm)
 
 

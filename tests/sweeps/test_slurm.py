@@ -16,7 +16,7 @@ from mixlab.runs.status import Status
 from mixlab.sweeps.grid import Job
 from mixlab.sweeps.slurm import job as slurm_job
 from mixlab.sweeps.slurm import queue
-from mixlab.sweeps.slurm.launch import settle
+from mixlab.sweeps.slurm.follow import settle
 from mixlab.sweeps.slurm.options import SlurmOptions, seconds_of
 from mixlab.sweeps.slurm.queue import by_folder, own_words
 from mixlab.sweeps.slurm.submission import Submission, new_folder
@@ -82,7 +82,7 @@ def jobs_of(folder: Path, *arms: str, seeds: int = 2) -> list[Job]:
 
 def test_jobs_that_ask_for_the_same_are_one_array(tmp_path: Path, monkeypatch: Any) -> None:
     jobs = jobs_of(tmp_path, "trainer=cpu", "trainer=ddp_sim", "trainer=cpu mixing=none", seeds=3)
-    monkeypatch.setattr("mixlab.sweeps.slurm.submit.LARGEST", 4)
+    monkeypatch.setattr("mixlab.sweeps.slurm.submit.ARRAY_SIZE", 4)
     found = [
         [str(job.folder.relative_to(tmp_path)) for job in x] for x in arrays(jobs, SlurmOptions())
     ]

@@ -126,7 +126,7 @@ class SlurmLauncher(JobsLauncher):
         check_slurm()
 
     def train(self, jobs: list[Any]) -> None:
-        from mixlab.sweeps.slurm.launch import launch
+        from mixlab.sweeps.slurm.follow import train_on_cluster
         from mixlab.sweeps.sweep import sweep_folder
 
-        launch(jobs, self.options, sweep_folder(self.config))
+        train_on_cluster(jobs, self.options, sweep_folder(self.config))

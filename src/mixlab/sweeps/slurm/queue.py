@@ -12,8 +12,7 @@ from mixlab.sweeps.slurm.submission import SCRIPT, folders_of
 
 PATIENCE = 90  # seconds that a command may take; SLURM's own try for about a minute
 # Without those of a job that the launcher itself runs in, which sbatch would pass on.
-KEPT = ("SLURM_CONF",)
-MISSING = (
+NOT_ON_PATH = (
     "hydra/launcher=slurm needs {}, which is not on the PATH; call the command on a login node of "
     "a SLURM cluster"
 )
@@ -59,11 +58,11 @@ def slurm(*words: str) -> str:
             capture_output=True,
             text=True,
             timeout=PATIENCE,
-            env=environment(),
+            env=own_variables(),
             check=False,
         )
     except FileNotFoundError:
-        raise UserError(MISSING.format(words[0])) from None
+        raise UserError(NOT_ON_PATH.format(words[0])) from None
     except subprocess.TimeoutExpired:
         raise NoAnswer(f"{words[0]} did not answer within {PATIENCE} seconds") from None
     if done.returncode == 0:
@@ -77,15 +76,15 @@ def check_slurm() -> None:
     """Raise UserError unless SLURM can be used from here."""
     for program in ("sbatch", "scontrol"):
         if shutil.which(program) is None:
-            raise UserError(MISSING.format(program))
+            raise UserError(NOT_ON_PATH.format(program))
     slurm("squeue", "--me", "--noheader", "--format=%i")
 
 
-def environment() -> dict[str, str]:
+def own_variables() -> dict[str, str]:
     """Variables for SLURM's commands."""
     foreign = ("SLURM_", "SQUEUE_", "SACCT_")
     items = os.environ.items()
-    return {name: x for name, x in items if name in KEPT or not name.startswith(foreign)}
+    return {name: x for name, x in items if name == "SLURM_CONF" or not name.startswith(foreign)}
 
 
 def own_words(text: str) -> str:

@@ -14,7 +14,7 @@ from mixlab.sweeps.slurm.options import SlurmOptions
 from mixlab.sweeps.slurm.queue import by_folder, queued, slurm
 from mixlab.sweeps.slurm.submission import Submission, new_folder
 
-LARGEST = 1000  # jobs of an array, which SLURM limits to 1000 unless a cluster allows more
+ARRAY_SIZE = 1000  # jobs of an array, which SLURM limits to 1000 unless a cluster allows more
 
 
 def submit_missing(
@@ -60,9 +60,9 @@ def arrays(jobs: Sequence[Job], options: SlurmOptions) -> list[list[Job]]:
             words[job.folder.parent] = tuple(options.words(job.arm))
         groups.setdefault(words[job.folder.parent], []).append(job)
     return [
-        group[start : start + LARGEST]
+        group[start : start + ARRAY_SIZE]
         for group in groups.values()
-        for start in range(0, len(group), LARGEST)
+        for start in range(0, len(group), ARRAY_SIZE)
     ]
 
 

@@ -37,7 +37,7 @@ USUAL = (
 AT_FAULT = ("FAILED", "OUT_OF_MEMORY", "DEADLINE")  # not what SLURM did to the job
 
 
-def launch(jobs: Sequence[Job], options: SlurmOptions, sweep: Path) -> None:
+def train_on_cluster(jobs: Sequence[Job], options: SlurmOptions, sweep: Path) -> None:
     """Train each job as a job of SLURM, and return when all have ended.
 
     Raises:
