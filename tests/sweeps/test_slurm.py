@@ -17,7 +17,7 @@ from mixlab.sweeps.grid import Job
 from mixlab.sweeps.slurm import job as slurm_job
 from mixlab.sweeps.slurm import queue
 from mixlab.sweeps.slurm.follow import settle
-from mixlab.sweeps.slurm.options import SlurmOptions, seconds_of
+from mixlab.sweeps.slurm.options import SlurmOptions, limit_seconds
 from mixlab.sweeps.slurm.queue import by_folder, own_words
 from mixlab.sweeps.slurm.submission import Submission, new_folder
 from mixlab.sweeps.slurm.submit import arrays
@@ -69,7 +69,7 @@ TIMES = {"90": 5400, "90:30": 5430, "1:30:00": 5400, "2-12": 216000, "2-12:30:05
 
 @pytest.mark.parametrize("limit", TIMES)
 def test_time_limits_as_sbatch_reads_them(limit: str) -> None:
-    assert seconds_of(limit) == TIMES[limit]
+    assert limit_seconds(limit) == TIMES[limit]
 
 
 def jobs_of(folder: Path, *arms: str, seeds: int = 2) -> list[Job]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlab.signals import end_with_parent
+from mixlab.training.ranks import forget_torchrun
 
 HELD_BACK = {signal.SIGTERM, signal.SIGHUP}  # by the server that jobs are forked from
 
@@ -43,6 +44,7 @@ def run_job(spec: JobSpec) -> None:
     """Train one run. The exit status is 0 only if the run is finished."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     os.setsid()  # only the launcher receives Ctrl-C, and it can kill the whole group
+    forget_torchrun(os.environ)
     train_in(spec)
 
 

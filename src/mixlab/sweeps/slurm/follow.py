@@ -18,7 +18,7 @@ from mixlab.signals import Stop, stopping
 from mixlab.sweeps.grid import Job
 from mixlab.sweeps.progress import Progress
 from mixlab.sweeps.slurm.options import SlurmOptions
-from mixlab.sweeps.slurm.queue import NoAnswer, QueuedJob, by_folder, ended, queued
+from mixlab.sweeps.slurm.queue import NoAnswer, QueuedJob, by_folder, ending_of, queued
 from mixlab.sweeps.slurm.submit import submit_missing
 from mixlab.sweeps.worker import JobSpec
 
@@ -144,7 +144,7 @@ def settle(folder: Path, name: str) -> None:
     record = read_json(folder / "run.json")
     if status_of(record) not in UNSETTLED or is_running(folder):
         return
-    ending = ended(name)
+    ending = ending_of(name)
     facts: dict[str, Any] = {"error": f"job {name} of SLURM ended: {ending or 'no reason given'}"}
     if status_of(record) is Status.RUNNING:
         facts["seconds"] = seconds_with(folder, record)

@@ -83,7 +83,7 @@ class SlurmOptions:
         """Raise UserError if a job would be told to stop as soon as it starts."""
         if self.time is None:
             return
-        seconds = seconds_of(self.time)
+        seconds = limit_seconds(self.time)
         if seconds <= self.signal_before:
             raise UserError(
                 f"hydra.launcher.time={self.time} is no longer than hydra.launcher.signal_before="
@@ -136,7 +136,7 @@ def tasks_per_node(cfg: DictConfig) -> int:
     return count
 
 
-def seconds_of(limit: str) -> float:
+def limit_seconds(limit: str) -> float:
     """A time limit as `sbatch` reads it: 90, 90:00, 1:30:00, 2-12, 2-12:30 or 2-12:30:00."""
     found = TIME.fullmatch(limit)
     if found is None:

@@ -114,7 +114,7 @@ def by_folder(jobs: Sequence[QueuedJob]) -> dict[Path, QueuedJob]:
     return found
 
 
-def ended(name: str) -> Ending | None:
+def ending_of(name: str) -> Ending | None:
     """How a job ended: the controller remembers it for minutes, the accounting for long."""
     try:
         text = slurm("scontrol", "--oneliner", "show", "job", name)
@@ -133,5 +133,5 @@ def ended(name: str) -> Ending | None:
 
 def state_of(name: str) -> str:
     """The state of a job now; empty if SLURM does not know."""
-    ending = ended(name)
+    ending = ending_of(name)
     return ending.state if ending else ""
