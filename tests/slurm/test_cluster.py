@@ -17,7 +17,8 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 class Slow(pl.Callback):
-    """Writes down each epoch and its node; while the file `hold` is there, a batch takes long."""
+    """Writes down each epoch and its node. After the first, a batch takes up to HOLD seconds, while
+    the file `hold` is there."""
 
     def on_train_epoch_start(self, trainer, module):
         folder = Path(trainer.default_root_dir)
@@ -27,8 +28,9 @@ class Slow(pl.Callback):
             print(os.environ.get("SLURMD_NODENAME"), trainer.world_size, file=file)
 
     def on_train_batch_start(self, trainer, module, batch, batch_idx):
-        if Path("hold").exists() and trainer.current_epoch > 0:
-            time.sleep(1)
+        end = time.monotonic() + float(os.environ["HOLD"])
+        while trainer.current_epoch and Path("hold").exists() and time.monotonic() < end:
+            time.sleep(0.1)
 '''
 CALLBACKS = "defaults: [default]\nslow:\n  _target_: mylab.Slow\n"
 SWEEP = Path("logs", "sweeps", "train")
@@ -39,7 +41,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Path:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOLD", "2")
     folder = tmp_path / "cluster"
     folder.mkdir()
     return write_lab(folder, MYLAB, CALLBACKS, "slow")
@@ -56,11 +59,14 @@ def begun(folder: Path) -> list[Path]:
     return sorted(path.parents[1] for path in folder.rglob("last.ckpt"))
 
 
-def test_a_sweep_with_several_launchers(lab: Path, slurm: Slurm) -> None:
+def test_a_sweep_with_several_launchers(
+    lab: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same sweep submitted twice at once; one of the two killed, and its command given again.
 
     No run is trained twice.
     """
+    monkeypatch.setenv("HOLD", "600")
     (lab / "hold").touch()
     size = ("mixing=none,mixup,cutmix", "seeds=2", "trainer.limit_train_batches=20")
     words = (*WORDS, *ON_SLURM, *size, "hydra.launcher.at_once=4")
