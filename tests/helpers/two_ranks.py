@@ -63,7 +63,8 @@ CASES = {
 }
 SHORT = (
     "data=npz", "data.batch_size=12", "data.eval_batch_size=10", "threads=1", "logger=none",
-    "mixing=none", "model.network.dropout=0", "trainer.max_epochs=2", "optimizer=sgd", "optimizer.lr=0.1", "callbacks=none",
+    "mixing=none", "model.network.dropout=0", "trainer.max_epochs=2", "optimizer=sgd",
+    "optimizer.lr=0.1", "callbacks=none",
 )  # fmt: skip
 
 
