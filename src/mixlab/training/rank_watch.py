@@ -93,6 +93,8 @@ class RankWatch(threading.Thread):
         with self._ending:
             self._stopped.set()
         self.beat_file(self.rank).unlink(missing_ok=True)
+        faulthandler.unregister(DUMP)
+        self.stacks.close()
 
     def run(self) -> None:
         while not self._stopped.wait(min(self.period, 1.0)):
