@@ -1,6 +1,5 @@
 """What each rank's thread writes and reads, and what it does about a rank that hangs."""
 
-import faulthandler
 import json
 import os
 import signal
@@ -38,13 +37,17 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     monkeypatch.setattr(rank_watch, "GRACE_OF_RANK", 0.1)
     write_json(tmp_path / "run.json", {"status": "running"})
 
+    watches: list[RankWatch] = []
+
     def made(rank: int, mark: Mark, limit: float | None = LIMIT) -> RankWatch:
         marks = RankMarks()
         marks.mark = mark
-        return RankWatch(tmp_path, rank, limit, marks, lambda: None)
+        watches.append(RankWatch(tmp_path, rank, limit, marks, lambda: None))
+        return watches[-1]
 
     yield made
-    faulthandler.unregister(DUMP)
+    for each in watches:
+        each.stop()
 
 
 def test_the_one_behind_hangs(tmp_path: Path, watch: Callable[..., RankWatch]) -> None:

@@ -51,7 +51,8 @@ def first_error(run: Run) -> Iterator[None]:
         if run.is_own and not (run.folder / RANKS_FOLDER).is_dir():
             raise  # there are no other ranks
         first = told(run.folder, rank, error)
-        if rank == 0 and first["rank"] != 0 and first["error"] != f"rank 0: {in_words(error)}":
+        alike = first["error"] == f"rank {first['rank']}: {in_words(error)}"
+        if rank == 0 and first["rank"] != 0 and not alike:
             raise as_error(first) from None
         if rank != 0:
             time.sleep(STAYS)

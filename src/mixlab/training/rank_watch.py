@@ -93,6 +93,8 @@ class RankWatch(threading.Thread):
         with self._ending:
             self._stopped.set()
         self.beat_file(self.rank).unlink(missing_ok=True)
+        faulthandler.unregister(DUMP)
+        self.stacks.close()
 
     def run(self) -> None:
         while not self._stopped.wait(min(self.period, 1.0)):
@@ -157,8 +159,9 @@ class RankWatch(threading.Thread):
             if self.rank == recorder:
                 beats = self.beats()
                 self.wake(verdict, beats)
-                record_failure(self.folder, sentence, self.report(sentence, verdict, beats))
-                (self.home / "recorded").touch()
+                with suppress(OSError):  # the job ends even where the disk is full
+                    record_failure(self.folder, sentence, self.report(sentence, verdict, beats))
+                    (self.home / "recorded").touch()
                 self.end_silent(verdict, beats)
             until((self.home / "recorded").exists, ENDING)
             self.leave(sentence, 1)
@@ -170,7 +173,8 @@ class RankWatch(threading.Thread):
             if self._stopped.is_set():
                 return
             text, user_error = first["traceback"], first["user_error"]
-            record_failure(self.folder, first["error"], text, user_error)
+            with suppress(OSError):
+                record_failure(self.folder, first["error"], text, user_error)
             if not user_error:
                 print(text, file=sys.stderr, flush=True)
             place = f"{first['place']}: " if first["place"] else ""
