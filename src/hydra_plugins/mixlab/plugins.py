@@ -24,8 +24,45 @@ class ProcessesLauncherConf:
     jobs_per_device: int = 1  # to share a GPU
 
 
+@dataclass
+class OptunaSweeperConf:
+    """A search. The keys of Hydra's plugin of this name, which is for the Optuna of 2022, work."""
+
+    _target_: str = "hydra_plugins.mixlab.plugins.OptunaSweeper"
+    _recursive_: bool = False
+    n_trials: int = 20  # in all: the same command again continues up to this number
+    n_jobs: int = 4  # trials that are chosen together; as many at a time are trained as fit
+    direction: str | None = None  # maximize or minimize; known for our metrics
+    storage: str | None = None  # sqlite in the sweep's folder, or any address that Optuna takes
+    study_name: str | None = None  # the name of the sweep's folder
+    max_failure_rate: float | None = None  # not used: a failed trial never ends a search
+    sampler: dict[str, Any] = field(
+        default_factory=lambda: {
+            "_target_": "optuna.samplers.TPESampler",
+            "seed": 0,  # of the search; its trials are trained at other seeds
+            "constant_liar": True,  # or the trials of a batch would be alike
+        }
+    )
+    pruner: dict[str, Any] | None = field(
+        default_factory=lambda: {  # null: every trial is trained to its end
+            "_target_": "optuna.pruners.MedianPruner",
+            "n_startup_trials": 5,  # trained to their end first
+            "n_warmup_steps": None,  # epochs before a trial may be pruned; a third of them
+        }
+    )
+    params: dict[str, str] | None = field(default_factory=dict)
+
+
 store = ConfigStore.instance().store
 store(group="hydra/sweeper", name="mixlab", node=MixlabSweeperConf, provider="mixlab")
+
+
+def store_optuna() -> None:
+    """Called again when all plugins are known: ours replaces Hydra's own of the same name."""
+    store(group="hydra/sweeper", name="optuna", node=OptunaSweeperConf, provider="mixlab")
+
+
+store_optuna()
 store(group="hydra/launcher", name="processes", node=ProcessesLauncherConf, provider="mixlab")
 
 
@@ -49,6 +86,38 @@ class MixlabSweeper(BasicSweeper):
         self.launcher.launch(plan.to_train, initial_job_idx=0)
         send_summary(jobs, self.config, again=bool(plan.to_train))
         sweep.end(jobs, self.config)
+
+
+class OptunaSweeper(MixlabSweeper):
+    """Searches with Optuna; see `OptunaSweeperConf`."""
+
+    def __init__(self, params: dict[str, str] | None = None, **settings: Any) -> None:
+        super().__init__(max_batch_size=None, params=params)
+        self.settings = settings
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        from mixlab.sweeps.study import check_optuna
+
+        check_optuna()
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from mixlab.sweeps import grid, trials
+        from mixlab.sweeps.best import end_search
+        from mixlab.sweeps.compose import Composer
+        from mixlab.sweeps.space import axes_of
+
+        assert self.config is not None and self.hydra_context is not None and self.launcher
+        launcher = self.launcher
+        params = [f"{key}={value}" for key, value in (self.params or {}).items()]
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = grid.merged(*map(parser.parse_overrides, (params, arguments)))
+        compose = Composer(self.hydra_context, self.config)
+        axes = axes_of(overrides, compose.is_group)
+        fixed = [str(each.input_line) for each in overrides if not each.is_sweep_override()]
+        with trials.begin_search(axes, fixed, compose, self.config) as search:
+            trials.run_search(search, lambda jobs: launcher.launch(jobs, 0), self.config)
+            end_search(search, self.config)
 
 
 class JobsLauncher(Launcher):

@@ -56,8 +56,6 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
     text = str(error) or type(error).__name__
     if text.startswith("Caught ") and " in DataLoader worker " in text:  # with its traceback
         text = text.strip().rpartition("\n")[2].partition(": ")[2]
-    if "Could not find 'hydra/sweeper/optuna'" in text:
-        return "hparams_search and hydra/sweeper=optuna need: pip install 'mixlab[optuna]'"
     if "BasicSweeper does not support" in text:
         return (
             "interval(...) is for a search: add hparams_search=mixing_optuna, which needs "
