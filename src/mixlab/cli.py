@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.mixlab.plugins import store_optuna
+from hydra_plugins.mixlab.plugins import store_ours
 from mixlab.config.allowlist import check_allow, check_hydra
 from mixlab.config.checks import prepare
 from mixlab.config.explain import explain, unknown_choice
@@ -44,7 +44,7 @@ class Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         if run_mode == RunMode.MULTIRUN and config_name in ONE_AT_A_TIME:
             raise UserError(ONE_AT_A_TIME[config_name])
-        store_optuna()
+        store_ours()
         knobs = [word for word in overrides if run_mode == RunMode.MULTIRUN and is_knob(word)]
         others = [word for word in overrides if word not in knobs]
         cfg = super().load_configuration(config_name, others, run_mode, **kwargs)

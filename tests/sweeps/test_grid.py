@@ -94,7 +94,7 @@ def test_the_command_line_replaces_what_a_sweeps_configuration_says() -> None:
         ("failed", ("failed",)),
         ("failed,diverged", ("failed", "diverged")),
         ("[failed,diverged]", ("failed", "diverged")),
-        ("all", ("failed", "diverged")),
+        ("all", ("failed", "diverged", "pruned")),
         ("null", ()),
     ],
 )

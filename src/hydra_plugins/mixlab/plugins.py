@@ -53,16 +53,26 @@ class OptunaSweeperConf:
     params: dict[str, str] | None = field(default_factory=dict)
 
 
+@dataclass
+class RayLauncherConf:
+    _target_: str = "hydra_plugins.mixlab.plugins.RayLauncher"
+    num_cpus: float | None = None  # of a job; one for each of its processes
+    num_gpus: float | None = None  # 0.5: two jobs share a GPU
+    address: str | None = None  # auto or host:port joins a cluster; null starts one here
+    max_retries: int = 3  # after a worker or a node has died
+
+
 store = ConfigStore.instance().store
 store(group="hydra/sweeper", name="mixlab", node=MixlabSweeperConf, provider="mixlab")
 
 
-def store_optuna() -> None:
-    """Called again when all plugins are known: ours replaces Hydra's own of the same name."""
+def store_ours() -> None:
+    """Called again when all plugins are known: ours replace Hydra's own of the same names."""
     store(group="hydra/sweeper", name="optuna", node=OptunaSweeperConf, provider="mixlab")
+    store(group="hydra/launcher", name="ray", node=RayLauncherConf, provider="mixlab")
 
 
-store_optuna()
+store_ours()
 store(group="hydra/launcher", name="processes", node=ProcessesLauncherConf, provider="mixlab")
 
 
@@ -172,3 +182,30 @@ class ProcessesLauncher(JobsLauncher):
         from mixlab.sweeps.launch import launch
 
         launch(jobs, self.jobs, self.jobs_per_device)
+
+
+class RayLauncher(JobsLauncher):
+    """Gives every job a task of a Ray cluster."""
+
+    def __init__(
+        self,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
+        address: str | None = None,
+        max_retries: int = 3,
+    ) -> None:
+        from mixlab.sweeps.ray_launch import RaySettings
+
+        self.settings = RaySettings(num_cpus, num_gpus, address, max_retries)
+
+    def check(self) -> None:
+        from mixlab.sweeps.ray_launch import check_reachable, import_ray
+
+        self.settings.check()
+        import_ray()
+        check_reachable(self.settings.address or "")
+
+    def train(self, jobs: list[Any]) -> None:
+        from mixlab.sweeps.ray_launch import launch_on_ray
+
+        launch_on_ray(jobs, self.settings)

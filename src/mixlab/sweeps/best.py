@@ -168,7 +168,8 @@ def next_commands(
         where = [f"--config-dir={here}", f"hydra.searchpath=[file://{conf}]"]
     given = [*search.fixed, *config.hydra.overrides.hydra]
     carried = [word for word in given if word.startswith(CARRIED)]
-    words = [*where, f"experiment={','.join(experiments)}", f"seeds={FRESH}", *carried]
+    name = f"task_name={best_name(search)}"  # of the sweep's folder: each run has it from its file
+    words = [*where, f"experiment={','.join(experiments)}", f"seeds={FRESH}", name, *carried]
     if len(experiments) == 1:
         yield "no mixing was best; with fresh seeds and tested:"
     else:

@@ -83,14 +83,22 @@ def values_of(override: Override) -> "BaseDistribution":
             whole = isinstance(low, int) and isinstance(high, int)
             kind = IntDistribution if whole else FloatDistribution
             return kind(low, high, log="log" in found.tags)  # pyright: ignore[reportArgumentType]
-        if isinstance(found, RangeSweep) and isinstance(found.start, int):
-            return IntDistribution(found.start, int(found.stop or 0) - 1, step=int(found.step))
+        if isinstance(found, RangeSweep) and (whole := whole_range(found)):
+            return IntDistribution(whole[0], whole[-1], step=whole.step)
         if isinstance(found, ChoiceSweep | RangeSweep):
             words = override.sweep_iterator(transformer=Transformer.encode)
             return CategoricalDistribution([str(word) for word in words])
     except ValueError as error:
         raise UserError(f"{key}: {error}; give interval(LOW,HIGH) with LOW below HIGH") from None
     raise UserError(f"{key}: a search takes choice(...), range(...) or interval(...)")
+
+
+def whole_range(found: RangeSweep) -> range | None:
+    """The values of a range of whole numbers, upwards; None for others, which are choices."""
+    ends = found.start, found.stop, found.step
+    if all(isinstance(each, int) for each in ends) and found.step > 0:
+        return range(*ends)  # pyright: ignore[reportArgumentType]
+    return None
 
 
 def words_of(

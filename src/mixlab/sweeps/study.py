@@ -63,8 +63,8 @@ def open_study(settings: Settings, folder: Path, asked: Mapping[str, Any]) -> "S
     url = settings.storage or f"sqlite:///{folder / 'study.db'}"
     try:
         study = optuna.create_study(
-            storage=url, study_name=name, load_if_exists=True, direction=settings.direction,
-            pruner=build_pruner(settings.pruner),
+            storage=url, study_name=name, load_if_exists=True, pruner=build_pruner(settings.pruner),
+            direction=settings.direction,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         why = str(error).splitlines()[0]
