@@ -180,7 +180,7 @@ def next_commands(
     if UNMIXED in experiments:
         other = differing_keys([experiments[BEST], experiments[UNMIXED]])
         by = " ".join(f"--by {key}" for key in ("mixing", *other))
-        yield f"with the best trial without mixing, too: {compare} {by}"
+        yield f"or all together, with --baseline=<the better one without mixing>: {compare} {by}"
 
 
 def user_config_dir(config: DictConfig) -> str | None:
