@@ -203,19 +203,24 @@ def test_ranks_of_a_job_inside_a_task(lab: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_jobs_and_cluster_end_with_their_launcher(lab: Path, signum: int) -> None:
     (lab / "wait").touch()
     words = (*WORDS, "hydra/launcher=ray", "seeds=2", "trainer.max_epochs=1000")
     with Command(lab, *words) as sweep:
         assert until(lambda: list(lab.rglob("last.ckpt"))), sweep.said
         (lab / "wait").unlink()
-        sweep.process.send_signal(signum)
+        if (
+            signum == signal.SIGINT
+        ):  # a terminal sends it to all, and the cluster must not die of it
+            os.killpg(sweep.process.pid, signum)
+        else:
+            sweep.process.send_signal(signum)
         status = sweep.wait()
         assert not sweep.left(30), "nothing is left of the cluster and its jobs"
-        if signum == signal.SIGTERM:
+        if signum != signal.SIGKILL:
             assert status == 130 and "interrupted: stopped by SIGTERM" in sweep.said, sweep.said
     states = [read_json(run)["status"] for run in lab.rglob("run.json")]
     assert len(states) == 2 and "finished" not in states
-    if signum == signal.SIGTERM:
+    if signum != signal.SIGKILL:
         assert set(states) <= {"interrupted", "planned"}

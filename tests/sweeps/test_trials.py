@@ -129,6 +129,7 @@ def test_an_interrupted_trial_is_the_next_one(tmp_path: Path, begin: Callable) -
         ({"fixed": ["arms={none:{}}"]}, "one seed a trial"),
         ({"fixed": ["optimized_metric=null"]}, "needs a figure to go by"),
         ({"fixed": ["existing=new"]}, "begin another search with task_name="),
+        ({"fixed": ["existing=replace"]}, "begin another search with task_name="),
         ({"fixed": ["seed=4294967295"]}, "seed=4294967295 is too large"),
         ({"n_trials": 0}, "hydra.sweeper.n_trials must be a whole number above 0, got 0"),
         ({"direction": "minimize"}, "more val/accuracy is better"),
@@ -141,6 +142,17 @@ def test_a_search_that_cannot_be_made_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=sentence), begin(**changed):
         pass
+
+
+def test_a_search_that_other_code_began_is_refused(tmp_path: Path, begin: Callable) -> None:
+    made = {"code": {"mixlab/mixing/stream.py": "other"}}
+    with begin() as search:
+        finish(search, Trained(made, made, made, made), tmp_path)
+    with begin(n_trials=5) as search, pytest.raises(UserError, match="made by other code"):
+        finish(search, Trained(), tmp_path)
+    with begin(n_trials=5, fixed=["existing=reuse"]) as search:
+        finish(search, Trained(), tmp_path)
+        assert len(told(search.study)) == 5
 
 
 def test_one_search_at_a_time(begin: Callable) -> None:

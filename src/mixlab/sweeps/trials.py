@@ -108,10 +108,10 @@ def checked_metric(base: DictConfig) -> str:
         raise UserError(ONE_SEED)
     if base.get("optimized_metric") is None:
         raise UserError("a search needs a figure to go by: optimized_metric=val/accuracy, say")
-    if base.get("existing") == Existing.NEW:
+    if base.get("existing") in (Existing.NEW, Existing.REPLACE):
         raise UserError(
-            "existing=new would train every trial of a search again; begin another search with "
-            "task_name=..., or give existing=reuse or existing=replace"
+            f"existing={base.existing} would train trials of a search again; begin another search "
+            "with task_name=..., or keep what is there with existing=reuse"
         )
     return base.optimized_metric
 
@@ -142,12 +142,21 @@ def settings_of_search(node: Mapping[str, Any], base: DictConfig, metric: str) -
 def run_search(search: Search, train: Train, config: DictConfig) -> None:
     """Train trials until there are as many as asked for; those of a killed search come first."""
     study, settings = search.study, search.settings
+    check_code(search)
     print_begin(search)
     while (left := settings.n_trials - len(told(study))) > 0:
         size = min(left, settings.n_jobs)
         batch = in_flight(study)[:size]
         batch += [next_trial(study, settings) for _ in range(size - len(batch))]
         run_batch(search, batch, train, config)
+
+
+def check_code(search: Search) -> None:
+    """Raise UserError if other code made the best trial, unless `existing=reuse`."""
+    for best in ranked(search.study)[:1]:
+        cfg = search.compose([*search.fixed, *best.user_attrs["words"]])
+        folder = arm_folder(cfg) / f"seed-{search.seed}"
+        sweep.planned([Job([], cfg, {"seed": search.seed}, folder)])
 
 
 def run_batch(search: Search, batch: "Sequence[Trial]", train: Train, config: DictConfig) -> None:
