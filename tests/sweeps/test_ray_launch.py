@@ -17,7 +17,8 @@ from helpers.small_runs import SMALL, console, write_lab
 from helpers.without import run_without
 from mixlab.errors import UserError
 from mixlab.runs.atomic import read_json
-from mixlab.sweeps.ray_launch import RaySettings, Tasks, resources
+from mixlab.sweeps.ray_cluster import RaySettings, resources
+from mixlab.sweeps.ray_launch import Tasks
 from mixlab.sweeps.worker import JobSpec
 
 NODES = [

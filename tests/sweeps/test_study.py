@@ -6,8 +6,8 @@ import optuna
 import pytest
 
 from mixlab.errors import UserError
+from mixlab.sweeps.search_settings import Settings
 from mixlab.sweeps.study import (
-    Settings,
     build_pruner,
     build_sampler,
     in_flight,
@@ -82,6 +82,9 @@ def test_bad_settings_are_one_sentence(tmp_path: Path) -> None:
         open_study(settings(), tmp_path, {})
     with pytest.raises(UserError, match="hydra.sweeper.sampler: .*Tree"):
         build_sampler({"_target_": "optuna.samplers.TreeSampler"}, 0)
+    for kind in ("RandomSampler", "TPESampler", "QMCSampler", "BruteForceSampler"):
+        node = {"_target_": f"optuna.samplers.{kind}", "constant_liar": True}
+        assert type(build_sampler(node, 0)).__name__ == kind, "our defaults are those of another"
     with pytest.raises(UserError, match="hydra.sweeper.pruner: .*startup"):
         build_pruner({"_target_": "optuna.pruners.MedianPruner", "startup": 1})
     assert shown("postgresql://me:secret@host/db") == "postgresql://host/db"

@@ -194,12 +194,12 @@ class RayLauncher(JobsLauncher):
         address: str | None = None,
         max_retries: int = 3,
     ) -> None:
-        from mixlab.sweeps.ray_launch import RaySettings
+        from mixlab.sweeps.ray_cluster import RaySettings
 
         self.settings = RaySettings(num_cpus, num_gpus, address, max_retries)
 
     def check(self) -> None:
-        from mixlab.sweeps.ray_launch import check_reachable, import_ray
+        from mixlab.sweeps.ray_cluster import check_reachable, import_ray
 
         self.settings.check()
         import_ray()

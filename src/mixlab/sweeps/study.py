@@ -1,36 +1,23 @@
 """A study of Optuna's in the folder of its search: opened, continued, asked and told."""
 
+import inspect
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlab.errors import UserError
 from mixlab.runs.records import shown_path
+from mixlab.sweeps.search_settings import Settings
 from mixlab.sweeps.space import Axis
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
 
+OURS = ("seed", "constant_liar", "n_startup_trials", "n_warmup_steps")  # not all kinds take them
 MISSING_OPTUNA = "hparams_search and hydra/sweeper=optuna need: pip install 'mixlab[optuna]'"
-DIRECTIONS = ("minimize", "maximize")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `hydra.sweeper` says of a search."""
-
-    n_trials: int
-    n_jobs: int
-    direction: str
-    seed: int
-    sampler: Mapping[str, Any]  # `_target_` and arguments
-    pruner: Mapping[str, Any] | None
-    storage: str | None
-    study_name: str | None
 
 
 def check_optuna() -> None:
@@ -143,7 +130,9 @@ def built(node: Mapping[str, Any], module: Any, name: str, **more: Any) -> Any:
     kwargs = {**node, **more}
     kind = str(kwargs.pop("_target_", None)).rpartition(".")[2]
     try:
-        return getattr(module, kind)(**kwargs)
+        found = getattr(module, kind)
+        takes = inspect.signature(found).parameters
+        return found(**{key: x for key, x in kwargs.items() if key in takes or key not in OURS})
     except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f"hydra.sweeper.{name}: {error}") from None
 
