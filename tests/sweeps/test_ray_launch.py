@@ -17,7 +17,7 @@ from helpers.small_runs import SMALL, console, write_lab
 from helpers.without import run_without
 from mixlab.errors import UserError
 from mixlab.runs.atomic import read_json
-from mixlab.sweeps.ray_cluster import RaySettings, resources
+from mixlab.sweeps.ray_cluster import RaySettings, import_ray, resources
 from mixlab.sweeps.ray_launch import Tasks
 from mixlab.sweeps.worker import JobSpec
 
@@ -120,8 +120,8 @@ class Where(pl.Callback):
     def on_train_start(self, trainer, module):
         self.began = time.time()
 
-    def on_train_epoch_end(self, trainer, module):
-        while Path("wait").exists():
+    def on_train_epoch_start(self, trainer, module):
+        while trainer.current_epoch == 1 and Path("wait").exists():
             time.sleep(0.05)
 
     def on_train_end(self, trainer, module):
@@ -137,6 +137,7 @@ WORDS = ("-m", "--config-dir=conf", "callbacks=where", "allow=[mylab]", *SMALL, 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[str]:
     """The address of a cluster of two nodes with a CPU each, one with a GPU that is none."""
+    import_ray()
     ray_cluster = pytest.importorskip("ray.cluster_utils")
     small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
     cluster = ray_cluster.Cluster(initialize_head=True, head_node_args={**small, "num_gpus": 1})

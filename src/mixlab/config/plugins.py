@@ -11,6 +11,14 @@ REFUSED = {  # by what `_target_` begins with
         "hydra-optuna-sweeper is for the Optuna of 2022; hydra/sweeper=optuna is mixlab's own here "
         "and takes the same keys, so leave out hydra.sweeper._target_"
     ),
+    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher": (
+        "hydra/launcher=submitit_slurm cannot resume a run that SLURM requeues; for SLURM it is "
+        "hydra/launcher=slurm"
+    ),
+    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher": (
+        "hydra/launcher=submitit_local starts all jobs of a sweep at once, however many there are; "
+        "the default, hydra/launcher=processes, trains as many as fit, or hydra.launcher.jobs=2"
+    ),
 }
 
 

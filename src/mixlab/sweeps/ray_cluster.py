@@ -15,11 +15,12 @@ from mixlab.runtime import available_cores, processes_of
 
 REACH = 3.0  # seconds to reach a cluster's address
 STORE = 100 * 2**20  # bytes of a local cluster's object store: tasks pass a few kilobytes
-QUIET = {  # before Ray is imported: no telemetry, no advice
+QUIET = {  # before Ray is imported: no telemetry, no advice, no lower priority
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # jobs are what the machine is for
 }
 
 
