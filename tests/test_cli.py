@@ -72,7 +72,7 @@ VALUES = {
     "data.path=x(1)": """inside those of the shell: 'data.path="x(1)"'""",
     "data.path=[a,b": "'data.path=[a,b' is not key=value, or a quote or bracket in it is not",
     "-m mixing.probability=interval(0.1,1)": "or give the values, as in mixing.probability=0.5,1",
-    "-m hydra/launcher=submitit_slurm": "for SLURM it is hydra/launcher=slurm",
+    "-m hydra/launcher=submitit_slurm": "for a SLURM cluster, hydra/launcher=slurm",
     "debug=default": "debug=limit trains two short epochs",
     "model.pretrained=true": "but of model=timm",
     "model.freeze=backbone": "but of model=timm",

@@ -192,9 +192,10 @@ def srun(*words: str, rank_1: tuple[str, ...] = ()) -> list[tuple[int, str, str]
 
 @pytest.mark.slow
 def test_two_tasks_of_srun(lab: Path, whole: Path) -> None:
-    (one, out, _), (other, nothing, errors) = srun(*TWO)
+    (one, out, _), (other, nothing, errors) = srun(*TWO, "logger=default")
     assert (one, other, nothing, errors) == (0, 0, "", ""), "rank 1 has nothing to say"
     assert out.count("epoch 2 of 2") == 1
+    assert len(list(lab.rglob("*.wandb"))) == len(list(lab.rglob("metrics.csv"))) == 1
     assert same_training(the_run(lab), the_run(whole))
 
 
@@ -234,6 +235,7 @@ def test_rank_0_dies_before_it_has_said_anything() -> None:
         ("optimzer.lr=1", "optimzer.lr is not a key of this configuration; did you mean"),
         ("data.batch_size=1", "data.batch_size=1 counts the rows of all 2 processes together"),
         ("-m", "srun started 2 ranks, and each would make the whole sweep"),
+        ("data.label_noise=2", "data.label_noise"),
         ("trainer=ddp", "srun started 2 ranks on node 0, where a process sees 0 GPUs"),
     ],
 )
@@ -242,7 +244,8 @@ def test_a_mistake_of_all_ranks_is_one_sentence(lab: Path, word: str, sentence: 
         pytest.skip("there are GPUs for two ranks")
     (one, _, errors), (other, *silent) = srun(*TWO, word)
     assert (one, other, silent) == (2, 2, ["", ""])
-    assert sentence in errors and len(errors.splitlines()) == 1 and not (lab / "logs").exists()
+    assert sentence in errors and len(errors.splitlines()) == 1
+    assert not [*lab.rglob("run.json"), *lab.rglob(".ranks")]
 
 
 @pytest.fixture(scope="module")

@@ -133,8 +133,8 @@ def joined_steps(ranks: list[Steps]) -> Steps:
     }
 
 
-def two_ranks(folder: Path, seconds: float = 400) -> list[dict[str, dict[str, Any]]]:
-    """What each of two ranks wrote down of every case."""
+def two_ranks(folder: Path, *names: str, seconds: float = 400) -> list[dict[str, dict[str, Any]]]:
+    """What each of two ranks wrote down of the cases, by default of all."""
     write_npz(folder / "data.npz", rows=ROWS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -143,7 +143,7 @@ def two_ranks(folder: Path, seconds: float = 400) -> list[dict[str, dict[str, An
     path = {"PYTHONPATH": str(Path(__file__).parents[1])}
     processes = [
         subprocess.Popen(
-            [sys.executable, __file__, str(folder)],
+            [sys.executable, __file__, str(folder), *names],
             env={**os.environ, **shared, **path, "LOCAL_RANK": str(rank), "NODE_RANK": "0"},
         )
         for rank in (0, 1)
@@ -158,5 +158,5 @@ def two_ranks(folder: Path, seconds: float = 400) -> list[dict[str, dict[str, An
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    found = {name: trained(place, name) for name in CASES}
+    found = {name: trained(place, name) for name in sys.argv[2:] or CASES}
     torch.save(found, place / f"{os.environ['LOCAL_RANK']}.pt")

@@ -9,6 +9,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 
+from mixlab.sweeps.slurm.options import SlurmOptions
+
 
 @dataclass
 class MixlabSweeperConf:
@@ -62,6 +64,11 @@ class RayLauncherConf:
     max_retries: int = 3  # after a worker or a node has died
 
 
+@dataclass
+class SlurmLauncherConf(SlurmOptions):
+    _target_: str = "hydra_plugins.mixlab.plugins.SlurmLauncher"
+
+
 store = ConfigStore.instance().store
 store(group="hydra/sweeper", name="mixlab", node=MixlabSweeperConf, provider="mixlab")
 
@@ -74,6 +81,7 @@ def store_ours() -> None:
 
 store_ours()
 store(group="hydra/launcher", name="processes", node=ProcessesLauncherConf, provider="mixlab")
+store(group="hydra/launcher", name="slurm", node=SlurmLauncherConf, provider="mixlab")
 
 
 class MixlabSweeper(BasicSweeper):
@@ -137,8 +145,8 @@ class JobsLauncher(Launcher):
     config: Any = None
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
-        self.check()  # before any run is planned
         self.context, self.config = hydra_context, config
+        self.check()  # before any run is planned
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
         from mixlab.sweeps import search, sweep
@@ -209,3 +217,22 @@ class RayLauncher(JobsLauncher):
         from mixlab.sweeps.ray_launch import launch_on_ray
 
         launch_on_ray(jobs, self.settings)
+
+
+class SlurmLauncher(JobsLauncher):
+    """Gives every job of the sweep a job of a SLURM cluster."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = SlurmOptions(**options)
+
+    def check(self) -> None:
+        from mixlab.sweeps.slurm.queue import check_slurm
+
+        self.options.check(list(self.config.hydra.overrides.hydra))
+        check_slurm()
+
+    def train(self, jobs: list[Any]) -> None:
+        from mixlab.sweeps.slurm.follow import train_on_cluster
+        from mixlab.sweeps.sweep import sweep_folder
+
+        train_on_cluster(jobs, self.options, sweep_folder(self.config))

@@ -24,7 +24,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ELSEWHERE = {  # what people take for a choice of a group, and how it is said
     "data": "images of your own are data=folder data.path=...",
     "model": "a model of timm's is model=timm model.name={name}",
-    "hydra/launcher": "for SLURM it is hydra/launcher=slurm, and joblib needs pip install "
+    "hydra/launcher": "for a SLURM cluster, hydra/launcher=slurm; joblib needs pip install "
     "hydra-joblib-launcher",
     "debug": "debug=limit trains two short epochs",
 }

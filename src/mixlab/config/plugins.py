@@ -12,8 +12,8 @@ REFUSED = {  # by what `_target_` begins with
         "and takes the same keys, so leave out hydra.sweeper._target_"
     ),
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher": (
-        "hydra/launcher=submitit_slurm cannot resume a run that SLURM requeues; for SLURM it is "
-        "hydra/launcher=slurm"
+        "hydra/launcher=submitit_slurm cannot resume a run that SLURM requeues; for a SLURM "
+        "cluster, hydra/launcher=slurm"
     ),
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher": (
         "hydra/launcher=submitit_local starts all jobs of a sweep at once, however many there are; "

@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from mixlab.callbacks import Diverged, Interrupted
 from mixlab.callbacks.trial_reports import Pruned
@@ -25,6 +26,7 @@ from mixlab.runs.atomic import read_json, write_json, write_text
 from mixlab.runs.folder import now
 from mixlab.runs.locks import seconds_with
 from mixlab.runs.status import Status, transition
+from mixlab.training.ranks import launched
 
 RANKS_FOLDER = ".ranks"  # in the run's
 STAYS = 60.0  # seconds that a rank waits for rank 0 to take its error over
@@ -45,6 +47,8 @@ def first_error(run: Run) -> Iterator[None]:
         raise
     except Exception as error:
         rank = 0 if run.is_own else rank_zero_only.rank or 0
+        if rank and launched() is not None and not torch.distributed.is_initialized():
+            raise  # nobody waits in a collective yet, and `together` ends the ranks
         if run.is_own and not (run.folder / RANKS_FOLDER).is_dir():
             raise  # there are no other ranks
         first = told(run.folder, rank, error)

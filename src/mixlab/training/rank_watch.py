@@ -31,11 +31,9 @@ from mixlab.training.build import Experiment
 from mixlab.training.rank_errors import RANKS_FOLDER, record_failure
 from mixlab.training.verdict import Beat, Verdict, Watched, judge
 
-BEATS_IN_LIMIT = 20  # in a limit
+BEATS_IN_LIMIT = 20
 FASTEST_BEAT, SLOWEST_BEAT = 0.2, 10.0  # seconds between two
-GRACE_OF_RANK = (
-    3.0  # seconds in which a rank writes its stacks, or fails of another's error by itself
-)
+GRACE_OF_RANK = 3.0  # seconds to write its stacks, or to fail of another rank's error by itself
 ENDING = 20.0  # seconds in which the record is written and rank 0 ends
 FRAMES = 12  # lines of the stack of a rank that waits
 # Asks a process for its stacks; no scheduler sends it. A real-time signal, where there are any.
