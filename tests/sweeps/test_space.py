@@ -47,7 +47,7 @@ def test_values_are_those_of_the_override() -> None:
     assert found["c"] == optuna.distributions.FloatDistribution(0.001, 0.1, log=True)
     assert found["d"] == optuna.distributions.IntDistribution(2, 6, step=2)
     assert found["e"].choices == ("x", "y") and found["f"].choices == ("[1,2]", "[3]")
-    assert found["g"].choices == ("null", "true") and found["h"].choices == ("0.0", "0.5")
+    assert found["g"].choices == ("null", "True") and found["h"].choices == ("0.0", "0.5")
 
 
 def test_a_number_has_four_digits_and_stays_in_its_interval() -> None:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from helpers.small_runs import composed
 from mixlab.errors import UserError
 from mixlab.runs.atomic import read_json, write_json
+from mixlab.runs.provenance import code_hashes
 from mixlab.sweeps.grid import Job
 from mixlab.sweeps.space import axes_of
 from mixlab.sweeps.study import in_flight, ranked, told
@@ -52,7 +53,8 @@ class Trained(list):
             end = self.ends.pop(0) if self.ends else {}
             value = job.arm.optimizer.lr
             results = {"results": {"best": {"val/accuracy": value}, "last": {}}}
-            write_json(job.folder / "run.json", {"status": "finished", **results, **end})
+            record = {"status": "finished", "code": code_hashes(), **results, **end}
+            write_json(job.folder / "run.json", record)
             self.append(job)
 
 
@@ -93,7 +95,7 @@ def test_trials_that_fail_do_not_end_a_search_and_count(
 
 def test_equal_trials_are_one_run(tmp_path: Path, begin: Callable) -> None:
     train = Trained()
-    with begin("mixing=none,none", "mixing.method.alpha=interval(0.1,1)") as search:
+    with begin("optimizer.lr=0.01,0.01") as search:
         finish(search, train, tmp_path)
         assert len(told(search.study)) == 4 and len(train) == 1
 
