@@ -62,10 +62,11 @@ SIZE = Allowed(
     lambda x: is_number(x) and (0 <= x < 1 or (x >= 1 and x % 1 == 0)),
 )
 AGAIN = Allowed(
-    "failed, diverged, a list of them, or all",
+    "failed, diverged, pruned, a list of them, or all",
     lambda value: (
         isinstance(value, str | ListConfig)
-        and {*([value] if isinstance(value, str) else value)} <= {"failed", "diverged", "all"}
+        and {*([value] if isinstance(value, str) else value)}
+        <= {"failed", "diverged", "pruned", "all"}
     ),
 )
 OPTIMIZED = Allowed(
@@ -85,6 +86,7 @@ VALUES = {
     "test": FLAG,
     "existing": one_of("check", "reuse", "replace", "new"),
     "retry": AGAIN.or_(None),
+    "trial_of": WORD.or_(None),
     "checkpoint_minutes": number(0).or_(None),
     "rank_timeout": DURATION.or_(None),
     "optimized_metric": OPTIMIZED.or_(None),

@@ -24,6 +24,10 @@ class Composer:
         self.is_group = cache(lambda key: bool(self.loader.get_group_options(key)))
 
     def __call__(self, overrides: list[str]) -> DictConfig:
+        return prepare(*self.unchecked(overrides))
+
+    def unchecked(self, overrides: list[str]) -> tuple[DictConfig, DictConfig]:
+        """A configuration as it is written, and Hydra's own node of it."""
         parsed = self.parser.parse_overrides(overrides)
         values = [each for each in parsed if self.is_value(each)]
         choices = tuple(str(each.input_line) for each in parsed if each not in values)
@@ -37,7 +41,7 @@ class Composer:
         OmegaConf.set_struct(cfg, False)
         hydra_cfg = cfg.pop("hydra")
         hydra_cfg.overrides.task.extend([str(each.input_line) for each in values])
-        return prepare(cfg, hydra_cfg)
+        return cfg, hydra_cfg
 
     def is_value(self, override: Any) -> bool:
         """Whether Hydra applies an override after it has read all files."""
