@@ -9,8 +9,8 @@ from torchvision.transforms.v2 import functional as transform
 from mixlab.checks import CROP
 from mixlab.errors import UserError
 
-AREA = (0.08, 1.0)  # share of the picture, as in arXiv:1409.4842
-ASPECT = (3 / 4, 4 / 3)  # width by height
+PART_AREA = (0.08, 1.0)  # share of the picture, as in arXiv:1409.4842
+PART_ASPECT = (3 / 4, 4 / 3)  # width by height
 BORDER = 256 / 224  # the shorter side is so much longer than the middle that is evaluated
 
 
@@ -42,7 +42,7 @@ class Square:
             same = image.shape[1:] == (size, size)
             return image if same else transform.resize(image, [size, size], antialias=True)
         if training:
-            box = v2.RandomResizedCrop(size, AREA, ASPECT).make_params([image])
+            box = v2.RandomResizedCrop(size, PART_AREA, PART_ASPECT).make_params([image])
             return transform.resized_crop(image, **box, size=[size, size], antialias=True)
         resized = transform.resize(image, [round(size * BORDER)], antialias=True)
         return transform.center_crop(resized, [size, size])

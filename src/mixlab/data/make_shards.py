@@ -109,7 +109,7 @@ def make(found: Datasets, output: Path, shard_bytes: int) -> None:
         manifest = {
             "format": FORMAT,
             "classes": parts[0].files.classes,
-            "index": asdict(write_index(output, parts)),
+            "index": asdict(write_rows(output, parts)),
             "splits": {name: [asdict(each) for each in shards.get(name, ())] for name in SPLITS},
         }
         write_json(output / MANIFEST, manifest)
@@ -189,7 +189,7 @@ def write_shard(output: Path, part: Part, name: str, entries: list[Entry]) -> Sh
     return Shard(name, len(entries), path.stat().st_size, sha256_of(path))
 
 
-def write_index(output: Path, parts: Sequence[Part]) -> Shard:
+def write_rows(output: Path, parts: Sequence[Part]) -> Shard:
     """Write where each row is, and its class."""
     arrays: dict[str, Any] = {}
     for part in parts:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from mixlab.data.map_style import BadItem
 from mixlab.data.spec import SPLITS
 from mixlab.errors import MissingExtra, UserError
 
@@ -130,9 +131,7 @@ def manifest_of(folder: Path) -> bytes:
     if not folder.exists():
         raise UserError(f"the folder {folder} is not there; {MAKE} FOLDER {folder} makes it")
     if (folder / PLAN).exists():
-        raise UserError(
-            f"the shards in {folder} are unfinished; repeat the {MAKE} that began them"
-        )
+        raise UserError(f"the shards in {folder} are unfinished; repeat the {MAKE} that began them")
     raise UserError(
         f"{folder} is no set of shards, for it has no {MANIFEST}; {MAKE} {folder} OUTPUT makes one "
         "of a folder of images, and data=folder reads it as it is"
@@ -176,7 +175,7 @@ class ShardReaders:
         """Name and bytes of an image.
 
         Raises:
-            UserError: the shard cannot be read; the library checks a hash with each record.
+            BadItem: the shard cannot be read; the library checks a hash with each record.
         """
         path = self.split.folder / self.split.shards[shard].name
         try:
@@ -185,8 +184,9 @@ class ShardReaders:
             name, _, data = reader.read().partition(b"\0")
         except (RuntimeError, ValueError, OSError) as error:
             why = str(error).partition(";")[0]
-            raise damaged(path, f"cannot be read at record {number} ({why})") from None
-        return name.decode(), data
+            told = damaged(path, f"cannot be read at record {number} ({why})")
+            raise BadItem(str(told)) from None  # a worker passes it on without its traceback
+        return name.decode(errors="replace"), data
 
     def reader(self, shard: int, path: Path) -> Any:
         """The open shard; the one opened first is closed if there are too many."""
