@@ -1,6 +1,7 @@
 """How a picture of any size becomes a square one: resized whole, or as ImageNet is trained on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 from torchvision.transforms import v2
@@ -33,6 +34,12 @@ class Square:
         if self.crop and self.image_size is None:
             raise UserError("data.crop=imagenet needs a size to crop to, as data.image_size=224")
 
+    @cached_property
+    def random_part(self) -> v2.RandomResizedCrop:
+        """Draws the box; made once, for that takes as long as resizing a small picture."""
+        assert self.image_size is not None
+        return v2.RandomResizedCrop(self.image_size, PART_AREA, PART_ASPECT)
+
     def __call__(self, image: Tensor, *, training: bool) -> Tensor:
         """A uint8 (C, H, W) picture as a square; a random part is drawn from torch's generator."""
         size = self.image_size
@@ -42,7 +49,7 @@ class Square:
             same = image.shape[1:] == (size, size)
             return image if same else transform.resize(image, [size, size], antialias=True)
         if training:
-            box = v2.RandomResizedCrop(size, PART_AREA, PART_ASPECT).make_params([image])
+            box = self.random_part.make_params([image])
             return transform.resized_crop(image, **box, size=[size, size], antialias=True)
         resized = transform.resize(image, [round(size * BORDER)], antialias=True)
         return transform.center_crop(resized, [size, size])

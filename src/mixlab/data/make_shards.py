@@ -56,20 +56,22 @@ class Part:
     Attributes:
         places: int64 (N,): the place of each row in the shards, random so that rows stored together
             are not alike: a folder lists its images class by class.
+        known: bytes of each image file, and when it was changed, in nanoseconds.
         count: of the shards.
     """
 
     name: str
     files: ImageFiles
     places: np.ndarray
+    known: list[tuple[int, int]]
     count: int
 
     @staticmethod
     def of(name: str, files: ImageFiles, shard_bytes: int) -> "Part":
         order = stream(Address(0, 0, 0, 0), Purpose.ORDER)
-        total = sum(size_and_time(files, entry)[0] for entry in files.entries)
-        count = min(len(files), math.ceil(total / shard_bytes))
-        return Part(name, files, order.permutation(len(files)), count)
+        known = [size_and_time(files, entry) for entry in files.entries]
+        count = min(len(files), math.ceil(sum(size for size, _ in known) / shard_bytes))
+        return Part(name, files, order.permutation(len(files)), known, count)
 
     def shards(self) -> Iterator[tuple[str, list[Entry]]]:
         """The file name of each shard, and its rows in their order."""
@@ -121,8 +123,7 @@ def digest_of_plan(parts: Sequence[Part]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(repr((FORMAT, part.name, part.count, part.files.classes)).encode())
-        for entry in part.files.entries:
-            known = size_and_time(part.files, entry)
+        for entry, known in zip(part.files.entries, part.known, strict=True):
             digest.update(repr((entry.name, entry.label, known)).encode())
     return digest.hexdigest()
 
@@ -158,7 +159,7 @@ def begun(output: Path, digest: str) -> Iterator[None]:
 
 def check_room(output: Path, parts: Sequence[Part]) -> None:
     """Raise UserError if the disk is too small for what is not there yet."""
-    sizes = (size_and_time(part.files, entry)[0] for part in parts for entry in part.files.entries)
+    sizes = (size for part in parts for size, _ in part.known)
     there = sum(path.stat().st_size for path in output.iterdir())
     needed, free = sum(sizes) - there, shutil.disk_usage(output).free
     if needed > free:
