@@ -17,7 +17,7 @@ from mixlab.data.label_noise import LabelNoise, with_wrong_labels
 from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.preprocess import Normalize, Preprocess
-from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler
+from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler, permuted
 from mixlab.data.spec import Datasets, ImageSpec, Source
 from mixlab.data.splits import Split, Splits
 from mixlab.data.workers import Workers
@@ -203,12 +203,15 @@ class ImageDataModule(pl.LightningDataModule):
             seed=self.seed,
             shuffle=self.shuffle and not overfit,
             guests=self.guests,
+            shuffled=getattr(self.parts.train.data, "shuffled", permuted),
             **self.place,
         )
 
     def augmented_part(self) -> Split:
         """The training part, read image by image if the augmentation needs that."""
         part = self.parts.train
+        if isinstance(part.data, ItemDataset):
+            part = replace(part, data=part.data.for_training())
         if self.augmentation is None or not self.augmentation.per_image:
             return part
         items = ItemDataset(part.data) if isinstance(part.data, ArrayDataset) else part.data
