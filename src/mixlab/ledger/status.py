@@ -21,6 +21,7 @@ STATUS_COLUMNS = (
     "arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "folder", "error",
 )  # fmt: skip
 BEATS = (Status.RUNNING, Status.INTERRUPTED)  # of the others the time since then says nothing
+MANY_ARMS = 500
 TAIL = 65536  # bytes at the end of metrics.csv, which have its last row
 
 
@@ -48,8 +49,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def arm_names(runs: Sequence[StoredRun]) -> dict[Path, str]:
     """The arms in words, by their folders, as `mixup alpha=0.2 p=1`.
 
-    One without a configuration has the words that its sweep has recorded, or its folder's name.
+    One without a configuration has the words that its sweep has recorded, or its folder's name. Of
+    very many arms these words are used for all, as reading and comparing takes seconds.
     """
+    labels = {run.folder.parent: run.record.get("label") for run in runs}
+    if len(labels) > MANY_ARMS and all(labels.values()):
+        return {folder: str(label) for folder, label in labels.items()}
     known: dict[Path, Settings] = {}
     for run in runs:
         if run.folder.parent not in known and run.config:  # the seeds of an arm have its settings

@@ -1,4 +1,4 @@
-"""What a report shows where there are very many arms, blocks or notes. `report.csv` has them all."""
+"""What a report shows of very many arms, blocks or notes. `report.csv` has them all."""
 
 import math
 from collections.abc import Sequence
