@@ -97,8 +97,11 @@ def test_blocks_and_notes_have_a_limit_and_the_last_notes_stay(many) -> None:
     notes = found.blocks[0].notes
     assert len(notes) == MOST_NOTES + 1 and (notes[0], notes[-1]) == ("0", "199")
     assert "160 more notes" in notes[MOST_NOTES // 2]
-    compared = replace(many, blocks=(replace(block, arms=block.arms[:50]),) * 12)
-    assert sum(len(each.arms) for each in export.drawn_blocks(compared)) <= export.MAX_ROWS
+    compared = replace(
+        many, blocks=tuple(replace(block, title=f"{n}", arms=block.arms[:50]) for n in range(12))
+    )
+    assert len(export.drawn_blocks(compared)) == export.MAX_ROWS // 50
+    assert len(export.drawn_blocks(many)) == 1, "one block is drawn, whatever its size"
 
 
 def test_of_very_many_runs_the_page_lists_those_that_did_not_finish(

@@ -61,7 +61,7 @@ def render(comparison: Comparison, command: Sequence[str], folder: Path | None =
         notes=comparison.notes,
         reading=sentences.reading(comparison),
         ledger=_ledger(comparison, folder),
-        unlisted=len(comparison.runs) - len(_listed(comparison.runs)),
+        unlisted=len(comparison.runs) - len(_listed_runs(comparison.runs)),
         in_folder=folder is not None,
         environment=caveats.environment(comparison.runs),
         commands=_commands(comparison, command),
@@ -165,7 +165,7 @@ def _ledger(comparison: Comparison, folder: Path | None) -> list[dict[str, Any]]
     """The runs, by block and arm, sorted by seed."""
     order = {place: i for i, place in enumerate(dict.fromkeys(comparison.places.values()))}
     in_order = sorted(
-        _listed(comparison.runs),
+        _listed_runs(comparison.runs),
         key=lambda run: (order[comparison.places[run.place]], run.seed is None, run.seed or 0),
     )
     several = len(comparison.blocks) > 1
@@ -179,7 +179,7 @@ def _ledger(comparison: Comparison, folder: Path | None) -> list[dict[str, Any]]
     ]
 
 
-def _listed(runs: Sequence[StoredRun]) -> Sequence[StoredRun]:
+def _listed_runs(runs: Sequence[StoredRun]) -> Sequence[StoredRun]:
     """All runs; of very many those that did not finish, as these want looking after."""
     if len(runs) <= MOST_LISTED:
         return runs

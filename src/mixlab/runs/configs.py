@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 MARK = "seed-SEED"  # in place of the run folder's name
-SEED = re.compile(r"^seed: (0|[1-9]\d*)$(?!\n[ \t])", re.MULTILINE)
+SEED_LINE = re.compile(r"^seed: (0|[1-9]\d*)$(?!\n[ \t])", re.MULTILINE)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -22,9 +22,9 @@ def stored_config(folder: Path) -> Mapping[str, Any]:
         text = (folder / "config.yaml").read_text(encoding="utf-8")
     except (OSError, ValueError):
         return {}
-    seeds = SEED.findall(text)
+    seeds = SEED_LINE.findall(text)
     if re.fullmatch(r"seed-\d+", folder.name) and len(seeds) == 1 and MARK not in text:
-        shared = parsed(SEED.sub("seed: 0", text).replace(folder.name, MARK))
+        shared = parsed(SEED_LINE.sub("seed: 0", text).replace(folder.name, MARK))
         if shared.get("seed") == 0:
             return {**restored(shared, folder.name), "seed": int(seeds[0])}
     return parsed(text)
