@@ -48,6 +48,12 @@ class Block:
     baseline: Arm | None  # None if the requested one is not in this block
     checkpoints: tuple[str, ...]  # those that have values; the first is the headline
     notes: tuple[str, ...]  # what to know before believing the numbers
+    hidden: tuple[Arm, ...] = ()  # arms that a report does not show, as there are too many
+
+    @property
+    def every(self) -> tuple[Arm, ...]:
+        """The arms that are shown, and those that are not."""
+        return self.arms + self.hidden
 
     @property
     def is_comparison(self) -> bool:
@@ -82,7 +88,7 @@ class Comparison:
         places = {
             run.place: (block.title, arm.label)
             for block in self.blocks
-            for arm in block.arms
+            for arm in block.every
             for run in arm.runs
         }
         for run in self.runs:

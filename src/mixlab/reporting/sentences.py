@@ -32,7 +32,7 @@ def answer(block: Block, comparison: Comparison) -> str:
             )
         parts[-1] += f" ({remark})"
     if len(paired) > MOST:
-        parts.append(f"{len(paired) - MOST} more arms lower")
+        parts.append(f"{len(paired) - MOST + len(block.hidden)} more arms lower")
     if lone := len(others) - len(paired):
         parts.append(f"{counted(lone, 'arm')} without a seed in common with {base.label}")
     return f"{block.title}: {', '.join(parts)}."
