@@ -6,8 +6,8 @@
     gpu.waits, gpu.copies, gpu.operations
 
 So unchanged code runs as on a GPU: it draws with numpy and real tensors, and applies to torch's
-fake ones, which have a shape, a dtype and a device. An operation on tensors of two devices fails, as
-on a GPU. What makes the CPU wait for a GPU is recorded; a value read from it is zero.
+fake ones, which have a shape, a dtype and a device. An operation on tensors of two devices fails,
+as on a GPU. What makes the CPU wait for a GPU is recorded; a value read from it is zero.
 """
 
 from collections import Counter
