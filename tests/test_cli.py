@@ -65,6 +65,7 @@ VALUES = {
     f"{ONE_OF}=[{{_target_:{PACKAGE}.Noise,std:1}}]": "augmentation.std must be [lowest, highest]",
     f"{ONE_OF}=[{{_target_:os.system}}]": "add allow=[mylab]",
     "logger=wandb logger.wandb.mode=never": "auto, online, offline, disabled, got 'never'",
+    "mixing.method=cutmix": "a node; write mixing=cutmix for a choice, or mixing.method._target_=",
     "mixing=[none,mixup]": "mixing takes one choice, got [none,mixup]; for a run of each: -m ",
     "data": "'data' is not key=value",
     "data.path=Größe&(1)": """inside those of the shell: 'data.path="Größe&(1)"'""",

@@ -61,7 +61,9 @@ def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
     for key, value in leaves(cfg):
         parts = key.split(".")
         if f"{key}._target_" in legal and isinstance(value, str) and "${" not in value:
-            raise UserError(f"{key} is a node; write {key}._target_={value} for a class")
+            group = parts[0] if key in (f"{parts[0]}.method", f"{parts[0]}.network") else None
+            choice = f" {group}={value} for a choice, or" if group and "." not in value else ""
+            raise UserError(f"{key} is a node; write{choice} {key}._target_={value} for a class")
         above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
         if key in legal or OPEN_NODE in parts or any(name in legal for name in above):
             continue

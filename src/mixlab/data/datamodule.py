@@ -141,7 +141,8 @@ class ImageDataModule(pl.LightningDataModule):
             return {}
         parts = [part for part in (batch, batch.guests) if part is not None]
         given = torch.cat([part.targets for part in parts]).argmax(1).cpu()
-        shift = self.label_shift[torch.cat([part.index for part in parts])]  # pyright: ignore
+        index = torch.cat([part.index.cpu() for part in parts])  # pyright: ignore
+        shift = self.label_shift[index]
         true = (given - shift) % self.spec.num_classes
         return {
             row: (int(given[row]), int(true[row])) for row in shift.nonzero().flatten().tolist()

@@ -19,6 +19,15 @@ Key = tuple[Address | None, np.ndarray]  # address of a batch, and its int64 (B,
 GUESTS = ("second_pass", "dataset")  # where rows beyond the batch may come from
 
 
+def check_batch_size(rows: int, world_size: int) -> None:
+    """Raise UserError if a global batch has no row for each rank."""
+    if rows < world_size:
+        raise UserError(
+            f"data.batch_size={rows} counts the rows of all {world_size} processes together; it "
+            f"must be at least {world_size}"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class TrainBatchSampler:
     """Shuffles in each epoch; the order is a function of (seed, epoch) alone.
@@ -43,11 +52,7 @@ class TrainBatchSampler:
         whole(1).check("data.batch_size", self.batch_size)
         if self.guests not in (None, *GUESTS):
             raise UserError(f"guests must be one of {', '.join(GUESTS)}, got {self.guests!r}")
-        if self.batch_size < self.world_size:
-            raise UserError(
-                f"data.batch_size={self.batch_size} counts the rows of all {self.world_size} "
-                f"processes together; it must be at least {self.world_size}"
-            )
+        check_batch_size(self.batch_size, self.world_size)
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.batch_size)
@@ -75,6 +80,10 @@ class TrainBatchSampler:
         """This rank's rows of a global batch."""
         rows = order[number * self.batch_size :][: self.batch_size]
         return rows[self.rank % len(rows) :: self.world_size]
+
+    def global_rows(self, number: int) -> int:
+        """How many rows all ranks have together in batch `number`, repeated ones not counted."""
+        return min(self.batch_size, len(self.rows) - number * self.batch_size)
 
     def second_pass(self, epoch: int) -> np.ndarray | None:
         """int64 (N,) rows in a second, independent order, always shuffled."""

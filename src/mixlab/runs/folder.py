@@ -76,6 +76,11 @@ class Run:
             self._lock = None
 
     @property
+    def is_own(self) -> bool:
+        """Whether this process holds the lock: of several ranks, the first one does."""
+        return self._lock is not None
+
+    @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlab.signals import end_with_parent
+from mixlab.training.ranks import forget_torchrun
 
 HELD_BACK = {signal.SIGTERM, signal.SIGHUP}  # by the server that jobs are forked from
 
@@ -46,6 +47,7 @@ def run_job(spec: JobSpec) -> None:
     end_with_parent()
     redirect(spec.folder / "log.txt")
     faulthandler.enable()  # so the log has the line of a segmentation fault
+    forget_torchrun(os.environ)
     os.environ.update(spec.environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from mixlab.config.explain import explain

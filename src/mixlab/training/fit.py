@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from mixlab.runs.provenance import hardware
 from mixlab.runs.status import Status
 from mixlab.training.banner import banner
 from mixlab.training.build import Experiment
+from mixlab.training.rank_errors import first_error
+from mixlab.training.rank_watch import watching_ranks
 from mixlab.training.resume import ResumePoint, epochs_of, resume_point, weights_record
 
 Results = dict[str, Any]
@@ -27,13 +30,19 @@ RANK = Path(__file__).resolve().parents[1] / "rank.py"
 
 def fit(run: Run) -> Results:
     """Train and test a run in its folder, in every rank of its process group."""
-    start = resume_point(run)
-    # A run that resumes keeps its number of threads.
-    experiment = Experiment.build(run.cfg, threads=run.record.get("threads"), resumes=start.is_own)
-    write_begin(run, experiment, start)
-    with closing_loggers(experiment.trainer), ranks_join(run.folder, run.cfg.get("allow", ())):
-        results, class_accuracy = fit_and_test(run, experiment, start)
-    finish(run, experiment, results, class_accuracy)
+    with first_error(run):
+        start = resume_point(run)
+        # A run that resumes keeps its number of threads.
+        threads = run.record.get("threads")
+        experiment = Experiment.build(run.cfg, threads=threads, resumes=start.is_own)
+        write_begin(run, experiment, start)
+        with (
+            closing_loggers(experiment.trainer),
+            watching_ranks(run, experiment, partial(close_loggers, experiment.trainer, True)),
+            ranks_join(run.folder, run.cfg.get("allow", ())),
+        ):
+            results, class_accuracy = fit_and_test(run, experiment, start)
+        finish(run, experiment, results, class_accuracy)
     return results
 
 
@@ -54,6 +63,8 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
         resumed_from=start.words,
         accelerator=trainer.strategy.root_device.type,
         devices=trainer.num_devices,
+        nodes=trainer.num_nodes,
+        strategy=type(trainer.strategy).__name__,
         metrics=recorded_metrics(experiment.model),
     )
     tell_facts(trainer.loggers, experiment.model, run.record)
@@ -132,7 +143,8 @@ def tested(experiment: Experiment, checkpoint: Path | None = None) -> dict[str, 
     """Test figures with the weights of a checkpoint, by default the current ones."""
     trainer, model = experiment.trainer, experiment.model
     if checkpoint is not None:
-        model.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
+        trainer.strategy.connect(model)
+        trainer.strategy.load_model_state_dict(load_checkpoint(checkpoint))
     loggers, trainer.loggers = trainer.loggers, []  # `test` logs with the checkpoint's name
     trainer.test(model, experiment.data, verbose=False)
     trainer.loggers = loggers
@@ -169,6 +181,11 @@ def closing_loggers(trainer: pl.Trainer) -> Iterator[None]:
         yield
         failed = False
     finally:
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbRun):
-                logger.close(failed)
+        close_loggers(trainer, failed)
+
+
+def close_loggers(trainer: pl.Trainer, failed: bool) -> None:
+    """Close W&B's run."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbRun):
+            logger.close(failed)
