@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def environment(options: Options) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
-        "lightning": pl.__version__,
+        "lightning": version("pytorch-lightning"),
         "cores": os.cpu_count(),
     }
     if options.device.type == "cuda":

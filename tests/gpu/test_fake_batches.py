@@ -105,7 +105,9 @@ def test_a_gate_and_a_schedule(method: Method, knobs: dict, gpu: FakeGpu, covere
 
 def augmentations() -> dict[str, Augmentation]:
     """Those of the configs, with everything allowed."""
-    nodes = {path.stem: OmegaConf.load(path) for path in sorted(CONFIGS.glob("[!_]*.yaml"))}
+    nodes: dict[str, Any] = {
+        path.stem: OmegaConf.load(path) for path in sorted(CONFIGS.glob("[!_]*.yaml"))
+    }
     options: dict = {"_convert_": "object"}
     made = {
         name: hydra.utils.instantiate(node, **options)

@@ -12,6 +12,7 @@ The loop is Lightning's with our data module, model and callbacks. What a step m
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -88,7 +89,8 @@ def test_several_labels(tmp_path: Path, gpu: FakeGpu, covered: Covered) -> None:
     data = ImageDataModule(Datasets(train, None, train), batch_size=16, val_size=0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 5))
     optimizer = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
-    model = MultiLabelClassifier(network, optimizer, loss="binary_cross_entropy")
+    model: Any = MultiLabelClassifier
+    model = model(network, optimizer, loss="binary_cross_entropy")
     cfg = small(tmp_path, *FEW, "mixing=one_of")
     cfg.paths.run_dir = str(tmp_path)
     check_steps("several labels, mixup or CutMix", trained(cfg, gpu, data, model), covered)
@@ -136,4 +138,4 @@ def test_what_makes_the_cpu_wait_is_seen(gpu: FakeGpu) -> None:
 
 def test_tensors_of_two_devices_do_not_meet(gpu: FakeGpu) -> None:
     with pytest.raises(RuntimeError, match="device"):
-        gpu.put(torch.rand(3)) + torch.rand(3)
+        gpu.put(torch.rand(3)).add(torch.rand(3))

@@ -84,7 +84,7 @@ class FakeGpu(TorchDispatchMode):
 
     def to_cpu(self, name: str, func: Any, args: Any, kwargs: Any, there: list[Tensor]) -> Any:
         """The result of an operation that brings values to the CPU: zeros; None for others."""
-        first = args[0] if args else None
+        first: Any = args[0] if args else None
         if name == "_to_copy" and there and torch.device(kwargs.get("device") or CUDA) != CUDA:
             later = kwargs.get("non_blocking", False)
             (self.sent if later else self.waits)["copy to the CPU"] += 1
@@ -139,7 +139,7 @@ class CpuGenerator(torch.Generator):
     """A generator on the CPU, whatever device is asked for."""
 
     def __new__(cls, device: Any = None) -> torch.Generator:
-        return super().__new__(cls, "cpu")
+        return super().__new__(cls, "cpu")  # pyright: ignore  # its stub has no argument
 
 
 @contextmanager
