@@ -30,4 +30,6 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
 
 
 def call(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    """What a command prints; slurmd may be where only root's PATH leads."""
+    program = shutil.which(words[0], path=PATH) or words[0]
+    return subprocess.run([program, *words[1:]], capture_output=True, text=True, check=True).stdout

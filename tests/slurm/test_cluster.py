@@ -98,11 +98,15 @@ def test_whatever_ends_a_job_its_run_goes_on_exactly(lab: Path, slurm: Slurm) ->
     whole = lab.with_name("whole")
     whole.mkdir()
     write_lab(whole, MYLAB, CALLBACKS, "slow")
-    size = ("seeds=3", "trainer.max_epochs=6", "trainer.limit_train_batches=20", "logger=default")
+    size = (
+        "seeds=3", "trainer.max_epochs=6", "trainer.limit_train_batches=20", "logger=default",
+        "augmentation=randaugment", "augmentation.force=true", "data.num_workers=1",
+    )  # fmt: skip
     undisturbed = Command(whole, *WORDS, *size, "hydra.launcher.jobs=1")
     (lab / "hold").touch()
     # With a limit below an hour, a job is told to save the next time SLURM looks at the limits.
-    words = (*WORDS, *ON_SLURM, *size, "hydra.launcher.signal_before=3600")
+    keys = ("hydra.launcher.signal_before=3600", "hydra.launcher.cpus_per_task=1")
+    words = (*WORDS, *ON_SLURM, *size, *keys)
     with undisturbed, Command(lab, *words) as command:
         assert until(lambda: len(begun(lab)) == 3), command.said
         array = next(iter(jobs(slurm))).partition("_")[0]
@@ -159,13 +163,13 @@ def disturb(slurm: Slurm, lab: Path, command: Command) -> None:
     node = where(slurm)[displaced]
     urgent = ("--partition=high", "--exclusive", f"--nodelist={node}", "--output=/dev/null")
     slurm("sbatch", *urgent, "--wrap=sleep 3")
-    for name in (limited, displaced):
-        assert until(lambda name=name: jobs(slurm)[name] == "PENDING", 60), command.said
+    assert until(lambda: f"requeued as job {limited}" in command.said, 90), command.said
     slurm("scontrol", "update", f"jobid={limited}", "timelimit=unlimited")
+    assert until(lambda: f"requeued as job {displaced}" in command.said, 60), command.said
 
     node = where(slurm)[lost]
     lose(node)
-    assert until(lambda: jobs(slurm)[lost] == "PENDING", 60), command.said
+    assert until(lambda: f"requeued as job {lost}" in command.said, 60), command.said
     slurm("slurmd", "-N", node)
 
 

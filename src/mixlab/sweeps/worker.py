@@ -56,13 +56,14 @@ def train_in(spec: JobSpec, log: str = "log.txt") -> None:
     os.environ.update(spec.environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from mixlab.config.explain import explain
-    from mixlab.errors import exit_status
+    from mixlab.errors import Told, exit_status
     from mixlab.training.supervise import train
 
     try:
         train(spec.run_config())
     except Exception as error:
-        explain(error)
+        if not isinstance(error, Told):
+            explain(error)
         sys.exit(exit_status(error))
 
 

@@ -18,6 +18,7 @@ import torch
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from mixlab.callbacks import Diverged, Interrupted
+from mixlab.callbacks.trial_reports import Pruned
 from mixlab.config.explain import sentence, users_line
 from mixlab.errors import UserError, is_user_error
 from mixlab.runs import Run
@@ -42,7 +43,7 @@ def first_error(run: Run) -> Iterator[None]:
         shutil.rmtree(run.folder / RANKS_FOLDER, ignore_errors=True)  # of an earlier training
     try:
         yield
-    except (Interrupted, Diverged):  # in all ranks together
+    except (Interrupted, Diverged, Pruned):  # in all ranks together
         raise
     except Exception as error:
         rank = 0 if run.is_own else rank_zero_only.rank or 0

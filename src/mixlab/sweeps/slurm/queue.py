@@ -64,12 +64,15 @@ def slurm(*words: str) -> str:
     except FileNotFoundError:
         raise UserError(NOT_ON_PATH.format(words[0])) from None
     except subprocess.TimeoutExpired:
-        raise NoAnswer(f"{words[0]} did not answer within {PATIENCE} seconds") from None
+        raise NoAnswer(
+            f"SLURM does not answer ({words[0]} took more than {PATIENCE} seconds)"
+        ) from None
     if done.returncode == 0:
         return done.stdout
     said = own_words(done.stderr)
-    unreachable = any(word in said for word in ("contact slurm controller", "configuration"))
-    raise (NoAnswer if unreachable else UserError)(f"{words[0]}: {said}")
+    if any(word in said for word in ("contact slurm controller", "configuration")):
+        raise NoAnswer(f"SLURM does not answer ({words[0]}: {said})")
+    raise UserError(f"{words[0]}: {said}")
 
 
 def check_slurm() -> None:
