@@ -222,6 +222,43 @@ def test_what_was_not_sent_is_said_and_waits(
     assert [call[2] for call in fake_wandb()] == ["good", "bad", "bad"]
 
 
+REFUSING = """#!{python}
+import json, sys
+from pathlib import Path
+calls = Path({calls!r})
+with calls.open("a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+if len(calls.read_text().splitlines()) <= {times}:  # as W&B 0.31 ends, with status 0
+    print("wandb: ERROR Error initializing run: giving up after 21 attempt(s)")
+    print("wandb: ERROR while retrying: HTTP 429: rate limit exceeded")
+"""
+
+
+@pytest.mark.parametrize("times", [2, 9])
+def test_sync_waits_where_wandb_asks_for_patience_and_believes_no_exit_status(
+    runs: dict[str, Path], here: Path, fake_wandb: Callable, command: Callable, times: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    import sys
+
+    from mixlab.ledger import sync
+
+    program = here / "bin" / "wandb"
+    program.write_text(
+        REFUSING.format(python=sys.executable, calls=str(here / "calls"), times=times)
+    )
+    waited: list[float] = []
+    monkeypatch.setattr(sync.time, "sleep", waited.append)
+    part = offline(runs["finished"], "20260101_000000-abc")
+    said = command("sweep", "sync", "logs")
+    assert len(fake_wandb()) == min(times + 1, 1 + len(sync.PAUSES))
+    assert waited == list(sync.PAUSES[:times]) and "asks for fewer requests" in said.out
+    assert bool(list(part.glob("*.synced"))) is (times == 2), "marked only if it was sent"
+    assert said.status == int(times > 2)
+    if times > 2:
+        assert said.sentence.endswith("HTTP 429: rate limit exceeded")
+
+
 def test_sync_without_a_key_says_so(
     runs: dict[str, Path], command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,10 +16,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.mixlab.plugins import store_ours
 from mixlab.config.allowlist import check_allow, check_hydra
 from mixlab.config.checks import prepare
 from mixlab.config.explain import explain, unknown_choice
 from mixlab.config.keys import OPEN_GROUPS, config_dir, is_knob
+from mixlab.config.plugins import check_plugins
 from mixlab.errors import Told, UserError, exit_status, train_extra
 from mixlab.training.ranks import launched
 
@@ -43,6 +45,7 @@ class Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         if run_mode == RunMode.MULTIRUN and config_name in ONE_AT_A_TIME:
             raise UserError(ONE_AT_A_TIME[config_name])
+        store_ours()
         check_ranks(run_mode, config_name)
         knobs = [word for word in overrides if run_mode == RunMode.MULTIRUN and is_knob(word)]
         others = [word for word in overrides if word not in knobs]
@@ -51,6 +54,7 @@ class Loader(ConfigLoaderImpl):
         # Without a name it is for --hydra-help, which has no job and no job logging.
         logging = ("job_logging", "hydra_logging") if config_name else ("hydra_logging",)
         check_hydra(cfg.hydra, trusted(cfg), logging)
+        check_plugins(cfg.hydra)
         for group, choice in cfg.hydra.runtime.choices.items():
             if str(choice).startswith("_"):
                 raise UserError(unknown_choice(group, choice, self.get_group_options(group)))

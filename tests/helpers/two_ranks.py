@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -63,7 +64,8 @@ CASES = {
 }
 SHORT = (
     "data=npz", "data.batch_size=12", "data.eval_batch_size=10", "threads=1", "logger=none",
-    "mixing=none", "trainer.max_epochs=2", "optimizer=sgd", "optimizer.lr=0.1", "callbacks=none",
+    "mixing=none", "model.network.dropout=0", "trainer.max_epochs=2", "optimizer=sgd",
+    "optimizer.lr=0.1", "callbacks=none",
 )  # fmt: skip
 
 
@@ -96,7 +98,7 @@ def trained(folder: Path, name: str, steps: Steps | None = None) -> dict[str, An
         if case.partners in ("second_pass", "dataset"):
             data.guests = case.partners
         if steps is not None:
-            data.train_dataloader = lambda: Recorded(data, steps)
+            data.train_dataloader = partial(Recorded, data, steps)
         callbacks = [given, *([] if steps is not None else mixing)]
         with patch.object(build, "build_callbacks", lambda *_: callbacks):
             return build_trainer(cfg, data, record)
@@ -133,8 +135,8 @@ def joined_steps(ranks: list[Steps]) -> Steps:
     }
 
 
-def two_ranks(folder: Path, seconds: float = 400) -> list[dict[str, dict[str, Any]]]:
-    """What each of two ranks wrote down of every case."""
+def two_ranks(folder: Path, *names: str, seconds: float = 400) -> list[dict[str, dict[str, Any]]]:
+    """What each of two ranks wrote down of the cases, by default of all."""
     write_npz(folder / "data.npz", rows=ROWS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -143,7 +145,7 @@ def two_ranks(folder: Path, seconds: float = 400) -> list[dict[str, dict[str, An
     path = {"PYTHONPATH": str(Path(__file__).parents[1])}
     processes = [
         subprocess.Popen(
-            [sys.executable, __file__, str(folder)],
+            [sys.executable, __file__, str(folder), *names],
             env={**os.environ, **shared, **path, "LOCAL_RANK": str(rank), "NODE_RANK": "0"},
         )
         for rank in (0, 1)
@@ -158,5 +160,5 @@ def two_ranks(folder: Path, seconds: float = 400) -> list[dict[str, dict[str, An
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    found = {name: trained(place, name) for name in CASES}
+    found = {name: trained(place, name) for name in sys.argv[2:] or CASES}
     torch.save(found, place / f"{os.environ['LOCAL_RANK']}.pt")

@@ -12,6 +12,7 @@ from scipy import stats as scipy_stats
 
 from mixlab.reporting.statistics import (
     CLAIM,
+    EXACT,
     Difference,
     detectable_effect,
     holm,
@@ -82,6 +83,19 @@ def test_sign_flip_is_exact(n):
 def test_smallest_sign_flip_p(n):
     assert sign_flip(np.arange(1.0, n + 1)) == 2 / 2**n
     assert (2 / 2**n < 0.05) == (n >= CLAIM)
+
+
+@pytest.mark.parametrize("n", [2, 3, 6, 14, 15, 40])
+@pytest.mark.parametrize("kind", ["any", "rounded", "same sign", "shifted"])
+def test_sign_flip_is_scipys_to_the_bit(n, kind):
+    deltas = np.random.default_rng(n).normal(1 if kind == "shifted" else 0, 1, n)
+    deltas = np.round(deltas, 1) if kind == "rounded" else deltas
+    deltas = np.abs(deltas) if kind == "same sign" else deltas
+    expected = scipy_stats.permutation_test(
+        (deltas,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples",
+        vectorized=True, n_resamples=EXACT, rng=np.random.default_rng(n),
+    )  # fmt: skip
+    assert sign_flip(deltas) == float(expected.pvalue)
 
 
 def test_sign_flip_of_many_pairs_is_drawn_and_close_to_the_t_test():

@@ -1,5 +1,6 @@
 """What ranks tell each other, with a store in memory in place of the network's."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ from mixlab.runs import Run
 from mixlab.training import together
 from mixlab.training.meeting import Meeting, RankZeroGone
 from mixlab.training.ranks import Launch
-from mixlab.training.together import announce, check_all, end_after, facts_of, follow, lead, seen
+from mixlab.training.together import (
+    announce,
+    check_all,
+    end_after,
+    facts_of,
+    follow_run,
+    lead_run,
+    seen,
+)
 
 
 @pytest.fixture
@@ -57,10 +66,10 @@ def test_an_error_of_another_rank_is_rank_0s_to_print(
         raise AssertionError("nothing is opened")
 
     with pytest.raises(Told):
-        lead(two(tmp_path), both[0].launch, train)
+        lead_run(two(tmp_path), both[0].launch, train)
     assert capsys.readouterr().err.strip().endswith(": rank 1: its own")
     with pytest.raises(Told) as caught:
-        follow(two(tmp_path), both[1].launch)
+        follow_run(two(tmp_path), both[1].launch)
     assert caught.value.exit_status == 2 and not capsys.readouterr().err
     assert not (tmp_path / "logs").exists()
 
@@ -68,8 +77,8 @@ def test_an_error_of_another_rank_is_rank_0s_to_print(
 def test_what_is_not_trained_has_the_same_results(tmp_path: Path, both: list[Meeting]) -> None:
     cfg, done = two(tmp_path), {"best": None, "last": {"val/loss": 1.5}}
     both[1].tell("rank/1", facts_of(cfg, both[1].launch))
-    assert lead(cfg, both[0].launch, lambda *_: done) == done
-    assert follow(cfg, both[1].launch) == done
+    assert lead_run(cfg, both[0].launch, lambda *_: done) == done
+    assert follow_run(cfg, both[1].launch) == done
 
 
 def test_the_folder_is_announced_and_the_mark_removed(tmp_path: Path, both: list[Meeting]) -> None:
@@ -101,6 +110,21 @@ def test_an_error_that_follows_from_rank_0s_end(
     both[0].tell("end", {"status": 3, "error": "the loss became nan"})
     assert end_after(both[1], RuntimeError("connection closed"))["status"] == 3
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("status", "exits"), [(3, [3]), (0, [])])
+def test_a_rank_that_waits_for_nobody_ends(
+    both: list[Meeting], monkeypatch: pytest.MonkeyPatch, status: int, exits: list[int]
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(together.os, "_exit", codes.append)
+    both[0].tell("end", {"status": status})
+    with together.ending_with_rank_0(both[1]):
+        until, wait = time.monotonic() + (5 if status else 0.5), time.sleep
+        while codes != exits or (not exits and time.monotonic() < until):
+            assert time.monotonic() < until
+            wait(0.02)
+    assert codes == exits
 
 
 def test_an_error_of_a_rank_alone(both: list[Meeting], capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,7 @@ def seen(order: tuple = WAITS, silent: float = 1, still: float = 70, patience: i
         ([seen(), seen(LOADS, silent=60)], Verdict((1,), True, "point 0")),
         ([seen((), silent=61), seen(still=0)], Verdict((0,), True, OUTSIDE)),
         ([seen(silent=61), seen(silent=61), seen()], Verdict((0, 1), True, "point 2")),
+        ([seen(), seen(LOADS, silent=40)], None),
         ([seen(silent=59), seen(LOADS, silent=59, still=0)], None),
         ([], None),
     ],

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -64,7 +64,9 @@ class MixingCallback(pl.Callback):
         self.seed = seed
         check_fields(self, num_classes=NUM_CLASSES, seed=SEED.or_(None), keys=BATCH_KEYS)
         self.seed_in_use = seed or 0
-        self.gather = gathered  # the batch of each rank; in a replay there is one process
+        self.gather: Callable[[Batch], list[Batch]] = (
+            gathered  # the batch of each rank; in a replay there is one process
+        )
         self.position = 0  # among several mixing callbacks: each draws its own numbers
         self.epochs = math.inf  # length of the training; there is no progress without an end
         self.batches = 1.0

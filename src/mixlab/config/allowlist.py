@@ -33,7 +33,7 @@ EXCEPT = (
     # A training has these without being told; a configuration would tell them another file.
     "mixlab.callbacks.bar_loss", "mixlab.callbacks.epoch_lines", "mixlab.callbacks.pace",
     "mixlab.callbacks.previews", "mixlab.callbacks.rank_marks", "mixlab.callbacks.run_record",
-    "mixlab.callbacks.stopping", "mixlab.callbacks.uneven",
+    "mixlab.callbacks.stopping", "mixlab.callbacks.trial_reports", "mixlab.callbacks.uneven",
 )  # fmt: skip
 FUNCTIONS = ("mixlab.models.networks.timm.Timm",)
 KNOWN = {place.split(".")[0] for place in PLACES}

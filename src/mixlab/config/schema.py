@@ -12,6 +12,7 @@ from mixlab.checks import (
     ABOVE_0,
     BELOW_1,
     CHANNELS,
+    CROP,
     DURATION,
     FLAG,
     FRACTION,
@@ -62,10 +63,11 @@ SIZE = Allowed(
     lambda x: is_number(x) and (0 <= x < 1 or (x >= 1 and x % 1 == 0)),
 )
 AGAIN = Allowed(
-    "failed, diverged, a list of them, or all",
+    "failed, diverged, pruned, a list of them, or all",
     lambda value: (
         isinstance(value, str | ListConfig)
-        and {*([value] if isinstance(value, str) else value)} <= {"failed", "diverged", "all"}
+        and {*([value] if isinstance(value, str) else value)}
+        <= {"failed", "diverged", "pruned", "all"}
     ),
 )
 OPTIMIZED = Allowed(
@@ -85,6 +87,7 @@ VALUES = {
     "test": FLAG,
     "existing": one_of("check", "reuse", "replace", "new"),
     "retry": AGAIN.or_(None),
+    "trial_of": WORD.or_(None),
     "checkpoint_minutes": number(0).or_(None),
     "rank_timeout": DURATION.or_(None),
     "optimized_metric": OPTIMIZED.or_(None),
@@ -105,6 +108,8 @@ VALUES = {
     "data.num_workers": whole(0),
     "data.channels": CHANNELS,
     "data.on_error": ON_ERROR,
+    "data.crop": CROP,
+    "data.shuffle_shards": whole(1).or_(None),
     "mixing.probability": FRACTION,
     "model.name": WORD,
     "model.loss": LOSS,
@@ -182,7 +187,8 @@ def check_values(cfg: DictConfig, reference: DictConfig) -> None:
     for key, given in leaves(cfg):
         if given == "???" or (isinstance(given, dict) and given):
             continue
-        value = OmegaConf.select(cfg, key)
+        is_plain = isinstance(given, int | float) or (isinstance(given, str) and "${" not in given)
+        value = given if is_plain else OmegaConf.select(cfg, key)  # which takes its time
         if key in VALUES:
             VALUES[key].check(key, value)
         elif key in written and not key.startswith("mixing."):  # which are built before all else

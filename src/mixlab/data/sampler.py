@@ -6,7 +6,7 @@ number of batches (with one more than the others, a rank would wait forever).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,12 @@ from mixlab.errors import UserError
 from mixlab.mixing import Address, Purpose, stream
 
 Key = tuple[Address | None, np.ndarray]  # address of a batch, and its int64 (B,) rows
+Shuffled = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # of rows, in random order
 GUESTS = ("second_pass", "dataset")  # where rows beyond the batch may come from
+
+
+def permuted(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(rows)
 
 
 def check_batch_size(rows: int, world_size: int) -> None:
@@ -47,6 +52,7 @@ class TrainBatchSampler:
     rank: int = 0
     world_size: int = 1
     guests: str | None = None
+    shuffled: Shuffled = permuted  # data may prefer rows that are stored together
 
     def __post_init__(self) -> None:
         whole(1).check("data.batch_size", self.batch_size)
@@ -61,7 +67,7 @@ class TrainBatchSampler:
         """int64 (N,) rows in the order of an epoch."""
         if not self.shuffle:
             return self.rows
-        return stream(Address(self.seed, 0, epoch, 0), Purpose.ORDER).permutation(self.rows)
+        return self.shuffled(self.rows, stream(Address(self.seed, 0, epoch, 0), Purpose.ORDER))
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Key]:
         """The batches of this rank in an epoch, starting at number `start`."""
@@ -89,7 +95,7 @@ class TrainBatchSampler:
         """int64 (N,) rows in a second, independent order, always shuffled."""
         if self.guests != "second_pass":
             return None
-        return stream(Address(self.seed, 0, epoch, 0), Purpose.GUESTS).permutation(self.rows)
+        return self.shuffled(self.rows, stream(Address(self.seed, 0, epoch, 0), Purpose.GUESTS))
 
 
 @dataclass(frozen=True, eq=False)

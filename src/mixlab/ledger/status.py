@@ -5,49 +5,60 @@ import os
 import shlex
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len
 
 from mixlab.errors import counted
-from mixlab.reporting.labels import knob_labels, settings
+from mixlab.reporting.labels import Settings, knob_labels, settings
 from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.locks import last_heartbeat, lock
 from mixlab.runs.records import STATUSES, StoredRun, find, finite_number, one_line, shown_path
-from mixlab.runs.status import RETRIED, Status, transition
+from mixlab.runs.status import BROKEN, Status, transition
 
 STATUS_COLUMNS = (
     "arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "folder", "error",
 )  # fmt: skip
 BEATS = (Status.RUNNING, Status.INTERRUPTED)  # of the others the time since then says nothing
-WIDEST = 10_000  # columns: a terminal wraps a longer line itself, and copies it in one piece
+MANY_ARMS = 500
 TAIL = 65536  # bytes at the end of metrics.csv, which have its last row
 
 
 def print_status(paths: Sequence[str], index: Path | None = None) -> None:
     """Print a line for each run under `paths`; with `index`, list them in that sweep folder."""
     runs = find(paths).runs
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    for name in STATUS_COLUMNS:
-        table.add_column(name, no_wrap=True, overflow="fold")
     names = arm_names(runs)
-    for run in runs:
-        table.add_row(*map(Text, row(run, names[run.folder.parent])))
-    Console(width=WIDEST).print(table)
+    for line in aligned([STATUS_COLUMNS, *(row(run, names[run.folder.parent]) for run in runs)]):
+        print(line)
     print(state_counts(runs))
     if index is not None:
         print(f"listed in {shown_path(write_index(index, runs))}")
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A line for each row, its cells below each other; rich would take a minute for 10,000."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        padded = (
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True)
+        )
+        yield "  ".join(padded).rstrip()
+
+
 def arm_names(runs: Sequence[StoredRun]) -> dict[Path, str]:
     """The arms in words, by their folders, as `mixup alpha=0.2 p=1`.
 
-    One without a configuration has the words that its sweep has recorded, or its folder's name.
+    One without a configuration has the words that its sweep has recorded, or its folder's name. Of
+    very many arms these words are used for all, as reading and comparing takes seconds.
     """
-    known = {run.folder.parent: settings(run) for run in reversed(runs) if run.config}
+    labels = {run.folder.parent: run.record.get("label") for run in runs}
+    if len(labels) > MANY_ARMS and all(labels.values()):
+        return {folder: str(label) for folder, label in labels.items()}
+    known: dict[Path, Settings] = {}
+    for run in runs:
+        if run.folder.parent not in known and run.config:  # the seeds of an arm have its settings
+            known[run.folder.parent] = settings(run)
     words = knob_labels({str(folder): one for folder, one in known.items()})
     recorded = {run.folder.parent: run.record.get("label") or run.slug for run in runs}
     return {folder: words.get(str(folder), str(label)) for folder, label in recorded.items()}
@@ -122,7 +133,7 @@ def write_index(sweep: Path, runs: Sequence[StoredRun]) -> Path:
     return file
 
 
-def retry(paths: Sequence[str], states: Sequence[str] = RETRIED) -> int:
+def retry(paths: Sequence[str], states: Sequence[str] = BROKEN) -> int:
     """Set runs in one of `states` to planned, their errors kept in `history`; returns how many.
 
     Nothing is trained here, because a run folder of somebody else's may ask for code.

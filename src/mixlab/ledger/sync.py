@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mixlab.errors import UserError, counted
 from mixlab.runs.locks import is_running
 from mixlab.runs.records import find, one_line, shown_path
 
+PAUSES = (60.0, 300.0, 900.0)  # seconds to wait when W&B's rate limit is met, before giving up
 SYNCED_MARK = ".wandb.synced"  # as `wandb sync` marks a file that it has sent
 
 
@@ -58,14 +60,30 @@ def send(folder: Path, parts: Sequence[Path]) -> bool:
     """Send the parts of one run, in order, as one W&B run; whether that worked."""
     found = shutil.which("wandb")
     program = [found] if found else [sys.executable, "-m", "wandb"]
-    command = [*program, "sync", "--id", stored_run_id(folder), *map(str, parts)]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-        print(f"not sent: {shown_path(folder)}: {one_line(said[-1])}", file=sys.stderr)
+    said = fault([*program, "sync", "--id", stored_run_id(folder), *map(str, parts)])
+    if said:
+        print(f"not sent: {shown_path(folder)}: {one_line(said)}", file=sys.stderr)
         return False
     for part in parts:
         for file in part.glob("*.wandb"):
             file.with_suffix(SYNCED_MARK).touch()
-    print(f"sent: {shown_path(folder)}")
+    print(f"sent: {shown_path(folder)}", flush=True)
     return True
+
+
+def fault(command: Sequence[str]) -> str:
+    """Why `wandb sync` did not send a run, "" if it did; where W&B asks for patience, it gets it.
+
+    W&B itself tries for a minute. When it gives up, its exit status is 0 all the same.
+    """
+    said = ""
+    for pause in (*PAUSES, 0.0):
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        lines = f"{done.stdout}\n{done.stderr}".strip().splitlines() or ["no reason given"]
+        errors = [line for line in lines if re.match(r"(wandb: )?ERROR\b", line)]
+        said = (errors or (lines if done.returncode else [""]))[-1]
+        if not re.search(r"\b429\b|rate.limit", said, re.IGNORECASE) or not pause:
+            break
+        print(f"W&B asks for fewer requests: waiting {pause:g} s", flush=True)
+        time.sleep(pause)
+    return said

@@ -34,14 +34,17 @@ class ClassChange:
 
 
 def changes(block: Block) -> list[ClassChange]:
-    """Each class of each arm but the baseline, at the checkpoint of the headline.
+    """Each class of each arm that is shown but the baseline, at the checkpoint of the headline.
+
+    p is adjusted for all arms.
 
     Raises:
         UserError: no pair of runs of the block has recorded its classes.
     """
     if block.baseline is None or len(block.arms) < 2:
         return []
-    found = class_pairs(block)
+    found = class_pairs(block, block.every)
+    shown = {arm.label for arm in block.arms}
     if not found:
         raise UserError(
             f"{block.title}: no seed has its accuracy recorded class by class in two arms; train "
@@ -55,16 +58,19 @@ def changes(block: Block) -> list[ClassChange]:
             verdict(difference, p, higher_is_better=True),
         )
         for (arm, name, own, base), difference, p in zip(found, differences, adjusted, strict=True)
+        if arm in shown
     ]  # fmt: skip
 
 
-def class_pairs(block: Block) -> list[tuple[str, str, list[float], list[float]]]:
+def class_pairs(
+    block: Block, arms: Sequence[Arm] | None = None
+) -> list[tuple[str, str, list[float], list[float]]]:
     """Arm, class, and the accuracies of arm and baseline in the seeds that both have."""
     if block.baseline is None:
         return []
     return [
         (arm.label, name, own, base)
-        for arm in block.arms
+        for arm in arms or block.arms
         if arm is not block.baseline
         for name, own, base in paired(arm, block.baseline, block.headline)
     ]

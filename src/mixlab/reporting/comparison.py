@@ -48,6 +48,12 @@ class Block:
     baseline: Arm | None  # None if the requested one is not in this block
     checkpoints: tuple[str, ...]  # those that have values; the first is the headline
     notes: tuple[str, ...]  # what to know before believing the numbers
+    hidden: tuple[Arm, ...] = ()  # arms that a report does not show, as there are too many
+
+    @property
+    def every(self) -> tuple[Arm, ...]:
+        """The arms that are shown, and those that are not."""
+        return self.arms + self.hidden
 
     @property
     def is_comparison(self) -> bool:
@@ -82,7 +88,7 @@ class Comparison:
         places = {
             run.place: (block.title, arm.label)
             for block in self.blocks
-            for arm in block.arms
+            for arm in block.every
             for run in arm.runs
         }
         for run in self.runs:
@@ -114,10 +120,14 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
 
 
 def headline_metric(runs: Sequence[StoredRun]) -> str:
-    """The default metric: IoU if all finished runs are segmentations, else accuracy."""
+    """The default metric: IoU if all finished runs are segmentations, else accuracy.
+
+    Of trials of a search it is that of validation, for they are not tested.
+    """
     done = finished(runs)
-    segments = done and all("test/iou" in run.results("last") for run in done)
-    return "test/iou" if segments else "test/accuracy"
+    part = "val" if done and all(run.record.get("trial_of") for run in done) else "test"
+    segments = done and all(f"{part}/iou" in run.results("last") for run in done)
+    return f"{part}/iou" if segments else f"{part}/accuracy"
 
 
 def _mark_duplicates(runs: Sequence[StoredRun]) -> list[StoredRun]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mixlab.reporting import by_class, forest_plot, formatting, html, sentences, style, tables
+from mixlab.reporting.abridged import abridged
 from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.runs.atomic import write_bytes
 
 PAGE, FIGURE = "report.html", "report.png"
-MAX_BLOCKS = 12  # blocks in the figure; the page has them all
+MAX_BLOCKS, MAX_ROWS = 12, 300  # blocks and arms in the figure; the page has more
 CSV_COLUMNS: tuple[str, ...] = (
     "block", "arm", "hash", "baseline", "checkpoint", "metric", "runs_found", "runs", "mean", "sd",
     "pairs", "difference", "low", "high", "p", "p_holm", "p_sign_flip", "correlation",
@@ -34,7 +36,7 @@ def report_files(
     comparison: Comparison, command: Sequence[str], folder: Path | None = None
 ) -> dict[str, bytes]:
     """report.csv, .md, .html (see `html.render`), and .png if arms are compared."""
-    blocks = [block for block in comparison.blocks if block.is_comparison][:MAX_BLOCKS]
+    blocks = drawn_blocks(abridged(comparison))
     image, files = "", dict[str, bytes]()
     if blocks:
         figure = forest_plot.draw_forest(blocks, comparison, ink=style.PAPER_INK)
@@ -50,8 +52,20 @@ def report_files(
     return files | {name: text.encode() for name, text in texts.items()}
 
 
+def drawn_blocks(comparison: Comparison) -> list[Block]:
+    """The first blocks that compare arms, as many as fit into one figure; at least one."""
+    compared = [block for block in comparison.blocks if block.is_comparison][:MAX_BLOCKS]
+    rows = itertools.accumulate(len(block.arms) for block in compared)
+    return [
+        block
+        for block, so_far in zip(compared, rows, strict=True)
+        if so_far <= MAX_ROWS or block is compared[0]
+    ]
+
+
 def markdown(comparison: Comparison, figure: str = "") -> str:
     """The report as Markdown; `figure` is the line that shows its figure."""
+    comparison = abridged(comparison)
     found = [sentences.answer(block, comparison) for block in comparison.blocks]
     answers = "\n".join(f"- {_plain(answer)}" for answer in found if answer)
     parts = [f"# {_plain(formatting.metric_words(comparison.question))}", answers, figure]
@@ -70,7 +84,7 @@ def markdown(comparison: Comparison, figure: str = "") -> str:
 def markdown_classes(comparison: Comparison) -> str:
     """The accuracy of each class, block by block, as Markdown."""
     parts = []
-    for block in comparison.blocks:
+    for block in abridged(comparison).blocks:
         if rows := by_class.class_rows(block):
             parts.append(f"## {_plain(block.title)}, class by class ({block.headline})")
             parts.append(_markdown_table(by_class.HEADINGS, rows))

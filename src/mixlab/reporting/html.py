@@ -28,10 +28,13 @@ from mixlab.reporting import (
     style,
     tables,
 )
+from mixlab.reporting.abridged import abridged
 from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.pairing import Question
 from mixlab.runs.records import StoredRun, finite_number, one_line, shown_path
+from mixlab.runs.status import Status
 
+MOST_LISTED = 1000  # runs on the page
 TONES = {"better": "good", "worse": "bad", "leans better": "lean", "leans worse": "lean"}
 
 
@@ -40,6 +43,7 @@ def render(comparison: Comparison, command: Sequence[str], folder: Path | None =
 
     In a `folder` it links to the folders of the runs and to the other files of the report.
     """
+    comparison = abridged(comparison)
     pictures = strips.block_strips(comparison.blocks)
     return _template().render(
         title=_title(comparison),
@@ -57,6 +61,7 @@ def render(comparison: Comparison, command: Sequence[str], folder: Path | None =
         notes=comparison.notes,
         reading=sentences.reading(comparison),
         ledger=_ledger(comparison, folder),
+        unlisted=len(comparison.runs) - len(_listed_runs(comparison.runs)),
         in_folder=folder is not None,
         environment=caveats.environment(comparison.runs),
         commands=_commands(comparison, command),
@@ -157,10 +162,10 @@ def _detectable(block: Block, comparison: Comparison) -> str:
 
 
 def _ledger(comparison: Comparison, folder: Path | None) -> list[dict[str, Any]]:
-    """Every run, by block and arm, sorted by seed."""
+    """The runs, by block and arm, sorted by seed."""
     order = {place: i for i, place in enumerate(dict.fromkeys(comparison.places.values()))}
     in_order = sorted(
-        comparison.runs,
+        _listed_runs(comparison.runs),
         key=lambda run: (order[comparison.places[run.place]], run.seed is None, run.seed or 0),
     )
     several = len(comparison.blocks) > 1
@@ -172,6 +177,13 @@ def _ledger(comparison: Comparison, folder: Path | None) -> list[dict[str, Any]]
         }
         for (block, arm), runs in groups
     ]
+
+
+def _listed_runs(runs: Sequence[StoredRun]) -> Sequence[StoredRun]:
+    """All runs; of very many those that did not finish, as these want looking after."""
+    if len(runs) <= MOST_LISTED:
+        return runs
+    return [run for run in runs if run.status != Status.FINISHED][:MOST_LISTED]
 
 
 def _line(run: StoredRun, question: Question, folder: Path | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from mixlab.runs.records import finite_number, mapping, one_line
 
 def shared(block: Block) -> str:
     """As in `3 epochs, Adam, lr 0.002, batch 64, no augmentation, 16 px, 1150 training rows`."""
-    every = [arm.settings for arm in block.arms]
+    every = [arm.settings for arm in block.every]
     same: Settings = {key: every[0][key] for key in common(every) if key in every[0]}
     words = [
         _said(same, "trainer.max_epochs", "{} epochs"),
@@ -75,7 +75,7 @@ def _augmentation(one: Settings) -> str:
 
 def _rows(block: Block) -> str:
     """Rows of the data, where all finished runs recorded the same."""
-    runs = [run for arm in block.arms for run in finished(arm.runs)]
+    runs = [run for arm in block.every for run in finished(arm.runs)]
     found = {
         tuple(finite_number(mapping(run.record.get("data")).get(f"{stage}_rows"))
               for stage in ("train", "val", "test"))

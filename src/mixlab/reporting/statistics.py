@@ -9,7 +9,8 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -81,12 +82,33 @@ def paired_difference(
 
 
 def sign_flip(deltas: np.ndarray) -> float:
-    """Two-sided p of the mean, if the sign of each difference were random."""
-    found = stats.permutation_test(
-        (deltas,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples",
-        vectorized=True, n_resamples=EXACT, rng=np.random.default_rng(len(deltas)),
+    """Two-sided p of the mean, if the sign of each difference were random.
+
+    Equal to scipy's `permutation_test`, whose signs are drawn once for all arms with n pairs.
+    """
+    signs, observed = drawn_signs(len(deltas)), deltas.mean()
+    means = np.mean(signs * deltas, axis=-1)
+    slack = 100 * np.finfo(float).eps * abs(observed)  # for sums in another order
+    below = np.count_nonzero(means <= observed + slack)
+    above = np.count_nonzero(means >= observed - slack)
+    own = int(len(signs) < 2.0 ** len(deltas))  # the observed signs count where not all are tried
+    return min(1.0, 2 * (min(below, above) + own) / (len(signs) + own))
+
+
+@lru_cache(maxsize=8)
+def drawn_signs(n: int) -> np.ndarray:
+    """Signs of n differences in each try, as scipy draws them, (tries, n)."""
+    drawn: list[np.ndarray] = []
+
+    def noted(x: np.ndarray, axis: int) -> Any:
+        drawn.append(np.sign(x).astype(np.int8))
+        return np.mean(x, axis=axis)
+
+    stats.permutation_test(
+        (np.ones(n),), noted, permutation_type="samples", vectorized=True, n_resamples=EXACT,
+        rng=np.random.default_rng(n),
     )  # fmt: skip
-    return float(found.pvalue)
+    return np.concatenate(drawn[1:])  # the first are those observed
 
 
 def correlate(x: np.ndarray, y: np.ndarray) -> float:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mixlab.reporting import by_class, formatting, sentences
+from mixlab.reporting.abridged import MOST_ARMS, abridged
 from mixlab.reporting.comparison import Arm, Block, Comparison
 
 NUMERIC = ("runs", "baseline", "mean", "difference", "pairs", "p", "r", "cost")
@@ -90,6 +91,9 @@ def sweep_summary(comparison: Comparison) -> SweepSummary | None:
     metric = formatting.metric_words(comparison.question)
     caption = f"{metric}: the baseline's mean, and each arm's difference to it with the verdict."
     labels = list(dict.fromkeys(label for _, cells in rows for label in cells))
+    if len(labels) > MOST_ARMS:
+        caption += f" The first {MOST_ARMS} of {len(labels)} arms."
+        labels = labels[:MOST_ARMS]
     return SweepSummary(labels, rows, caption)
 
 
@@ -105,6 +109,7 @@ def _summary_cell(arm: Arm, block: Block, in_unit: formatting.Unit) -> tuple[str
 def render(comparison: Comparison) -> RenderableType:
     """Tables and notes for rich. Names are printed as they are, never read as markup."""
     parts: list[RenderableType] = []
+    comparison = abridged(comparison)
     for block in comparison.blocks:
         if answer := sentences.answer(block, comparison):
             parts.append(Text(answer, style="bold"))
@@ -121,7 +126,7 @@ def render(comparison: Comparison) -> RenderableType:
 def render_classes(comparison: Comparison) -> RenderableType:
     """A table of classes for each block, and how to read it."""
     parts: list[RenderableType] = []
-    for block in comparison.blocks:
+    for block in abridged(comparison).blocks:
         if found := by_class.class_rows(block):
             title = (block.title, f"  class by class, {block.headline}")
             parts.append(_rich(title, by_class.HEADINGS, found))

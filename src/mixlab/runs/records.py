@@ -11,21 +11,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.errors import UserError
+from mixlab.runs.configs import stored_config
 from mixlab.runs.locks import is_running
 from mixlab.runs.status import Status, first_names
 
 UNREADABLE, DUPLICATE = "unreadable", "duplicate"  # of folders; no record has these
 STATUSES = (
     Status.FINISHED, Status.RUNNING, Status.PLANNED, Status.INTERRUPTED, Status.FAILED,
-    Status.DIVERGED, UNREADABLE, DUPLICATE,
+    Status.DIVERGED, Status.PRUNED, UNREADABLE, DUPLICATE,
 )  # fmt: skip
 PLAINLY = "plain"  # how runs were tested without views, limits or other data
 GIVE = "give a run folder, a sweep folder, any folder above them, or a glob"
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,7 @@ class StoredRun:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """config.yaml, or {} where it is missing or broken."""
-        try:
-            node = yaml.load((self.folder / "config.yaml").read_bytes(), Loader=_Loader)
-        except (OSError, yaml.YAMLError, ValueError):
-            return {}
-        return mapping(node)
+        return stored_config(self.folder)
 
     def value(self, checkpoint: str, metric: str) -> float | None:
         """A metric at the checkpoint `best` or `last`; None where it is absent or not finite."""
@@ -141,8 +136,10 @@ def finite_number(value: Any) -> float | None:
 
 def one_line(text: Any, longest: int = 200) -> str:
     """Text for a table or a terminal: one line, printable, limited in length."""
-    words = "".join(c if c.isprintable() else " " for c in str(text)).split()
-    line = " ".join(words)
+    words = str(text)
+    if not words.isprintable():
+        words = "".join(c if c.isprintable() else " " for c in words)
+    line = " ".join(words.split())
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 

@@ -19,6 +19,7 @@ from mixlab.callbacks.epoch_lines import EpochLines
 from mixlab.callbacks.pace import Pace
 from mixlab.callbacks.previews import Previews
 from mixlab.callbacks.run_record import Heartbeat, RunRecord
+from mixlab.callbacks.trial_reports import TrialReports
 from mixlab.config.allowlist import locate
 from mixlab.config.build import build, plain
 from mixlab.config.secrets import without_paths
@@ -137,6 +138,8 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
     callbacks += [StepLoss(), Heartbeat(cfg.paths.run_dir)]
     # After the callbacks that have something to record or to save.
     callbacks += [record, Pace(record), GracefulStop(last, cfg.get("checkpoint_minutes"))]
+    if cfg.get("trial_of"):
+        callbacks.append(TrialReports(cfg.paths.run_dir, cfg.optimized_metric, record))
     node, launch = plain(cfg.trainer), launched()
     check_strategy(node.get("strategy"))
     if launch is not None and node["devices"] in ALL_THERE_ARE:

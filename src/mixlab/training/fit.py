@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 
 from mixlab.callbacks import Diverged
 from mixlab.callbacks.run_record import best_checkpoint
+from mixlab.callbacks.trial_reports import Pruned, check_pruned
 from mixlab.loggers import WandbRun
 from mixlab.loggers.dashboard import tell_facts, tell_results
 from mixlab.models.metrics import recorded_metrics
@@ -80,6 +81,7 @@ def fit_and_test(
         trainer.fit_loop.max_epochs = epochs_of(last)
     try:
         trainer.fit(experiment.model, data, ckpt_path=start.checkpoint, weights_only=True)
+        check_pruned(trainer)
         run.write(trained=True)
         results, by_class = record.results(trainer), {}
         if run.cfg.test and data.has_test and not run.cfg.trainer.fast_dev_run:
@@ -88,7 +90,7 @@ def fit_and_test(
         confusion = getattr(experiment.model, "confusion", ()) if by_class else ()
         tell_results(trainer.loggers, results, data.spec.class_names, by_class, confusion)
         return results, by_class
-    except Diverged:
+    except (Diverged, Pruned):
         run.write(results=record.results(trainer), **progress(experiment))
         raise
 

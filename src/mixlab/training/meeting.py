@@ -17,7 +17,7 @@ from mixlab.training.ranks import Launch
 
 WAIT = 300.0  # seconds for what takes an import of torch, and nodes that start one after another
 LAST_WORDS = 10.0  # seconds for ranks that are about to end anyway
-EVERY = 0.1  # seconds
+POLL_SECONDS = 0.1
 END = "end"
 
 
@@ -85,7 +85,7 @@ class Meeting:
                     return json.loads(self.store.get(each))
             if time.monotonic() > until:
                 return None
-            time.sleep(EVERY)
+            time.sleep(POLL_SECONDS)
 
     def leave(self) -> None:
         """Say that this rank has read the end; rank 0 waits for the others if it has the store."""
@@ -96,6 +96,6 @@ class Meeting:
             while waits and time.monotonic() < until:
                 if self.store.add("left", 0) >= self.launch.world_size:
                     return
-                time.sleep(EVERY)
+                time.sleep(POLL_SECONDS)
         except RuntimeError:  # the store has ended already
             pass

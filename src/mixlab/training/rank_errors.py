@@ -14,9 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from mixlab.callbacks import Diverged, Interrupted
+from mixlab.callbacks.trial_reports import Pruned
 from mixlab.config.explain import sentence, users_line
 from mixlab.errors import UserError, is_user_error
 from mixlab.runs import Run
@@ -24,6 +26,7 @@ from mixlab.runs.atomic import read_json, write_json, write_text
 from mixlab.runs.folder import now
 from mixlab.runs.locks import seconds_with
 from mixlab.runs.status import Status, transition
+from mixlab.training.ranks import launched
 
 RANKS_FOLDER = ".ranks"  # in the run's
 STAYS = 60.0  # seconds that a rank waits for rank 0 to take its error over
@@ -40,14 +43,17 @@ def first_error(run: Run) -> Iterator[None]:
         shutil.rmtree(run.folder / RANKS_FOLDER, ignore_errors=True)  # of an earlier training
     try:
         yield
-    except (Interrupted, Diverged):  # in all ranks together
+    except (Interrupted, Diverged, Pruned):  # in all ranks together
         raise
     except Exception as error:
         rank = 0 if run.is_own else rank_zero_only.rank or 0
+        if rank and launched() is not None and not torch.distributed.is_initialized():
+            raise  # nobody waits in a collective yet, and `together` ends the ranks
         if run.is_own and not (run.folder / RANKS_FOLDER).is_dir():
             raise  # there are no other ranks
         first = told(run.folder, rank, error)
-        if rank == 0 and first["rank"] != 0 and first["error"] != f"rank 0: {in_words(error)}":
+        alike = first["error"] == f"rank {first['rank']}: {in_words(error)}"
+        if rank == 0 and first["rank"] != 0 and not alike:
             raise as_error(first) from None
         if rank != 0:
             time.sleep(STAYS)

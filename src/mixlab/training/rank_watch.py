@@ -31,11 +31,9 @@ from mixlab.training.build import Experiment
 from mixlab.training.rank_errors import RANKS_FOLDER, record_failure
 from mixlab.training.verdict import Beat, Verdict, Watched, judge
 
-BEATS_IN_LIMIT = 20  # in a limit
+BEATS_IN_LIMIT = 20
 FASTEST_BEAT, SLOWEST_BEAT = 0.2, 10.0  # seconds between two
-GRACE_OF_RANK = (
-    3.0  # seconds in which a rank writes its stacks, or fails of another's error by itself
-)
+GRACE_OF_RANK = 3.0  # seconds to write its stacks, or to fail of another rank's error by itself
 ENDING = 20.0  # seconds in which the record is written and rank 0 ends
 FRAMES = 12  # lines of the stack of a rank that waits
 # Asks a process for its stacks; no scheduler sends it. A real-time signal, where there are any.
@@ -95,6 +93,8 @@ class RankWatch(threading.Thread):
         with self._ending:
             self._stopped.set()
         self.beat_file(self.rank).unlink(missing_ok=True)
+        faulthandler.unregister(DUMP)
+        self.stacks.close()
 
     def run(self) -> None:
         while not self._stopped.wait(min(self.period, 1.0)):
@@ -159,8 +159,9 @@ class RankWatch(threading.Thread):
             if self.rank == recorder:
                 beats = self.beats()
                 self.wake(verdict, beats)
-                record_failure(self.folder, sentence, self.report(sentence, verdict, beats))
-                (self.home / "recorded").touch()
+                with suppress(OSError):  # the job ends even where the disk is full
+                    record_failure(self.folder, sentence, self.report(sentence, verdict, beats))
+                    (self.home / "recorded").touch()
                 self.end_silent(verdict, beats)
             until((self.home / "recorded").exists, ENDING)
             self.leave(sentence, 1)
@@ -172,7 +173,8 @@ class RankWatch(threading.Thread):
             if self._stopped.is_set():
                 return
             text, user_error = first["traceback"], first["user_error"]
-            record_failure(self.folder, first["error"], text, user_error)
+            with suppress(OSError):
+                record_failure(self.folder, first["error"], text, user_error)
             if not user_error:
                 print(text, file=sys.stderr, flush=True)
             place = f"{first['place']}: " if first["place"] else ""

@@ -76,6 +76,7 @@ def supervised(run: Run, begin: Callable[[Run], None]) -> dict[str, Any]:
     """Train, and record how it ended whatever happens."""
     from mixlab.callbacks import Diverged, Interrupted
     from mixlab.callbacks.stopping import as_signal
+    from mixlab.callbacks.trial_reports import Pruned
     from mixlab.runs.folder import Refused
     from mixlab.training.fit import fit
     from mixlab.training.resume import check_start
@@ -95,6 +96,9 @@ def supervised(run: Run, begin: Callable[[Run], None]) -> dict[str, Any]:
         raise stop from None
     except Diverged as error:
         run.end(Status.DIVERGED, error=str(error))
+        raise
+    except Pruned as error:
+        run.end(Status.PRUNED, error=str(error))
         raise
     except BaseException as error:
         if is_user_error(error) and run.is_untouched():

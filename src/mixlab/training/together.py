@@ -5,11 +5,14 @@ decided. The others never decide: they train what rank 0 trains, end when it doe
 and print nothing, unless an error is theirs alone.
 """
 
+import os
 import signal
 import socket
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +29,13 @@ from mixlab.runs.checkpoints import LAST, digest_of
 from mixlab.training.meeting import END, LAST_WORDS, WAIT, Meeting, RankZeroGone
 from mixlab.training.ranks import Launch, check_counts, check_gpus
 
-Results = dict[str, Any]
 Begin = Callable[[Run], None]
 SEEN = 60.0  # seconds for a file to be seen by all nodes: NFS looks again after a minute at most
 
 
 def train_together(
-    cfg: DictConfig, launch: Launch, train: Callable[[DictConfig, Begin], Results]
-) -> Results:
+    cfg: DictConfig, launch: Launch, train: Callable[[DictConfig, Begin], dict[str, Any]]
+) -> dict[str, Any]:
     """Train with the other ranks; returns the results in all of them.
 
     Args:
@@ -42,7 +44,7 @@ def train_together(
     Raises:
         Told: in all ranks, if the run did not end well.
     """
-    return lead(cfg, launch, train) if launch.rank == 0 else follow(cfg, launch)
+    return lead_run(cfg, launch, train) if launch.rank == 0 else follow_run(cfg, launch)
 
 
 def stop_together(error: Exception, launch: Launch, config_name: str) -> int:
@@ -62,7 +64,9 @@ def stop_together(error: Exception, launch: Launch, config_name: str) -> int:
     return exit_status(error)
 
 
-def lead(cfg: DictConfig, launch: Launch, train: Callable[[DictConfig, Begin], Results]) -> Results:
+def lead_run(
+    cfg: DictConfig, launch: Launch, train: Callable[[DictConfig, Begin], dict[str, Any]]
+) -> dict[str, Any]:
     """What rank 0 does."""
     try:
         meeting = Meeting.open(launch)
@@ -156,12 +160,12 @@ def last_digest(folder: Path) -> str | None:
     return digest_of(last) if last.is_file() else None
 
 
-def follow(cfg: DictConfig, launch: Launch) -> Results:
+def follow_run(cfg: DictConfig, launch: Launch) -> dict[str, Any]:
     """What the other ranks do."""
     warnings.simplefilter("ignore")  # rank 0 has the same to say
     try:
         meeting = Meeting.open(launch)
-        begin = joined(meeting, cfg)
+        begin = join_meeting(meeting, cfg)
     except RankZeroGone as error:
         print_error(f"rank {launch.rank}", str(error))
         raise Told(str(error), exit_status(error)) from None
@@ -174,7 +178,8 @@ def follow(cfg: DictConfig, launch: Launch) -> Results:
     from mixlab.training.fit import fit
 
     try:
-        results = fit(run)
+        with ending_with_rank_0(meeting):
+            results = fit(run)
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         stop = as_signal(error)
         if not isinstance(stop, Exception):
@@ -183,7 +188,7 @@ def follow(cfg: DictConfig, launch: Launch) -> Results:
     return ended(meeting, last_word(meeting, "end", WAIT) or {"status": 0, "results": results})
 
 
-def joined(meeting: Meeting, cfg: DictConfig) -> dict[str, Any]:
+def join_meeting(meeting: Meeting, cfg: DictConfig) -> dict[str, Any]:
     """Say what this rank was given, and what it sees; returns what rank 0 has said at last."""
     me = meeting.launch.rank
     try:
@@ -222,6 +227,31 @@ def seen(begin: dict[str, Any], rank: int) -> dict[str, str]:
     }
 
 
+@contextmanager
+def ending_with_rank_0(meeting: Meeting) -> Iterator[None]:
+    """Within, this process ends soon after rank 0 has ended with an error.
+
+    It may be in a collective that nobody will ever answer, and that no signal interrupts.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        end = None
+        while end is None and not over.wait(1.0):
+            try:
+                end = meeting.told(END, 0.0)
+            except RankZeroGone:
+                end = {"status": 1}
+        if end and end["status"] and not over.wait(LAST_WORDS):
+            os._exit(end["status"])
+
+    threading.Thread(target=watch, daemon=True, name="ending-with-rank-0").start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
 def end_after(meeting: Meeting, error: Exception) -> dict[str, Any]:
     """How to end after an error: as rank 0, if it has ended or does with the same error."""
     if (end := last_word(meeting, END, 0.0)) is not None:
@@ -242,7 +272,7 @@ def last_word(meeting: Meeting, key: str, seconds: float) -> Any:
         return None
 
 
-def ended(meeting: Meeting, end: dict[str, Any]) -> Results:
+def ended(meeting: Meeting, end: dict[str, Any]) -> dict[str, Any]:
     """End as rank 0 does."""
     meeting.leave()
     if end["status"]:

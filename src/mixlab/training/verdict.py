@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mixlab.checks import duration
 
-AWAY = 0.5  # of the limit: who did not look for so long has been stopped, and begins to look anew
+AWAY = 0.5  # of the limit: who did nothing for so long has been stopped, or its machine is gone
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def judge(ranks: Mapping[int, Seen], limit: float) -> Verdict | None:
     silent = [rank for rank, seen in ranks.items() if seen.silent >= limit]
     if silent:
         return Verdict(tuple(sorted(silent)), True, ranks[min(silent)].beat.where)
-    if not ranks:
-        return None
+    if not ranks or any(seen.silent >= AWAY * limit for seen in ranks.values()):
+        return None  # who has been silent for a while is about to be judged for that
     last = min(seen.beat.order for seen in ranks.values())
     behind = sorted(rank for rank, seen in ranks.items() if seen.beat.order == last)
     patience = max(ranks[rank].beat.patience for rank in behind)
