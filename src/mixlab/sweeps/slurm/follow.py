@@ -82,7 +82,7 @@ class Follower:
                 self.look(by_folder(queued()))
                 answered = time.monotonic()
             except NoAnswer as error:
-                self.say_once(f"{error}; waiting for it, the jobs go on")
+                self.say_once(f"{error}: waiting, the jobs go on")
                 if time.monotonic() - answered > SILENCE:
                     raise
             if stop.asked or (self.specs and wait([stop.reader], every)):
@@ -129,6 +129,7 @@ class Follower:
             self.running.remove(folder)
             self.progress.running.pop(folder, None)
             why = read_json(folder / "run.json").get("error") or "its node is gone"
+            why = why.partition(";")[0]  # without advice: it goes on by itself
             self.progress.say(f"{run_name(folder)}: requeued as job {job.name}: {why}")
         elif job.state == "PENDING" and job.reason not in USUAL:
             self.say_once(f"job {job.name} waits: {job.reason}")
