@@ -99,10 +99,7 @@ def arguments_beside(cfg: DictConfig, parts: Sequence[str]) -> set[str]:
 
 def check_present(cfg: DictConfig, reference: DictConfig) -> None:
     """Raise ValueError if `~` took out what nothing works without."""
-    there = {key for key, value in leaves(cfg) if value != "???"}
     for key, _ in leaves(reference):
-        if key in there:
-            continue
         node = key.split(".")[0]
         needed = node not in OPTIONAL and (node in WHOLE or "." not in key)
         if node not in OPTIONAL and cfg.get(node, ABSENT) is ABSENT:

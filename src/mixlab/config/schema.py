@@ -178,8 +178,7 @@ def check_values(cfg: DictConfig, reference: DictConfig) -> None:
     for key, given in leaves(cfg):
         if given == "???" or (isinstance(given, dict) and given):
             continue
-        is_plain = isinstance(given, int | float) or (isinstance(given, str) and "${" not in given)
-        value = given if is_plain else OmegaConf.select(cfg, key)  # which takes its time
+        value = OmegaConf.select(cfg, key)
         if key in VALUES:
             VALUES[key].check(key, value)
         elif key in written and not key.startswith("mixing."):  # which are built before all else
