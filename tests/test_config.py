@@ -37,6 +37,7 @@ NEEDS = {
     "data=npz": "data.path=my.npz",
     "data=folder": "data.path=photos",
     "data=csv": "data.path=labels.csv",
+    "data=shards": "data.path=shards",
     "data=medmnist": "data.dataset=pathmnist",
 }
 

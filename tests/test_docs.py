@@ -54,6 +54,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
     script = [sys.executable, ROOT / "scripts" / "folder_to_csv.py", tmp_path / "data" / "flowers5"]
     subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
+    folders = [tmp_path / "data" / name for name in ("flowers5", "flowers5-shards")]
+    script = [sys.executable, "-m", "mixlab.data.make_shards", *folders]
+    subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path)
     return tmp_path

@@ -93,6 +93,25 @@ def whole(low: int, high: float = math.inf) -> Allowed:
     return Allowed(f"a whole number from {low}{end}", lambda n: type(n) is int and low <= n <= high)
 
 
+def seconds_of(given: Any) -> float | None:
+    """`90s`, `5min`, `1h` or a number of seconds, above 0; None for anything else."""
+    if isinstance(given, bool):
+        return None
+    for unit, length in (("min", 60), ("h", 3600), ("s", 1), ("", 1)):
+        number = str(given).strip().removesuffix(unit).strip()
+        if str(given).strip().endswith(unit) and number.replace(".", "", 1).isdecimal():
+            return float(number) * length or None
+    return None
+
+
+def duration(seconds: float) -> str:
+    """`90 s`, `5 min`, `1 h`."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
+
+
 def several(one: Allowed, count: int | None = None) -> Allowed:
     def contains(values: Any) -> bool:
         return is_list(values) and count in (None, len(values)) and all(map(one.contains, values))
@@ -143,12 +162,17 @@ SEED = Allowed("an integer from 0 to 2**32 - 1", lambda n: type(n) is int and 0 
 KEY = Allowed("a key or a position", lambda key: type(key) in (str, int))
 BATCH_KEYS = several(KEY, 2).or_(None)  # of images and targets
 FLAG = Allowed("true or false", lambda value: type(value) is bool)
+DURATION = Allowed(
+    "a time above 0 as 90s, 5min or 1h, or a number of seconds",
+    lambda value: seconds_of(value) is not None,
+)
 POSITIVE = number(0, ends="(]")
 FRACTION = number(0, 1)
 BELOW_1 = number(0, 1, ends="[)")
 ABOVE_0 = number(0, 1, ends="(]")
 # What files are checked for before the classes that take it are loaded.
 CHANNELS = Allowed("3 (colour) or 1 (grey)", lambda n: type(n) is int and n in (1, 3))
+CROP = one_of("imagenet").or_(None)
 LOSS = one_of("cross_entropy", "binary_cross_entropy").but(
     "for a loss of yours, model.loss._target_=mylab.Focal"
 )

@@ -16,11 +16,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.mixlab.plugins import store_ours
 from mixlab.config.allowlist import check_allow, check_hydra
 from mixlab.config.checks import prepare
 from mixlab.config.explain import explain, unknown_choice
 from mixlab.config.keys import OPEN_GROUPS, config_dir, is_knob
-from mixlab.errors import UserError, exit_status, train_extra
+from mixlab.config.plugins import check_plugins
+from mixlab.errors import Told, UserError, exit_status, train_extra
+from mixlab.training.ranks import launched
 
 ONE_AT_A_TIME = {
     "evaluate": "mixlab-evaluate makes no sweep: give several runs without -m, as a folder above "
@@ -42,6 +45,8 @@ class Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         if run_mode == RunMode.MULTIRUN and config_name in ONE_AT_A_TIME:
             raise UserError(ONE_AT_A_TIME[config_name])
+        store_ours()
+        check_ranks(run_mode, config_name)
         knobs = [word for word in overrides if run_mode == RunMode.MULTIRUN and is_knob(word)]
         others = [word for word in overrides if word not in knobs]
         cfg = super().load_configuration(config_name, others, run_mode, **kwargs)
@@ -49,6 +54,7 @@ class Loader(ConfigLoaderImpl):
         # Without a name it is for --hydra-help, which has no job and no job logging.
         logging = ("job_logging", "hydra_logging") if config_name else ("hydra_logging",)
         check_hydra(cfg.hydra, trusted(cfg), logging)
+        check_plugins(cfg.hydra)
         for group, choice in cfg.hydra.runtime.choices.items():
             if str(choice).startswith("_"):
                 raise UserError(unknown_choice(group, choice, self.get_group_options(group)))
@@ -88,10 +94,10 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
             with train_extra("the command"):
                 return task(prepare(cfg, HydraConfig.get()))
         except Exception as error:
-            explain(error, config_name)
+            status = report(error, config_name)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # the launcher continues with the next job
-            exit_with(exit_status(error))
+            exit_with(status)
 
     if "HYDRA_FULL_ERROR" not in os.environ:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints the error and exits with 1
@@ -105,8 +111,37 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        exit_with(report(error, config_name))
+
+
+def report(error: Exception, config_name: str) -> int:
+    """Print an error, of several ranks with the same one only once; returns the exit status."""
+    if isinstance(error, Told):
+        return error.exit_status
+    launch = launched()
+    if launch is None or not launch.is_several:
         explain(error, config_name)
-        exit_with(exit_status(error))
+        return exit_status(error)
+    from mixlab.training.together import stop_together
+
+    return stop_together(error, launch, config_name)
+
+
+def check_ranks(mode: RunMode, config_name: str | None) -> None:
+    """Raise UserError if several ranks were started for what one process does."""
+    launch = launched()
+    if launch is None or not launch.is_several:
+        return
+    if mode == RunMode.MULTIRUN:
+        raise UserError(
+            f"{launch.launcher} started {launch.world_size} ranks, and each would make the whole "
+            "sweep; start mixlab-train -m alone, and it starts the ranks of each run itself"
+        )
+    if config_name not in (None, "train"):
+        raise UserError(
+            f"{launch.launcher} started {launch.world_size} ranks, and mixlab-{config_name} runs "
+            "in one process; start it alone"
+        )
 
 
 def exit_with(code: int) -> None:

@@ -23,6 +23,14 @@ class UserError(ForUsers, ValueError):
     """A value, a file or a state that a user can fix."""
 
 
+class Told(ForUsers):
+    """An error that has been printed already, by this rank of several or by another."""
+
+    def __init__(self, sentence: str, exit_status: int) -> None:
+        super().__init__(sentence)
+        self.exit_status = exit_status
+
+
 class MissingExtra(ForUsers, ImportError):
     """A library that only the extra `train` brings."""
 

@@ -16,13 +16,14 @@ def join(folder: Path, allow: list[str]) -> None:
     from omegaconf import OmegaConf
 
     from mixlab.callbacks import Diverged, Interrupted
+    from mixlab.callbacks.trial_reports import Pruned
     from mixlab.runs import Run
     from mixlab.training.fit import fit
 
     cfg = OmegaConf.load(folder / "config.yaml")
     cfg.allow = allow
     # If a rank ends with an error, Lightning kills the others before they can report theirs.
-    with suppress(Interrupted, Diverged):
+    with suppress(Interrupted, Diverged, Pruned):
         fit(Run(folder, cfg))  # pyright: ignore[reportArgumentType]
 
 

@@ -55,6 +55,7 @@ def quiet() -> None:
         ".*There is a wandb run already in progress.*",
         ".*It is recommended to use .*sync_dist=True.*",
         ".*You requested to overfit but enabled .* dataloader shuffling.*",
+        ".*torch.distributed.nn.functional.all_gather is deprecated.*",  # Lightning calls it
         ".*Total length of `list` across ranks is zero.*",
         ".*You passed in a `val_dataloader` but have no `validation_step`.*",
         ".*You defined a `validation_step` but have no `val_dataloader`.*",

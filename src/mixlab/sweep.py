@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixlab.errors import one_sentence
-from mixlab.runs.status import RETRIED, Status
+from mixlab.runs.status import BROKEN, RETRIED, Status
 
 SWEEP_EXAMPLES = """\
 examples:
@@ -43,7 +43,7 @@ def sweep_parser() -> argparse.ArgumentParser:
     add("status", "show the state of each run").add_argument("--index", type=Path, metavar="DIR",
         help="list the runs in DIR/sweep.json, which makes DIR a sweep folder")  # fmt: skip
     add("retry", "mark runs to be trained again by the command that began them").add_argument(
-        "--states", nargs="+", choices=[*RETRIED, Status.INTERRUPTED], default=[*RETRIED],
+        "--states", nargs="+", choices=[*RETRIED, Status.INTERRUPTED], default=[*BROKEN],
         help="which (default: failed diverged)")  # fmt: skip
     clean = add("clean", "remove failed, interrupted and planned runs that hold nothing")
     clean.add_argument(

@@ -4,6 +4,7 @@ from omegaconf import DictConfig
 
 from mixlab.cli import run_hydra
 from mixlab.runs.status import optimized
+from mixlab.training.ranks import launched
 from mixlab.training.supervise import train
 
 
@@ -13,8 +14,9 @@ def main() -> None:
 
 
 def for_sweeper(cfg: DictConfig) -> float | None:
-    """Train, and return what a sweeper optimizes."""
-    return optimized(train(cfg), cfg.optimized_metric)
+    """Train, and return what a sweeper optimizes; of several ranks only in the first."""
+    results, launch = train(cfg), launched()
+    return optimized(results, cfg.optimized_metric) if launch is None or not launch.rank else None
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import torch
 
 from helpers.mixing_cases import METHODS, drawn
 from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Mixup, Sequence, compose, select
+from mixlab.mixing.combine import _mean_of_cuts
+from mixlab.mixing.masks import mean_share
 
 PARTS = {
     "mixup": Mixup(0.5),
@@ -52,6 +54,18 @@ def test_a_selected_row_is_the_row_of_the_blend_it_was_chosen_from(names: list[s
         expected, expected_label = blends[number].mix(images, targets)
         torch.testing.assert_close(mixed[row], expected[row], rtol=0, atol=1e-6)
         torch.testing.assert_close(labels[row], expected_label[row])
+
+
+@pytest.mark.parametrize("second", ["cutmix", "cutmix of the batch", "cutout"])
+@pytest.mark.parametrize("first", ["cutmix", "cutmix of the batch", "cutout"])
+def test_two_cuts_are_weighed_as_if_they_were_painted(first: str, second: str) -> None:
+    images = torch.rand(24, 3, 9, 8)
+    for seed in range(4):
+        one = drawn(PARTS[first], images, num_rows=16, seed=seed)
+        two = drawn(PARTS[second], images, num_rows=16, seed=seed + 9)
+        both = compose(one, two, "cpu")
+        parts = (one.mask, two.mask, two.source, 16, torch.eye(1, one.num_sources)[0])
+        assert torch.equal(_mean_of_cuts(*parts), mean_share(both.mask))  # pyright: ignore
 
 
 def _warped() -> Blend:

@@ -58,6 +58,12 @@ def test_knobs_that_cannot_be(knob: Any) -> None:
         Mixer(Mixup(alpha=1.0), **{"seed": 0, **knob})
 
 
+@pytest.mark.parametrize("method", [Mixup, None, "mixup"])
+def test_a_method_is_an_instance(method: Any) -> None:
+    with pytest.raises(ValueError, match="method must be a method's instance, as CutMix"):
+        Mixer(method, num_classes=5, seed=0)
+
+
 def test_one_row_has_nobody_to_mix_with() -> None:
     """Warnings are errors here, so cutout, which needs nobody, says nothing."""
     Mixer(Cutout(0.5), num_classes=5, seed=0)(IMAGES[:1], LABELS[:1], epoch=0, batch=0)

@@ -10,10 +10,20 @@ import torch
 from omegaconf import DictConfig
 
 from helpers.small_runs import Watch, composed, console, small, train_with, write_npz
-from mixlab.previews.replay import Replay, replay, unaugmented
+from mixlab.callbacks.mixing import mixing_callbacks
+from mixlab.mixing import Address
+from mixlab.previews.replay import (
+    Replay,
+    all_ranks,
+    bare_trainer,
+    batch_from,
+    replay,
+    unaugmented,
+)
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.provenance import BATCHES, check_code
+from mixlab.training.build import build_data
 from mixlab.training.supervise import train
 
 FLIPPED = ("augmentation=flip_crop", "augmentation.force=true")
@@ -27,6 +37,7 @@ RUNS = {
         "mixing=mixup", "mixing.partners=dataset", "mixing.schedule=cosine",
         "trainer.precision=bf16-true", "trainer.max_steps=6", "trainer.max_epochs=-1",
     ),
+    "partners of all ranks": ("mixing=cutmix", "mixing.partners=across_ranks", *FLIPPED),
     "unmixed, always the same few": ("mixing=none", "trainer.overfit_batches=2", *FLIPPED),
 }  # fmt: skip
 
@@ -50,6 +61,24 @@ def test_equal_to_what_was_trained_on(tmp_path: Path, overrides: tuple[str, ...]
         assert torch.equal(found.batch.images, step.images)
         assert torch.equal(found.batch.targets, step.targets)
         assert torch.equal(found.batch.index, step.index)
+
+
+def test_the_rows_of_other_ranks_are_made_again(tmp_path: Path) -> None:
+    cfg = small(tmp_path, "mixing=mixup", "mixing.partners=across_ranks", *FLIPPED)
+    data = build_data(cfg)
+    trainer = bare_trainer(cfg, data)
+    (callback,) = mixing_callbacks(trainer)
+    before = []
+    for rank in (0, 1):
+        address = Address(0, rank, 1, 2)
+        all_ranks(data, trainer, address, 2)
+        data.on_after_batch_transfer(batch_from(data, address, 2), 0)
+        assert callback.seen is not None
+        before.append(callback.seen.before)
+    for own, other in (before, before[::-1]):
+        assert torch.equal(own.images, other.guests.images)
+        assert torch.equal(own.index, other.guests.index)
+        assert own.address != other.address
 
 
 @pytest.fixture(scope="module")

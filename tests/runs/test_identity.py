@@ -21,19 +21,28 @@ ACTS = [
     "trainer.kwargs={max_time:'00:00:01:00'}", "ckpt_path=somewhere.ckpt",
     "trainer.limit_val_batches=2", "trainer.limit_test_batches=2", "trainer.overfit_batches=2",
     "trainer.check_val_every_n_epoch=2", "data.normalize={mean:[0.5],std:[0.5]}",
+    "trainer.sync_batchnorm=true", "lr_base_size=256", "mixing.partners=across_ranks",
 ]  # fmt: skip
 WATCHES = [
     "seed=7", "task_name=another", "tags=[x]", "threads=3", "test=false", "existing=reuse",
     "retry=all",    "logger=none", "trainer.enable_progress_bar=true", "trainer.profiler=simple",
     "trainer.log_every_n_steps=1", "data.num_workers=4", "paths.root_dir=/elsewhere",
     "trainer.accelerator=cpu", "allow=[helpers]", "callbacks.last.every_seconds=0",
-    "metrics=f1", "callbacks=[default,lr_monitor]",
+    "metrics=f1", "callbacks=[default,lr_monitor]", "rank_timeout=1h",
 ]  # fmt: skip
 
 
 def test_everything_that_acts_makes_an_arm_of_its_own() -> None:
     hashes = {word: arm_hash(changed(word)) for word in ACTS}
     assert len({*hashes.values(), arm_hash(composed())}) == len(ACTS) + 1
+
+
+@pytest.mark.parametrize("key", ["trainer.sync_batchnorm", "lr_base_size", "rank_timeout"])
+def test_a_key_that_older_runs_lack_changes_nothing_by_its_default(key: str) -> None:
+    cfg = composed().copy()
+    *above, name = key.split(".")
+    del (cfg[above[0]] if above else cfg)[name]
+    assert arm_hash(cfg) == arm_hash(composed())
 
 
 @pytest.mark.parametrize("word", WATCHES)

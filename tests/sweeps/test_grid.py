@@ -94,7 +94,7 @@ def test_the_command_line_replaces_what_a_sweeps_configuration_says() -> None:
         ("failed", ("failed",)),
         ("failed,diverged", ("failed", "diverged")),
         ("[failed,diverged]", ("failed", "diverged")),
-        ("all", ("failed", "diverged")),
+        ("all", ("failed", "diverged", "pruned")),
         ("null", ()),
     ],
 )
@@ -105,7 +105,7 @@ def test_what_is_to_be_tried_again(word: str, expected: tuple[str, ...]) -> None
 
 
 def test_what_cannot_be_tried_again() -> None:
-    with pytest.raises(ValueError, match="must be failed, diverged or all, got finished"):
+    with pytest.raises(ValueError, match="must be failed, diverged, pruned or all, got finished"):
         grid.retried(parsed("retry=finished"))
 
 

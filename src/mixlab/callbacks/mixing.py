@@ -2,18 +2,22 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from mixlab.callbacks.across_ranks import gathered, with_other_ranks
 from mixlab.callbacks.external_batch import Keys, read_pair, write_pair
 from mixlab.checks import BATCH_KEYS, NUM_CLASSES, SEED, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, Method, MixedBatch, Policy
 from mixlab.mixing.mixer import warn_of_one_row
+from mixlab.mixing.partners import ACROSS_RANKS
 from mixlab.mixing.promise import check_promise
 
 NO_COUNTS = torch.zeros(3, dtype=torch.float64)
@@ -33,7 +37,8 @@ class MixingCallback(pl.Callback):
         gate: What the chance is taken for: `row`, `batch`, or `{every: n}` for the rows of the
             data set whose number is above 0 and divisible by n.
         schedule: `constant`, `linear`, `cosine` or `{off_after: fraction}` of the training.
-        partners: Who is mixed with whom: `permutation`, `derangement`, `same_class`, ...
+        partners: Who is mixed with whom: `permutation`, `derangement`, `same_class`, ..., or with
+            `across_ranks` a permutation of the rows of all processes.
         num_classes: Needed with data that are not ours and integer targets.
         keys: Of images and targets in a batch that is not ours, where they have unusual names.
         seed: For data that are not ours, see `default_seed`; a batch of ours brings its own.
@@ -59,6 +64,9 @@ class MixingCallback(pl.Callback):
         self.seed = seed
         check_fields(self, num_classes=NUM_CLASSES, seed=SEED.or_(None), keys=BATCH_KEYS)
         self.seed_in_use = seed or 0
+        self.gather: Callable[[Batch], list[Batch]] = (
+            gathered  # the batch of each rank; in a replay there is one process
+        )
         self.position = 0  # among several mixing callbacks: each draws its own numbers
         self.epochs = math.inf  # length of the training; there is no progress without an end
         self.batches = 1.0
@@ -107,14 +115,21 @@ class MixingCallback(pl.Callback):
         Raises:
             ValueError: the batch has no address, so it is not one for training.
         """
+        partners = None
+        if self.policy.partners == ACROSS_RANKS and len(batches := self.gather(batch)) > 1:
+            batch, partners = with_other_ranks(
+                batch, batches, self.method.num_partners, self.position
+            )
         images, targets = rows_with_guests(batch)
-        blend = self.draw(batch, images, targets)
+        blend = self.draw(batch, images, targets, partners)
         images, targets = blend.mix(images, targets)
-        after = Batch(images, targets, batch.address, batch.index, mixed=True)
+        after = replace(batch, images=images, targets=targets, guests=None, mixed=True)
         self.seen = MixedBatch(batch, after, blend)
         return self.seen
 
-    def draw(self, batch: Batch, images: Tensor, targets: Tensor) -> Blend:
+    def draw(
+        self, batch: Batch, images: Tensor, targets: Tensor, partners: np.ndarray | None = None
+    ) -> Blend:
         """What happens to this batch: a function of its address and of nothing before it."""
         if batch.address is None:
             raise UserError("only a training batch is mixed, and this one has no address")
@@ -127,6 +142,7 @@ class MixingCallback(pl.Callback):
             index=batch.index,
             num_rows=len(batch.images),
             position=self.position,
+            partners=partners,
         )
         if self.seen is None:  # once: a method that breaks its promise does so in any batch
             check_promise(self.method, blend)
@@ -161,7 +177,7 @@ class MixingCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if self.seen is not None:
+        if self.seen is not None and not self.seen.after.is_repeat:
             self._drawn.append(self.seen.blend.unpainted)
             if len(self._drawn) == COUNTED_TOGETHER:
                 self._count()

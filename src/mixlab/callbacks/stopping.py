@@ -26,6 +26,15 @@ class Interrupted(ForUsers):
         self.signum = signum
 
 
+def as_signal(stop: BaseException) -> BaseException:
+    """The signal that Lightning turned into an exit, before or after training."""
+    if isinstance(stop, SystemExit) and isinstance(stop.__context__, KeyboardInterrupt):
+        return Interrupted(signal.SIGINT)
+    if type(stop).__name__ == "SIGTERMException":
+        return Interrupted(signal.SIGTERM)
+    return stop
+
+
 class GracefulStop(pl.Callback):
     """On Ctrl-C, SIGTERM or SIGHUP finish the batch, save and raise `Interrupted`.
 

@@ -24,6 +24,7 @@ PLACES = (
     "torch.utils.data.sampler", "torchvision.datasets", "torchvision.transforms",
     "pytorch_lightning.callbacks", "pytorch_lightning.loggers", "pytorch_lightning.plugins",
     "pytorch_lightning.profilers", "pytorch_lightning.strategies", "pytorch_lightning.trainer",
+    "mixlab.training.fsdp",
     "timm.layers", "timm.loss", "timm.optim", "timm.scheduler", "torchmetrics.aggregation",
     "torchmetrics.classification", "torchmetrics.segmentation",
 )  # fmt: skip
@@ -31,7 +32,8 @@ EXCEPT = (
     "torchvision.datasets.lsun",  # it unpickles a file in the folder it is given
     # A training has these without being told; a configuration would tell them another file.
     "mixlab.callbacks.bar_loss", "mixlab.callbacks.epoch_lines", "mixlab.callbacks.pace",
-    "mixlab.callbacks.previews", "mixlab.callbacks.run_record", "mixlab.callbacks.stopping",
+    "mixlab.callbacks.previews", "mixlab.callbacks.rank_marks", "mixlab.callbacks.run_record",
+    "mixlab.callbacks.stopping", "mixlab.callbacks.trial_reports", "mixlab.callbacks.uneven",
 )  # fmt: skip
 FUNCTIONS = ("mixlab.models.networks.timm.Timm",)
 KNOWN = {place.split(".")[0] for place in PLACES}

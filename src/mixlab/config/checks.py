@@ -148,17 +148,22 @@ def check_mixing(cfg: DictConfig) -> None:
             f"{type(method).__name__} is not a mixing method; it needs num_partners, label_differs "
             "and __call__(images, targets, rng, partners=None)"
         )
-    devices = OmegaConf.select(cfg, "trainer.devices")
+    devices, nodes = (OmegaConf.select(cfg, f"trainer.{key}") for key in ("devices", "num_nodes"))
     ranks = devices if isinstance(devices, int) and devices > 1 else 1
-    if cfg.data.get("batch_size") in range(ranks, 2 * ranks):
-        raise UserError(
-            f"data.batch_size={cfg.data.batch_size} leaves a row no partner to mix with; "
-            f"use {2 * ranks} or more"
-        )
+    check_partners(cfg, ranks * nodes if isinstance(nodes, int) else ranks)
     if node.pop("_target_") == "mixlab.callbacks.MixingCallback":
         knobs = Policy.__dataclass_fields__
         with knob_prefix("mixing."):
             Policy(**{key: value for key, value in node.items() if key in knobs})
+
+
+def check_partners(cfg: DictConfig, ranks: int) -> None:
+    """Raise UserError if a rank has one row of a batch, which is mixed with another."""
+    if cfg.get("mixing") and cfg.data.get("batch_size") in range(ranks, 2 * ranks):
+        raise UserError(
+            f"data.batch_size={cfg.data.batch_size} leaves a row no partner to mix with; "
+            f"use {2 * ranks} or more"
+        )
 
 
 @contextmanager

@@ -24,7 +24,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ELSEWHERE = {  # what people take for a choice of a group, and how it is said
     "data": "images of your own are data=folder data.path=...",
     "model": "a model of timm's is model=timm model.name={name}",
-    "hydra/launcher": "for SLURM, pip install hydra-submitit-launcher",
+    "hydra/launcher": "for a SLURM cluster, hydra/launcher=slurm; joblib needs pip install "
+    "hydra-joblib-launcher",
     "debug": "debug=limit trains two short epochs",
 }
 
@@ -56,8 +57,6 @@ def sentence(error: BaseException, config_name: str = "train") -> str:
     text = str(error) or type(error).__name__
     if text.startswith("Caught ") and " in DataLoader worker " in text:  # with its traceback
         text = text.strip().rpartition("\n")[2].partition(": ")[2]
-    if "Could not find 'hydra/sweeper/optuna'" in text:
-        return "hparams_search and hydra/sweeper=optuna need: pip install 'mixlab[optuna]'"
     if "BasicSweeper does not support" in text:
         return (
             "interval(...) is for a search: add hparams_search=mixing_optuna, which needs "

@@ -61,7 +61,9 @@ def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
     for key, value in leaves(cfg):
         parts = key.split(".")
         if f"{key}._target_" in legal and isinstance(value, str) and "${" not in value:
-            raise UserError(f"{key} is a node; write {key}._target_={value} for a class")
+            group = parts[0] if key in (f"{parts[0]}.method", f"{parts[0]}.network") else None
+            choice = f" {group}={value} for a choice, or" if group and "." not in value else ""
+            raise UserError(f"{key} is a node; write{choice} {key}._target_={value} for a class")
         above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
         if key in legal or OPEN_NODE in parts or any(name in legal for name in above):
             continue
@@ -99,7 +101,10 @@ def arguments_beside(cfg: DictConfig, parts: Sequence[str]) -> set[str]:
 
 def check_present(cfg: DictConfig, reference: DictConfig) -> None:
     """Raise ValueError if `~` took out what nothing works without."""
+    there = {key for key, value in leaves(cfg) if value != "???"}
     for key, _ in leaves(reference):
+        if key in there:
+            continue
         node = key.split(".")[0]
         needed = node not in OPTIONAL and (node in WHOLE or "." not in key)
         if node not in OPTIONAL and cfg.get(node, ABSENT) is ABSENT:

@@ -76,23 +76,25 @@ def name_parts(cfg: DictConfig, reference: DictConfig) -> None:
 
     That is the class of a network, model or data set, or the file or folder of the data.
     """
+    now, was = dict(leaves(cfg)), dict(leaves(reference))
     for group, places in NAMED_AFTER.items():
         node = cfg.get(group)
         if not OmegaConf.is_dict(node):
             continue
-        names = [name for place in places if (name := users_name(place, cfg, reference))]
+        names = [
+            name for place in places if (name := users_name(place, now.get(place), was.get(place)))
+        ]
         if names and node.get("name") == OmegaConf.select(reference, f"{group}.name"):
             node["name"] = names[0]
         elif "name" not in node:
             node["name"] = class_word_of(str(node.get("_target_", group)))
 
 
-def users_name(place: str, cfg: DictConfig, reference: DictConfig) -> str | None:
-    """A name for the value at `place`, if the user changed it; `mylab.Skin` becomes `skin`.
+def users_name(place: str, now: Any, was: Any) -> str | None:
+    """A name for the value `now` at `place`, if the user changed it; `mylab.Skin` becomes `skin`.
 
     A path counts only where the file of the choice has none.
     """
-    now, was = (dict(leaves(each)).get(place) for each in (cfg, reference))
     if not isinstance(now, str) or now == was or "${" in now:
         return None
     if now.startswith("mixlab.models."):  # learns the same network in another way

@@ -12,6 +12,8 @@ from mixlab.checks import (
     ABOVE_0,
     BELOW_1,
     CHANNELS,
+    CROP,
+    DURATION,
     FLAG,
     FRACTION,
     FREEZE,
@@ -61,10 +63,11 @@ SIZE = Allowed(
     lambda x: is_number(x) and (0 <= x < 1 or (x >= 1 and x % 1 == 0)),
 )
 AGAIN = Allowed(
-    "failed, diverged, a list of them, or all",
+    "failed, diverged, pruned, a list of them, or all",
     lambda value: (
         isinstance(value, str | ListConfig)
-        and {*([value] if isinstance(value, str) else value)} <= {"failed", "diverged", "all"}
+        and {*([value] if isinstance(value, str) else value)}
+        <= {"failed", "diverged", "pruned", "all"}
     ),
 )
 OPTIMIZED = Allowed(
@@ -84,7 +87,9 @@ VALUES = {
     "test": FLAG,
     "existing": one_of("check", "reuse", "replace", "new"),
     "retry": AGAIN.or_(None),
+    "trial_of": WORD.or_(None),
     "checkpoint_minutes": number(0).or_(None),
+    "rank_timeout": DURATION.or_(None),
     "optimized_metric": OPTIMIZED.or_(None),
     "tags": several(Allowed("a word or a number", lambda x: isinstance(x, str | int | float))),
     "callbacks.last.every_seconds": number(0),
@@ -103,6 +108,8 @@ VALUES = {
     "data.num_workers": whole(0),
     "data.channels": CHANNELS,
     "data.on_error": ON_ERROR,
+    "data.crop": CROP,
+    "data.shuffle_shards": whole(1).or_(None),
     "mixing.probability": FRACTION,
     "model.name": WORD,
     "model.loss": LOSS,
@@ -136,6 +143,8 @@ VALUES = {
     "trainer.devices": DEVICES,
     "trainer.num_nodes": whole(1),
     "trainer.precision": PRECISION,
+    "trainer.sync_batchnorm": FLAG,
+    "lr_base_size": whole(1).or_(None),
     "trainer.accumulate_grad_batches": whole(1),
     "trainer.gradient_clip_val": number(0).or_(None),
     "trainer.limit_train_batches": SOME,
@@ -178,7 +187,8 @@ def check_values(cfg: DictConfig, reference: DictConfig) -> None:
     for key, given in leaves(cfg):
         if given == "???" or (isinstance(given, dict) and given):
             continue
-        value = OmegaConf.select(cfg, key)
+        is_plain = isinstance(given, int | float) or (isinstance(given, str) and "${" not in given)
+        value = given if is_plain else OmegaConf.select(cfg, key)  # which takes its time
         if key in VALUES:
             VALUES[key].check(key, value)
         elif key in written and not key.startswith("mixing."):  # which are built before all else

@@ -8,6 +8,7 @@ from mixlab.data.folder import Folder
 from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.lightning import LightningSource
 from mixlab.data.shapes import Shapes
+from mixlab.data.shards import Shards
 from mixlab.data.sources import Digits, Downloaded, Npz
 from mixlab.data.spec import Datasets, ImageSpec, Source
 
@@ -26,5 +27,6 @@ __all__ = [
     "MedMnist",
     "Npz",
     "Shapes",
+    "Shards",
     "Source",
 ]

@@ -17,7 +17,7 @@ from mixlab.data.label_noise import LabelNoise, with_wrong_labels
 from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.preprocess import Normalize, Preprocess
-from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler
+from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler, permuted
 from mixlab.data.spec import Datasets, ImageSpec, Source
 from mixlab.data.splits import Split, Splits
 from mixlab.data.workers import Workers
@@ -141,7 +141,8 @@ class ImageDataModule(pl.LightningDataModule):
             return {}
         parts = [part for part in (batch, batch.guests) if part is not None]
         given = torch.cat([part.targets for part in parts]).argmax(1).cpu()
-        shift = self.label_shift[torch.cat([part.index for part in parts])]  # pyright: ignore
+        index = torch.cat([part.index.cpu() for part in parts])  # pyright: ignore
+        shift = self.label_shift[index]
         true = (given - shift) % self.spec.num_classes
         return {
             row: (int(given[row]), int(true[row])) for row in shift.nonzero().flatten().tolist()
@@ -202,12 +203,15 @@ class ImageDataModule(pl.LightningDataModule):
             seed=self.seed,
             shuffle=self.shuffle and not overfit,
             guests=self.guests,
+            shuffled=getattr(self.parts.train.data, "shuffled", permuted),
             **self.place,
         )
 
     def augmented_part(self) -> Split:
         """The training part, read image by image if the augmentation needs that."""
         part = self.parts.train
+        if isinstance(part.data, ItemDataset):
+            part = replace(part, data=part.data.for_training())
         if self.augmentation is None or not self.augmentation.per_image:
             return part
         items = ItemDataset(part.data) if isinstance(part.data, ArrayDataset) else part.data
@@ -254,11 +258,9 @@ class ImageDataModule(pl.LightningDataModule):
         """
         if not isinstance(batch, Batch):
             return super().transfer_batch_to_device(batch, device, dataloader_idx)
-        waits_not = device.type == "cuda"
         for rows in (batch, batch.guests):
             if rows is not None:
-                rows.images = rows.images.to(device, non_blocking=waits_not)
-                rows.targets = rows.targets.to(device, non_blocking=waits_not)
+                rows.images, rows.targets = sent(rows.images, device), sent(rows.targets, device)
         return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -285,3 +287,10 @@ class ImageDataModule(pl.LightningDataModule):
             if getattr(callback, "mixes_batches", False):  # isinstance of a protocol costs far more
                 batch = cast(BatchMixer, callback).mix(batch).after
         return batch
+
+
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`values` on `device`; from page-locked memory, so that a GPU is not waited for."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)

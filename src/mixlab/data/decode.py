@@ -78,8 +78,7 @@ def decode(path: str, *, channels: int = 3, image_size: int | None = None) -> Te
     try:
         with open(path, "rb") as file:
             data = file.read()
-        fast = hasattr(torchvision, "decode_jpeg") and not data.startswith(PNG)
-        image = (by_torchvision if fast else by_pil)(data, channels)
+        image = pixels_of(data, channels)
     except FileNotFoundError:
         raise bad(path, "is not there") from None
     except UNREADABLE_IMAGE as error:
@@ -87,6 +86,12 @@ def decode(path: str, *, channels: int = 3, image_size: int | None = None) -> Te
     if image_size is None or image.shape[1:] == (image_size, image_size):
         return image
     return transform.resize(image, [image_size, image_size], antialias=True)
+
+
+def pixels_of(data: bytes, channels: int) -> Tensor:
+    """uint8 (channels, H, W) of a JPEG or PNG file; an UNREADABLE_IMAGE error if that fails."""
+    fast = hasattr(torchvision, "decode_jpeg") and not data.startswith(PNG)
+    return (by_torchvision if fast else by_pil)(data, channels)
 
 
 def by_torchvision(data: bytes, channels: int) -> Tensor:

@@ -47,8 +47,10 @@ class TrainLoader:
         resumes = resume.get("epoch") == self.epoch and resume["position"] < len(self)
         self.position = resume["position"] if resumes else 0
         for batch in self.fetch(self.plan.batches(self.epoch, self.position)):
+            batch = split_guests(batch) if self.plan.guests else batch
+            batch.global_rows = self.plan.global_rows(self.position)
             self.position += 1
-            yield split_guests(batch) if self.plan.guests else batch
+            yield batch
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "position": self.position}

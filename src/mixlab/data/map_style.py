@@ -7,7 +7,7 @@ the number of workers nor on the number of ranks.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch.utils.data import Subset
 from mixlab.data.augmentation import Augmentation
 from mixlab.data.global_rng import private_generators, set_generators
 from mixlab.data.in_memory import resize
-from mixlab.data.sampler import Key
+from mixlab.data.sampler import Key, Shuffled, permuted
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Purpose, stream, torch_seed
 
@@ -133,6 +133,7 @@ class ItemDataset:
     def fingerprint(self) -> str:
         """SHA-256 of the number of rows, the known labels and some of the images."""
         digest = hashlib.sha256(repr((len(self), self.class_names)).encode())
+        digest.update(str(getattr(self.dataset, "digest", "")).encode())  # one that knows its own
         if self.targets is not None:
             digest.update(self.targets.numpy().data)
         rows = np.linspace(0, len(self) - 1, min(len(self), FINGERPRINT_IMAGES)).astype(np.int64)
@@ -142,6 +143,16 @@ class ItemDataset:
                 digest.update(image.contiguous().numpy().data)
                 digest.update(label.contiguous().numpy().data)
         return digest.hexdigest()
+
+    @property
+    def shuffled(self) -> Shuffled:
+        """How the data set wants its rows shuffled."""
+        return getattr(self.dataset, "shuffled", permuted)
+
+    def for_training(self) -> "ItemDataset":
+        """The same with what the data set does to training images alone."""
+        found = getattr(self.dataset, "for_training", None)
+        return self if found is None else replace(self, dataset=found())
 
     def item(self, row: int, address: Address) -> tuple[Tensor, Tensor]:
         """One image (C, H, W) and its class (), labels (classes,) or mask (H, W).

@@ -39,7 +39,10 @@ class Normalize:
     def __call__(self, images: Tensor) -> Tensor:
         """Normalised copy of float (B, C, H, W) images."""
         mean, std = (
-            torch.tensor(values, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+            # `torch.tensor(.., device=..)` would wait for a GPU.
+            torch.tensor(values, dtype=images.dtype)
+            .view(-1, 1, 1)
+            .to(images.device, non_blocking=True)
             for values in (self.mean, self.std)
         )
         return (images - mean).div_(std)

@@ -6,7 +6,7 @@ number of batches (with one more than the others, a rank would wait forever).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,21 @@ from mixlab.errors import UserError
 from mixlab.mixing import Address, Purpose, stream
 
 Key = tuple[Address | None, np.ndarray]  # address of a batch, and its int64 (B,) rows
+Shuffled = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # of rows, in random order
 GUESTS = ("second_pass", "dataset")  # where rows beyond the batch may come from
+
+
+def permuted(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(rows)
+
+
+def check_batch_size(rows: int, world_size: int) -> None:
+    """Raise UserError if a global batch has no row for each rank."""
+    if rows < world_size:
+        raise UserError(
+            f"data.batch_size={rows} counts the rows of all {world_size} processes together; it "
+            f"must be at least {world_size}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +52,13 @@ class TrainBatchSampler:
     rank: int = 0
     world_size: int = 1
     guests: str | None = None
+    shuffled: Shuffled = permuted  # data may prefer rows that are stored together
 
     def __post_init__(self) -> None:
         whole(1).check("data.batch_size", self.batch_size)
         if self.guests not in (None, *GUESTS):
             raise UserError(f"guests must be one of {', '.join(GUESTS)}, got {self.guests!r}")
-        if self.batch_size < self.world_size:
-            raise UserError(
-                f"data.batch_size={self.batch_size} counts the rows of all {self.world_size} "
-                f"processes together; it must be at least {self.world_size}"
-            )
+        check_batch_size(self.batch_size, self.world_size)
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.batch_size)
@@ -56,7 +67,7 @@ class TrainBatchSampler:
         """int64 (N,) rows in the order of an epoch."""
         if not self.shuffle:
             return self.rows
-        return stream(Address(self.seed, 0, epoch, 0), Purpose.ORDER).permutation(self.rows)
+        return self.shuffled(self.rows, stream(Address(self.seed, 0, epoch, 0), Purpose.ORDER))
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Key]:
         """The batches of this rank in an epoch, starting at number `start`."""
@@ -76,11 +87,15 @@ class TrainBatchSampler:
         rows = order[number * self.batch_size :][: self.batch_size]
         return rows[self.rank % len(rows) :: self.world_size]
 
+    def global_rows(self, number: int) -> int:
+        """How many rows all ranks have together in batch `number`, repeated ones not counted."""
+        return min(self.batch_size, len(self.rows) - number * self.batch_size)
+
     def second_pass(self, epoch: int) -> np.ndarray | None:
         """int64 (N,) rows in a second, independent order, always shuffled."""
         if self.guests != "second_pass":
             return None
-        return stream(Address(self.seed, 0, epoch, 0), Purpose.GUESTS).permutation(self.rows)
+        return self.shuffled(self.rows, stream(Address(self.seed, 0, epoch, 0), Purpose.GUESTS))
 
 
 @dataclass(frozen=True, eq=False)

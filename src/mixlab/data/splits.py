@@ -14,6 +14,7 @@ from mixlab.data.image_files import ImageFiles
 from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.label_noise import fewer_rows
 from mixlab.data.map_style import ItemDataset
+from mixlab.data.shards import ShardedImages
 from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
 
@@ -94,12 +95,12 @@ class Splits:
         return {"train": self.train, "val": self.val, "test": self.test}
 
     def facts(self) -> dict[str, Any]:
-        """What image files report for the record, such as `train_skipped`; each data set once."""
+        """What files report for the record, such as `train_skipped`; each data set once."""
         facts: dict[str, Any] = {}
         reported: set[int] = set()
         for name, part in self.named().items():
             files = part.data.dataset if isinstance(part.data, ItemDataset) else None
-            if isinstance(files, ImageFiles) and id(part.data) not in reported:
+            if isinstance(files, ImageFiles | ShardedImages) and id(part.data) not in reported:
                 reported.add(id(part.data))
                 facts |= {f"{name}_{key}": value for key, value in files.record().items()}
         return facts

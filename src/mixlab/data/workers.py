@@ -1,5 +1,6 @@
 """Reading a data set in worker processes."""
 
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -30,6 +31,7 @@ class Workers:
             batch_size=None,
             sampler=self,  # pyright: ignore[reportArgumentType]
             collate_fn=unchanged,
+            worker_init_fn=survive_first_sigterm,
             num_workers=num_workers,
             multiprocessing_context=START_METHOD,
             persistent_workers=True,
@@ -65,6 +67,18 @@ class Reader(Dataset):
             return self.items[key]
         except BadItem as error:  # raised here, its message would contain a traceback
             return error
+
+
+def survive_first_sigterm(_: int) -> None:
+    """Let a worker outlive the SIGTERM that SLURM may send to every process of a job.
+
+    Its job saves first, at the end of a batch, and needs the worker until then.
+    """
+
+    def first(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, first)
 
 
 def unchanged(batch: Any) -> Any:

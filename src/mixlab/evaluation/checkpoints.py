@@ -17,6 +17,7 @@ from mixlab.evaluation.tta import Views
 from mixlab.evaluation.voting import Answers, Voting
 from mixlab.models.metrics import recorded_metrics
 from mixlab.training.build import Experiment
+from mixlab.training.cluster import cluster
 from mixlab.training.fit import tested
 
 PARTS = {"test": "test", "val": "validation"}
@@ -121,6 +122,7 @@ def testing_trainer(options: Options, cfg: DictConfig, *_: Any) -> pl.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        plugins=[cluster(None)],
     )
 
 

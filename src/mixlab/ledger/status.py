@@ -15,7 +15,7 @@ from mixlab.reporting.labels import Settings, knob_labels, settings
 from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.locks import last_heartbeat, lock
 from mixlab.runs.records import STATUSES, StoredRun, find, finite_number, one_line, shown_path
-from mixlab.runs.status import RETRIED, Status, transition
+from mixlab.runs.status import BROKEN, Status, transition
 
 STATUS_COLUMNS = (
     "arm", "seed", "state", "epochs", "heartbeat", "seconds", "again", "folder", "error",
@@ -133,7 +133,7 @@ def write_index(sweep: Path, runs: Sequence[StoredRun]) -> Path:
     return file
 
 
-def retry(paths: Sequence[str], states: Sequence[str] = RETRIED) -> int:
+def retry(paths: Sequence[str], states: Sequence[str] = BROKEN) -> int:
     """Set runs in one of `states` to planned, their errors kept in `history`; returns how many.
 
     Nothing is trained here, because a run folder of somebody else's may ask for code.

@@ -40,6 +40,7 @@ class Batch(_Pinnable):
         index: (B,) int64, row numbers in the data set.
         guests: rows beyond the batch that may be partners.
         mixed: whether a `BatchMixer` made it.
+        global_rows: rows of all ranks together, where that is known.
 
     Not frozen, because Lightning's transfer to the device rebuilds a dataclass field by field.
     """
@@ -50,6 +51,14 @@ class Batch(_Pinnable):
     index: Tensor | None = None
     guests: Guests | None = None
     mixed: bool = False
+    global_rows: int | None = None
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether the rows are another rank's, repeated because there are fewer than ranks."""
+        if self.address is None or self.global_rows is None:
+            return False
+        return self.address.rank >= self.global_rows
 
     def __iter__(self) -> Iterator[Tensor]:
         yield self.images

@@ -187,7 +187,7 @@ def _where(rows: Tensor, weight: Tensor, first: Tensor) -> Tensor:
     """`weight` (B|1, K, *S) in the chosen rows, all of it on the first source in the others."""
     ones = [1] * (weight.ndim - 2)
     chosen = rows.view(-1, 1, *ones).to(weight.device, non_blocking=True)
-    return torch.where(chosen, weight, first.view(1, -1, *ones).to(weight))
+    return torch.where(chosen, weight, first.view(1, -1, *ones).to(weight, non_blocking=True))
 
 
 def _warped(rows: Tensor, warp: Tensor) -> Tensor:

@@ -42,8 +42,8 @@ def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
 
     Guests, the rows from R on, reach `second` unmixed. Shares of the label are the mean of the
     composed mask, which for two cuts is not the product of their shares; they multiply where a
-    label was not the mean of its mask (cutout keeps the whole label). On a GPU, the mean over two
-    cuts waits for it.
+    label was not the mean of its mask (cutout keeps the whole label). On a GPU, the mean over three
+    and more cuts waits for it, that over two does not.
     """
     if second.warp is not None:
         raise UserError("in a Sequence a method that warps its partners must come first; move it")
@@ -54,19 +54,59 @@ def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
     share_BL = _product(share_BKJ, second.share)
 
     mask_RJS, mask_BKS = painted(first.mask, device), painted(second.mask, device)
-    guest_JS = guest_J.view(-1, *[1] * (mask_RJS.ndim - 2)).to(mask_RJS)
+    guest_JS = guest_J.view(-1, *[1] * (mask_RJS.ndim - 2)).to(mask_RJS, non_blocking=True)
     mask_BKJS = _reached(mask_RJS, source_BK, num_rows, guest_JS)
     mask_BLS = _product(mask_BKJS, mask_BKS)
 
     if not is_flat(first.mask) and not is_flat(second.mask):
         by_area_BK1 = _reached(_by_area(first), source_BK, num_rows, torch.tensor(True))
         by_area_B1 = by_area_BK1.all(1) & _by_area(second)
-        share_BL = torch.where(by_area_B1, mean_share(mask_BLS), share_BL)
+        mean_BL = _mean_of_cuts(first.mask, second.mask, source_BK, num_rows, guest_J)
+        mean_BL = mean_share(mask_BLS) if mean_BL is None else mean_BL
+        share_BL = torch.where(by_area_B1, mean_BL, share_BL)
     warp_BL23 = None
     if first.warp is not None:
         warp_BKJ23 = _reached(first.warp, source_BK, num_rows, torch.eye(2, 3))
         warp_BL23 = warp_BKJ23.flatten(1, 2)
     return Blend(source_BKJ.flatten(1), mask_BLS, share_BL, warp_BL23)
+
+
+def _mean_of_cuts(
+    inner: Mask, outer: Mask, source_BK: Tensor, num_rows: int, guest_J: Tensor
+) -> Tensor | None:
+    """(B, K * J) float32: the mean of the composed mask of boxes in boxes, without painting it.
+
+    A picture has four parts: within both boxes, one of them, or none. None for other masks.
+    """
+    if not isinstance(inner, Boxes) or not isinstance(outer, Boxes):
+        return None
+    no_box = torch.zeros(4, dtype=torch.int64)
+    edges_BK4 = _reached(inner.edges, source_BK, num_rows, no_box)
+    outside_BKJ = _reached(inner.outside, source_BK, num_rows, guest_J)
+    both = _area(_overlap(edges_BK4, outer.edges[:, None]))[..., None]
+    only_inner = _area(edges_BK4)[..., None] - both
+    only_outer = _area(outer.edges)[:, None, None] - both
+    neither = inner.height * inner.width - both - only_inner - only_outer
+    second_J, second_K = (
+        (torch.arange(mask.outside.shape[1]) == 1).float() for mask in (inner, outer)
+    )
+    within_K1, without_BK1 = second_K[:, None], outer.outside[..., None]
+    total = (second_J * within_K1).double() * both + (second_J * without_BK1).double() * only_inner
+    total += (outside_BKJ * within_K1).double() * only_outer
+    total += (outside_BKJ * without_BK1).double() * neither
+    return (total / (inner.height * inner.width)).float().flatten(1)
+
+
+def _overlap(one: Tensor, other: Tensor) -> Tensor:
+    """The common part of boxes (..., 4) of top, bottom, left and right."""
+    low, high = torch.maximum(one, other), torch.minimum(one, other)
+    return torch.stack([low[..., 0], high[..., 1], low[..., 2], high[..., 3]], -1)
+
+
+def _area(edges: Tensor) -> Tensor:
+    """(...): the pixels in boxes (..., 4), 0 where the end comes before the start."""
+    sides = (edges[..., 1::2] - edges[..., 0::2]).clamp_min(0)
+    return sides[..., 0] * sides[..., 1]
 
 
 def _expand_rows(values: Tensor, num_rows: int) -> Tensor:
@@ -127,12 +167,12 @@ def _select_warp(chosen: Tensor, blends: list[Blend]) -> Tensor | None:
 def _reached(values: Tensor, source_BK: Tensor, num_rows: int, guest: Tensor) -> Tensor:
     """(B, K, ...): `values` (R|1, ...) of the rows in `source_BK`, `guest` from row R on."""
     guest_BK = source_BK >= num_rows
-    own_BK = torch.where(guest_BK, 0, source_BK).to(values.device)
+    own_BK = torch.where(guest_BK, 0, source_BK).to(values.device, non_blocking=True)
     reached = _expand_rows(values, num_rows)[own_BK]
     if not guest_BK.any():
         return reached
-    is_guest = guest_BK.view(*source_BK.shape, *[1] * (reached.ndim - 2)).to(values.device)
-    return torch.where(is_guest, guest, reached)
+    is_guest = guest_BK.view(*source_BK.shape, *[1] * (reached.ndim - 2))
+    return torch.where(is_guest.to(values.device, non_blocking=True), guest, reached)
 
 
 def _product(inner_BKJS: Tensor, outer_BKS: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.labels import soft_labels
 from mixlab.mixing.methods.method import Method
+from mixlab.mixing.partners import ACROSS_RANKS
 from mixlab.mixing.policy import Policy
 from mixlab.mixing.stream import Address
 
@@ -36,6 +37,14 @@ class Mixer:
 
     def __post_init__(self) -> None:
         check_fields(self, num_classes=NUM_CLASSES, seed=SEED)
+        if isinstance(self.method, type) or not callable(self.method):
+            name = getattr(self.method, "__name__", repr(self.method))
+            raise UserError(f"method must be a method's instance, as CutMix(alpha=1.0), got {name}")
+        if self.rank and self.policy.partners == ACROSS_RANKS:
+            raise UserError(
+                "partners=across_ranks needs the rows of all ranks, which MixingCallback gathers; "
+                "in a loop of your own use permutation"
+            )
 
     def __call__(
         self,

@@ -17,6 +17,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from mixlab.errors import UserError
+from mixlab.mixing.stream import Address, Purpose, stream
 
 PartnerRule = Callable[[Tensor, Tensor, Generator, int], np.ndarray]
 
@@ -95,7 +96,9 @@ _PARTNER_RULES: dict[str, PartnerRule] = {
     "nearest": nearest,
     "second_pass": guests,  # the data module loads them from another order of the same data,
     "dataset": guests,  # or from any of its rows
+    "across_ranks": permutation,  # of the rows of all ranks, see `shared_permutations`
 }
+ACROSS_RANKS = "across_ranks"
 
 
 def rule_from(spec: Any) -> PartnerRule:
@@ -120,6 +123,16 @@ def drawn_columns(
         order = [column] if rule in _IN_ORDER else []
         columns.append(rule(images, targets, rng, num_rows, *order))
     return columns[0] if count == 1 else np.stack(columns, axis=1)
+
+
+def shared_permutations(address: Address, num_rows: int, count: int, position: int) -> np.ndarray:
+    """(num_rows,) partners in a batch of all ranks together; (num_rows, count) for two and more.
+
+    The same on every rank of one batch.
+    """
+    rng = stream(address._replace(rank=position), Purpose.PARTNERS)
+    rows = torch.empty(num_rows, 0)
+    return drawn_columns(permutation, rows, rows, rng, num_rows, count)
 
 
 def partner_columns(

@@ -11,7 +11,13 @@ from mixlab.checks import FRACTION, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import Method
-from mixlab.mixing.partners import PartnerRule, drawn_columns, rule_from
+from mixlab.mixing.partners import (
+    ACROSS_RANKS,
+    PartnerRule,
+    drawn_columns,
+    rule_from,
+    shared_permutations,
+)
 from mixlab.mixing.schedule import schedule_from
 from mixlab.mixing.stream import Address, Purpose, stream
 
@@ -57,6 +63,7 @@ class Policy:
         index: Tensor | None = None,
         num_rows: int | None = None,
         position: int = 0,
+        partners: np.ndarray | None = None,
     ) -> Blend:
         """Draw the blend of one batch.
 
@@ -67,6 +74,7 @@ class Policy:
             index: (B,) rows of the data set, for `gate={every: n}`.
             num_rows: B; all R rows by default.
             position: number of this policy among several that mix one batch.
+            partners: of the rows, where they are already drawn.
 
         The gate draws first, always the same amount, then the partners, then the method. So two
         runs that differ only in their method share gate and partners; only in probability, all.
@@ -76,8 +84,12 @@ class Policy:
         chosen = self._gate(rng.random(num_rows), self.rate(progress), index)
         if chosen is not None and not chosen.any():
             return Blend.identity(num_rows)
-        rule = rule_from(self.partners)
-        partners = drawn_columns(rule, images, targets, rng, num_rows, method.num_partners)
+        count = method.num_partners
+        if partners is None and self.partners == ACROSS_RANKS:  # all rows are here
+            partners = shared_permutations(address, num_rows, count, position)
+        elif partners is None:
+            rule = rule_from(self.partners)
+            partners = drawn_columns(rule, images, targets, rng, num_rows, count)
         blend = method(images, targets, rng, partners)
         if not isinstance(blend, Blend):
             made = f"{type(method).__name__} returned {type(blend).__name__}"

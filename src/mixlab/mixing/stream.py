@@ -38,6 +38,8 @@ class Purpose(IntEnum):
     PREVIEW = 6  # which rows a picture shows
     LABEL_NOISE = 7  # which labels are wrong, and what they say
     FRACTION = 8  # which training rows are used
+    PARTNERS = 9  # who is mixed with whom in the rows of all ranks
+    SEARCH = 10  # what a search tries next; its trials are trained at other seeds than sweeps
     MIXING = 1000  # the k-th mixing callback draws for MIXING + k, so this stays the largest
 
 

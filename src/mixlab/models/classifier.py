@@ -104,10 +104,12 @@ class ImageClassifier(pl.LightningModule):
             self.tallies[stage], self.by_class = RunningMetrics(), ClassMetrics()
             if stage in self.more:
                 self.more[stage].reset()  # pyright: ignore
+        self.tallies[stage].begun = True
         images, targets = batch
         logits, targets = widened(self(images), targets)
         loss = self.loss(logits, targets, smoothing)
-        self.count(stage, loss, logits, targets)
+        if not getattr(batch, "is_repeat", False):
+            self.count(stage, loss, logits, targets)
         return loss
 
     def count(self, stage: str, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
@@ -139,7 +141,7 @@ class ImageClassifier(pl.LightningModule):
     def report(self, stage: str) -> None:
         """Log the means over the rows that a stage has seen."""
         tally = self.tallies[stage]
-        if tally.rows or tally.waiting:
+        if tally.begun:  # on all ranks or on none, for they wait for each other here
             means = tally.means(self.total_over_ranks, self.device)
             if stage in self.more:
                 means |= single_numbers(self.more[stage].compute())  # pyright: ignore

@@ -145,6 +145,7 @@ class RunningMetrics:
     rows: int = 0
     loss: Tensor | float = 0.0  # summed over the rows
     correct: Tensor | float = 0
+    begun: bool = False  # whether there was a batch, even if none of its rows counts
     waiting: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list, repr=False)
 
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
@@ -188,7 +189,7 @@ class RunningMetrics:
     @classmethod
     def of(cls, sums: Tensor) -> "RunningMetrics":
         loss, correct, rows = sums.tolist()
-        return cls(int(rows), loss, correct)
+        return cls(int(rows), loss, correct, begun=True)
 
 
 def confusion_matrix(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
+from mixlab.config.build import plain
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Blend, Purpose, stream
 from mixlab.pictures import mixed_batch
@@ -16,9 +17,10 @@ from mixlab.pictures.batch import before_and_after
 from mixlab.pictures.boxed import PUBLISHED, TABLE_HEADER, boxed, label_table
 from mixlab.pictures.examples import blends, methods_side_by_side, pasted
 from mixlab.pictures.gallery import gallery
-from mixlab.pictures.sheet import stacked
+from mixlab.pictures.sheet import heading, stacked
 from mixlab.previews.batches import Rows, first_two, mixed, rows_from, shipped_methods
 from mixlab.previews.replay import unaugmented
+from mixlab.reporting.labels import knob_labels, settings_of
 
 Shown = tuple[Image.Image, str]  # a picture and its description
 AREA = 0.4  # of a picture, for the default box
@@ -35,7 +37,15 @@ def show_batch(cfg: DictConfig) -> Shown:
         mixed_batch(*each, rows.class_names, count=count, wrong_labels=wrong, **rows.scale)
         for each in seen
     ]
-    return stacked(*pictures), f"{rows.what}, before and after mixing"
+    own = plain(rows.replayed.cfg if rows.replayed else cfg)
+    title = knob_labels({"": settings_of(own)})[""]
+    return titled(title, rows, *pictures), f"{rows.what}, before and after mixing"
+
+
+def titled(title: str, rows: Rows, *pictures: Image.Image) -> Image.Image:
+    """Pictures below each other, under a title and where the rows come from."""
+    top = heading(title, rows.what, max(picture.width for picture in pictures))
+    return stacked(top, *pictures)
 
 
 def show_gallery(cfg: DictConfig) -> Shown:
@@ -49,7 +59,8 @@ def show_gallery(cfg: DictConfig) -> Shown:
     results = {name: method_outcome(method, rows, partners) for name, method in found.items()}
     first = torch.from_numpy(partners[:, 0])
     picture = gallery(images, targets, first, results, rows.class_names, **rows.scale)
-    return picture, f"{rows.what}, under {', '.join(found)}"
+    title = "The same rows and partners under each method"
+    return titled(title, rows, picture), f"{rows.what}, under {', '.join(found)}"
 
 
 def method_outcome(method: Any, rows: Rows, partners: np.ndarray) -> tuple[Tensor, Tensor] | str:

@@ -14,6 +14,7 @@ from mixlab.config.build import build, plain
 from mixlab.data import ImageDataModule
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, MixedBatch
+from mixlab.mixing.partners import ACROSS_RANKS
 from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import BATCHES, check_code, check_same_data, versions
 from mixlab.runs.records import read_config
@@ -57,6 +58,7 @@ def replay(cfg: DictConfig) -> Replay:
     address = Address(run_cfg.seed, cfg.rank, cfg.epoch, cfg.batch)
     processes = (record.get("devices") or 1) * run_cfg.trainer.num_nodes
     check_address(address, processes, trainer, record)
+    all_ranks(data, trainer, address, processes)
     after = data.on_after_batch_transfer(batch_from(data, address, processes), 0)
     seen = [callback.seen for callback in mixing_callbacks(trainer) if callback.seen is not None]
     seen = seen or [MixedBatch(after, after, Blend.identity(len(after.images)))]
@@ -124,6 +126,31 @@ def batch_from(data: ImageDataModule, address: Address, processes: int = 1) -> B
     loader.plan = replace(loader.plan, rank=address.rank, world_size=processes)
     loader.load_state_dict({"epoch": address.epoch, "position": address.batch})
     return next(iter(loader))
+
+
+def all_ranks(data: ImageDataModule, trainer: pl.Trainer, address: Address, processes: int) -> None:
+    """Let `partners=across_ranks` find the batches of the other processes, made here again.
+
+    Raises:
+        UserError: the run has several mixing callbacks, the second of which mixes mixed rows.
+    """
+    callbacks = mixing_callbacks(trainer)
+    across = [each for each in callbacks if each.policy.partners == ACROSS_RANKS]
+    if processes > 1 and across and len(callbacks) > 1:
+        raise UserError(
+            "a batch of several mixing callbacks with partners=across_ranks cannot be mixed again "
+            "in one process; preview a run with one of them"
+        )
+
+    def made_again(batch: Batch) -> list[Batch]:
+        places = [address._replace(rank=rank) for rank in range(processes)]
+        return [
+            batch if place == address else data.prepare(batch_from(data, place, processes), place)
+            for place in places
+        ]
+
+    for callback in across:
+        callback.gather = made_again
 
 
 def unaugmented(data: ImageDataModule, address: Address, processes: int = 1) -> Batch:

@@ -14,7 +14,7 @@ def weak_figures(runs: Sequence[StoredRun]) -> list[str]:
     """Notes on the finished runs of a block."""
     done = finished(runs)
     cut = [note for run in done for note in (_test_rows(run), _validation_rows(run)) if note]
-    return [*_still_rising(done), *dict.fromkeys(cut)]
+    return [*_of_a_search(runs), *_still_rising(done), *dict.fromkeys(cut)]
 
 
 def wide_margin(question: Question) -> list[str]:
@@ -32,6 +32,17 @@ def best_epoch(run: StoredRun) -> int | None:
     """The epoch of the chosen checkpoint, counted from 1 as people count; None without one."""
     epoch = finite_number(run.results("best").get("epoch"))
     return None if epoch is None else int(epoch) + 1
+
+
+def _of_a_search(runs: Sequence[StoredRun]) -> list[str]:
+    """A word on trials: the best of many is too good, whatever it is compared with."""
+    names = dict.fromkeys(str(each) for run in runs if (each := run.record.get("trial_of")))
+    return [
+        f"these are trials of the search {name}: one seed each, and the best is chosen on "
+        "validation, so no difference here is evidence; the search has printed the command that "
+        "trains its best with fresh seeds"
+        for name in names
+    ]
 
 
 def _still_rising(done: Sequence[StoredRun]) -> list[str]:

@@ -120,10 +120,14 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
 
 
 def headline_metric(runs: Sequence[StoredRun]) -> str:
-    """The default metric: IoU if all finished runs are segmentations, else accuracy."""
+    """The default metric: IoU if all finished runs are segmentations, else accuracy.
+
+    Of trials of a search it is that of validation, for they are not tested.
+    """
     done = finished(runs)
-    segments = done and all("test/iou" in run.results("last") for run in done)
-    return "test/iou" if segments else "test/accuracy"
+    part = "val" if done and all(run.record.get("trial_of") for run in done) else "test"
+    segments = done and all(f"{part}/iou" in run.results("last") for run in done)
+    return f"{part}/iou" if segments else f"{part}/accuracy"
 
 
 def _mark_duplicates(runs: Sequence[StoredRun]) -> list[StoredRun]:

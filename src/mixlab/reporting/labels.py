@@ -9,13 +9,13 @@ from typing import Any
 from mixlab.runs.identity import (
     HASHED,
     NOT_HASHED_OF_DATA,
-    NOT_HASHED_OF_TRAINER,
     acting,
+    of_trainer,
     without,
 )
 from mixlab.runs.records import StoredRun, finite_number, mapping, one_line
 
-GROUPS = (*HASHED, "trainer", "callbacks", "ckpt_path", "evaluation")
+GROUPS = (*HASHED, "trainer", "callbacks", "ckpt_path", "lr_base_size", "evaluation")
 BARE = ("data", "model", "mixing", "evaluation")  # named by their choice alone: `digits cnn mixup`
 MISSING = "(absent)"
 
@@ -40,9 +40,10 @@ def settings_of(config: Mapping[str, Any], watching: Collection[str] = ()) -> Se
     kept: dict[str, Any] = {group: config.get(group) for group in HASHED}
     if isinstance(data, Mapping):
         kept["data"] = without(data, NOT_HASHED_OF_DATA)
-    kept["trainer"] = without(mapping(config.get("trainer")), NOT_HASHED_OF_TRAINER)
+    kept["trainer"] = of_trainer(mapping(config.get("trainer")))
     kept["callbacks"] = acting(mapping(config.get("callbacks")), watching)
     kept["ckpt_path"] = config.get("ckpt_path")
+    kept |= {"lr_base_size": size} if (size := config.get("lr_base_size")) else {}
     paths = {name: str(path) for name, path in mapping(config.get("paths")).items() if path}
     longest_first = sorted(paths.items(), key=lambda item: -len(item[1]))
     return {key: _named(value, longest_first) for key, value in flatten(kept).items()}

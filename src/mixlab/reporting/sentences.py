@@ -8,7 +8,7 @@ from mixlab.reporting.comparison import Arm, Block, Comparison
 from mixlab.reporting.pairing import Question, Result
 from mixlab.reporting.statistics import CLAIM, LEVEL
 from mixlab.runs.records import mapping, one_line
-from mixlab.runs.status import RETRIED, Status
+from mixlab.runs.status import BROKEN, Status
 
 MOST = 6  # arms that the sentence of a block names
 
@@ -73,7 +73,7 @@ def arm_headline(arm: Arm, block: Block, question: Question) -> str:
     change = f"{change} {in_unit.of_difference}".rstrip()
     if n == 1:
         return f"{change} against {base} in the one seed they share; one seed has no spread"
-    lost = sum(run.status in RETRIED for run in arm.runs)
+    lost = sum(run.status in BROKEN for run in arm.runs)
     # An arm that loses its worst runs looks better than it is.
     losses = f"; {lost} of {len(arm.runs)} runs failed or diverged" if lost else ""
     return f"{change} against {base}, {_test(result)}{losses}"

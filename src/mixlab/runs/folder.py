@@ -76,6 +76,11 @@ class Run:
             self._lock = None
 
     @property
+    def is_own(self) -> bool:
+        """Whether this process holds the lock: of several ranks, the first one does."""
+        return self._lock is not None
+
+    @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
@@ -88,10 +93,10 @@ class Run:
     def next_action(self) -> Action:
         """What to do about this run, which the user asked for by name.
 
-        A run that failed is trained again. One that diverged would diverge again, so it is left
-        until `retry` or `existing=new` asks for it.
+        A run that failed is trained again, and one that a search has pruned is trained to its end.
+        One that diverged would diverge again, so it is left until `retry` or `existing=new` asks.
         """
-        retry = (Status.FAILED, *asked_again(self.cfg.get("retry")))
+        retry = (Status.FAILED, Status.PRUNED, *asked_again(self.cfg.get("retry")))
         begun = is_begun(self.folder)
         return next_action(self.record, self.changed(), self.cfg.existing, retry, begun)
 
@@ -154,6 +159,7 @@ class Run:
             hash=arm_hash(self.cfg),
             seed=self.cfg.seed,
             tags=list(self.cfg.tags),
+            trial_of=self.cfg.get("trial_of"),
             watching=watching(self.cfg),
             started=self.record.get("started") or now(),
             error=None,

@@ -17,6 +17,8 @@ NOT_HASHED_OF_TRAINER = (
     "_target_", "accelerator", "num_sanity_val_steps", "deterministic", "detect_anomaly",
     "profiler", "enable_progress_bar", "enable_model_summary", "log_every_n_steps",
 )  # fmt: skip
+# Keys that younger versions have: with these values they change nothing, and so no older hash.
+YOUNGER_OF_TRAINER = {"sync_batchnorm": False}
 NOT_HASHED_OF_DATA = ("num_workers",)
 # Callbacks that cannot change the training, known without importing Lightning. Others declare
 # `changes_training = False`.
@@ -40,10 +42,18 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     return {
         **{name: plain.get(name) for name in HASHED},
         "data": without(data, NOT_HASHED_OF_DATA),
-        "trainer": without(trainer, NOT_HASHED_OF_TRAINER),
+        "trainer": of_trainer(trainer),
         "callbacks": acting(plain.get("callbacks") or {}, watching(cfg)),
         "ckpt_path": plain.get("ckpt_path"),
+        **({"lr_base_size": size} if (size := plain.get("lr_base_size")) else {}),
     }
+
+
+def of_trainer(node: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the trainer's node changes the training."""
+    kept = without(node, NOT_HASHED_OF_TRAINER)
+    same = [name for name, usual in YOUNGER_OF_TRAINER.items() if kept.get(name) == usual]
+    return without(kept, same)
 
 
 def without(node: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

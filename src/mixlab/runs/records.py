@@ -21,7 +21,7 @@ from mixlab.runs.status import Status, first_names
 UNREADABLE, DUPLICATE = "unreadable", "duplicate"  # of folders; no record has these
 STATUSES = (
     Status.FINISHED, Status.RUNNING, Status.PLANNED, Status.INTERRUPTED, Status.FAILED,
-    Status.DIVERGED, UNREADABLE, DUPLICATE,
+    Status.DIVERGED, Status.PRUNED, UNREADABLE, DUPLICATE,
 )  # fmt: skip
 PLAINLY = "plain"  # how runs were tested without views, limits or other data
 GIVE = "give a run folder, a sweep folder, any folder above them, or a glob"

@@ -17,6 +17,7 @@ class Status(StrEnum):
     FINISHED = "finished"
     FAILED = "failed"
     DIVERGED = "diverged"
+    PRUNED = "pruned"  # stopped by its search, as hopeless
 
 
 class Action(StrEnum):
@@ -47,6 +48,7 @@ ACTIONS: dict[Status | None, Action] = {
     Status.FINISHED: Action.SKIP,
     Status.FAILED: Action.LEAVE,
     Status.DIVERGED: Action.LEAVE,
+    Status.PRUNED: Action.LEAVE,
 }
 # Each status, and those that a run may have before it.
 TRANSITIONS: dict[Status, tuple[Status | None, ...]] = {
@@ -56,9 +58,11 @@ TRANSITIONS: dict[Status, tuple[Status | None, ...]] = {
     Status.FINISHED: (Status.RUNNING,),
     Status.FAILED: (None, *(status for status in Status if status != Status.FINISHED)),
     Status.DIVERGED: (Status.RUNNING,),
+    Status.PRUNED: (Status.RUNNING,),
 }
 UNSETTLED = (None, Status.PLANNED, Status.RUNNING)  # the process could not record how it ended
-RETRIED = (Status.FAILED, Status.DIVERGED)  # trained again only when the user asks
+BROKEN = (Status.FAILED, Status.DIVERGED)
+RETRIED = (*BROKEN, Status.PRUNED)  # trained again only when the user asks
 
 
 def status_of(record: dict[str, Any]) -> Status | None:

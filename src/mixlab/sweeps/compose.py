@@ -1,12 +1,13 @@
 """From overrides to the checked configurations of a sweep."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mixlab.config.checks import prepare
 from mixlab.config.keys import is_knob, leaves, nearest_name
@@ -20,24 +21,32 @@ class Composer:
         self.loader = hydra_context.config_loader
         self.master = master
         self.parser = OverridesParser.create(config_loader=self.loader)
-        self.chosen: dict[tuple[str, ...], DictConfig] = {}
+        self.chosen: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
         self.is_group = cache(lambda key: bool(self.loader.get_group_options(key)))
 
     def __call__(self, overrides: list[str]) -> DictConfig:
+        return prepare(*self.unchecked(overrides))
+
+    def unchecked(self, overrides: list[str]) -> tuple[DictConfig, Any]:
+        """A configuration as it is written, and what `prepare` reads of Hydra's own node."""
         parsed = self.parser.parse_overrides(overrides)
         values = [each for each in parsed if self.is_value(each)]
         choices = tuple(str(each.input_line) for each in parsed if each not in values)
         if choices not in self.chosen:
-            self.chosen[choices] = self.loader.load_sweep_config(self.master, list(choices))
-        cfg = self.chosen[choices].copy()
+            found = self.loader.load_sweep_config(self.master, list(choices))
+            with open_dict(found):
+                self.chosen[choices] = found, found.pop("hydra")  # larger than all the rest
+        shared, hydra_node = self.chosen[choices]
+        cfg = shared.copy()
         if not OmegaConf.select(cfg, "mixing.method._target_"):  # `none` has no knobs
             values = [each for each in values if not is_knob(each.key_or_group)]
-        check_knobs_of(cfg, values)
+        check_knobs_of(cfg, values, hydra_node.runtime.choices)
         ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
         OmegaConf.set_struct(cfg, False)
-        hydra_cfg = cfg.pop("hydra")
-        hydra_cfg.overrides.task.extend([str(each.input_line) for each in values])
-        return prepare(cfg, hydra_cfg)
+        task = [*hydra_node.overrides.task, *(str(each.input_line) for each in values)]
+        return cfg, SimpleNamespace(
+            runtime=hydra_node.runtime, job=hydra_node.job, overrides=SimpleNamespace(task=task)
+        )
 
     def is_value(self, override: Any) -> bool:
         """Whether Hydra applies an override after it has read all files."""
@@ -45,14 +54,14 @@ class Composer:
         return key.split(".")[0] not in ("hydra", "allow") and not self.is_group(key)
 
 
-def check_knobs_of(cfg: DictConfig, values: Sequence[Any]) -> None:
+def check_knobs_of(cfg: DictConfig, values: Sequence[Any], choices: Mapping[Any, Any]) -> None:
     """Raise UserError if a knob is set that the arm's method does not have."""
     own = [key.rsplit(".", 1)[-1] for key, _ in leaves(cfg.get("mixing"))]
     for key in (each.key_or_group for each in values if not each.is_add()):
         if is_knob(key) and OmegaConf.select(cfg, key, default=own) is own:
             near = nearest_name(key.rsplit(".", 1)[-1], own)
             raise UserError(
-                f"mixing={cfg.hydra.runtime.choices.mixing} has no {key}"
+                f"mixing={choices['mixing']} has no {key}"
                 + (f"; did you mean {key.rsplit('.', 1)[0]}.{near}?" if near else "")
                 + "; arms={none:{},cutmix:{method.alpha:1}} gives each arm its own knobs"
             )

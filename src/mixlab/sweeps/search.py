@@ -12,6 +12,8 @@ from mixlab.runs.records import shown_path
 from mixlab.runs.status import Status, optimized
 from mixlab.sweeps.grid import Job
 
+ONE_SEED = "a search trains one seed a trial: give one seed=..., not seeds= or arms="
+
 
 def check_search(jobs: Sequence[Job], config: DictConfig) -> None:
     """Raise UserError if another sweeper than ours or Hydra's basic one asks for what it cannot do.
@@ -22,7 +24,7 @@ def check_search(jobs: Sequence[Job], config: DictConfig) -> None:
         return
     for arm in (job.arm for job in jobs):
         if arm.get("seeds") is not None or arm.get("arms") is not None:
-            raise UserError("a search trains one seed a trial: give seed=..., not seeds= or arms=")
+            raise UserError(ONE_SEED)
         if arm.get("optimized_metric") is None:
             raise UserError("a search needs a figure to go by: optimized_metric=val/accuracy, say")
 

@@ -40,7 +40,7 @@ class SweepPlan:
     Attributes:
         skip: finished jobs.
         to_train: jobs to resume or to start, in order.
-        leave: failed or diverged jobs, which the user has not asked to retry.
+        leave: failed, diverged or pruned jobs, which the user has not asked to retry.
         resumed: folders of the jobs that resume from a checkpoint.
         stale: by folder of a run that is kept or resumed, source files that changed since.
     """

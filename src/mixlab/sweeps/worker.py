@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlab.signals import end_with_parent
+from mixlab.training.ranks import forget_torchrun
 
 HELD_BACK = {signal.SIGTERM, signal.SIGHUP}  # by the server that jobs are forked from
 
@@ -20,7 +21,7 @@ class JobSpec:
 
     Attributes:
         config: The configuration of its arm, as YAML.
-        folder: Of the run; the child's output goes to `log.txt` there.
+        folder: Of the run; the child's output goes to a file there.
         own: Values for this run alone: its seed, and what the sweep has decided.
         environment: Variables to set before anything touches a GPU.
     """
@@ -43,19 +44,26 @@ def run_job(spec: JobSpec) -> None:
     """Train one run. The exit status is 0 only if the run is finished."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     os.setsid()  # only the launcher receives Ctrl-C, and it can kill the whole group
+    forget_torchrun(os.environ)
+    train_in(spec)
+
+
+def train_in(spec: JobSpec, log: str = "log.txt") -> None:
+    """Train one run in this process, which ends with its parent and writes to `log`."""
     end_with_parent()
-    redirect(spec.folder / "log.txt")
+    redirect(spec.folder / log)
     faulthandler.enable()  # so the log has the line of a segmentation fault
     os.environ.update(spec.environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from mixlab.config.explain import explain
-    from mixlab.errors import exit_status
+    from mixlab.errors import Told, exit_status
     from mixlab.training.supervise import train
 
     try:
         train(spec.run_config())
     except Exception as error:
-        explain(error)
+        if not isinstance(error, Told):
+            explain(error)
         sys.exit(exit_status(error))
 
 

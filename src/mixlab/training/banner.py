@@ -15,6 +15,7 @@ from mixlab.loggers import WandbRun
 from mixlab.reporting.cautions import FEW_ROWS
 from mixlab.runs.records import shown_path
 from mixlab.training.build import Experiment
+from mixlab.training.model import rows_of_a_step, with_scaled_rate
 
 NOT_SHOWN = ("_target_", "kwargs", "_partial_")
 
@@ -32,8 +33,10 @@ def facts(cfg: DictConfig, experiment: Experiment) -> Iterator[tuple[str, str]]:
     yield "model", f"{cfg.model.name}, {parameters(model)}"
     yield "mixing", mixing_words(cfg)
     if hasattr(model, "optimizer_factory"):
-        yield "optimizer", class_and_knobs(plain(cfg.optimizer))
-    yield "training", training_words(experiment)
+        yield "optimizer", optimizer_words(cfg)
+    synchronized = experiment.trainer.world_size > 1 and cfg.trainer.get("sync_batchnorm")
+    over_all = ", batch statistics over all processes" if synchronized else ""
+    yield "training", training_words(experiment) + over_all
     yield "folder", shown_path(Path(cfg.paths.run_dir))
     for logger in experiment.trainer.loggers:
         if isinstance(logger, WandbRun):
@@ -93,6 +96,16 @@ def mixing_words(cfg: DictConfig) -> str:
     node: dict[str, Any] = plain(cfg.mixing)
     method, node["_target_"] = node.pop("method"), None
     return f"{class_and_knobs(method)}; {class_and_knobs(node)}"
+
+
+def optimizer_words(cfg: DictConfig) -> str:
+    """`SGD lr=0.2 momentum=0.9; lr is 0.1 for 256 rows, times 512 / 256`."""
+    node = with_scaled_rate(cfg)
+    if cfg.get("lr_base_size") is None:
+        return class_and_knobs(node)
+    base, rows = cfg.lr_base_size, rows_of_a_step(cfg)
+    scaled = f"lr is {plain(cfg.optimizer)['lr']} for {base} rows, times {rows} / {base}"
+    return f"{class_and_knobs(node)}; {scaled}"
 
 
 def class_and_knobs(node: dict[str, Any]) -> str:

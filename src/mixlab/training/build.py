@@ -19,6 +19,7 @@ from mixlab.callbacks.epoch_lines import EpochLines
 from mixlab.callbacks.pace import Pace
 from mixlab.callbacks.previews import Previews
 from mixlab.callbacks.run_record import Heartbeat, RunRecord
+from mixlab.callbacks.trial_reports import TrialReports
 from mixlab.config.allowlist import locate
 from mixlab.config.build import build, plain
 from mixlab.config.secrets import without_paths
@@ -32,7 +33,9 @@ from mixlab.runs.atomic import read_json
 from mixlab.runs.checkpoints import LAST, SealedFiles
 from mixlab.runs.identity import watching
 from mixlab.runtime import keep_memory, quiet, set_threads, threads_for
+from mixlab.training.cluster import cluster
 from mixlab.training.model import build_model
+from mixlab.training.ranks import ALL_THERE_ARE, check_strategy, launched
 
 NO_CONTEXT = nullcontext()
 
@@ -135,7 +138,12 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
     callbacks += [StepLoss(), Heartbeat(cfg.paths.run_dir)]
     # After the callbacks that have something to record or to save.
     callbacks += [record, Pace(record), GracefulStop(last, cfg.get("checkpoint_minutes"))]
-    node = plain(cfg.trainer)
+    if cfg.get("trial_of"):
+        callbacks.append(TrialReports(cfg.paths.run_dir, cfg.optimized_metric, record))
+    node, launch = plain(cfg.trainer), launched()
+    check_strategy(node.get("strategy"))
+    if launch is not None and node["devices"] in ALL_THERE_ARE:
+        node["devices"] = launch.local_size
     if node.get("enable_progress_bar") == "auto":
         node["enable_progress_bar"] = sys.stderr.isatty()
     if not node.get("enable_progress_bar"):  # Lightning then refuses a configured one
@@ -145,16 +153,27 @@ def build_trainer(cfg: DictConfig, data: ImageDataModule, record: RunRecord) -> 
         callbacks.append(BarLoss())
     if not any(isinstance(each, Checkpoint) for each in callbacks):  # or Lightning would add one
         node.setdefault("enable_checkpointing", False)
-    return build(
+    trainer = build(
         node,
         callbacks=callbacks,
         logger=build_loggers(cfg),
         profiler=node.pop("profiler", None) or NoProfiler(),
-        plugins=[SealedFiles()],
+        plugins=[SealedFiles(), cluster(launch)],
         default_root_dir=cfg.paths.run_dir,
         use_distributed_sampler=False,  # our loaders distribute the rows themselves
         allow=allow,
     )
+    check_synchronized(trainer, cfg)
+    return trainer
+
+
+def check_synchronized(trainer: pl.Trainer, cfg: DictConfig) -> None:
+    """Raise UserError where statistics cannot be those of all processes."""
+    asked = cfg.trainer.get("sync_batchnorm") and trainer.world_size > 1
+    if asked and trainer.strategy.root_device.type == "cpu":
+        raise UserError(
+            "trainer.sync_batchnorm=true needs GPUs, torch has none of it for CPUs; leave it out"
+        )
 
 
 def build_callbacks(cfg: DictConfig, data: ImageDataModule) -> list[pl.Callback]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytorch_lightning as pl
 
 from mixlab.callbacks import Diverged
 from mixlab.callbacks.run_record import best_checkpoint
+from mixlab.callbacks.trial_reports import Pruned, check_pruned
 from mixlab.loggers import WandbRun
 from mixlab.loggers.dashboard import tell_facts, tell_results
 from mixlab.models.metrics import recorded_metrics
@@ -19,6 +21,8 @@ from mixlab.runs.provenance import hardware
 from mixlab.runs.status import Status
 from mixlab.training.banner import banner
 from mixlab.training.build import Experiment
+from mixlab.training.rank_errors import first_error
+from mixlab.training.rank_watch import watching_ranks
 from mixlab.training.resume import ResumePoint, epochs_of, resume_point, weights_record
 
 Results = dict[str, Any]
@@ -27,13 +31,19 @@ RANK = Path(__file__).resolve().parents[1] / "rank.py"
 
 def fit(run: Run) -> Results:
     """Train and test a run in its folder, in every rank of its process group."""
-    start = resume_point(run)
-    # A run that resumes keeps its number of threads.
-    experiment = Experiment.build(run.cfg, threads=run.record.get("threads"), resumes=start.is_own)
-    write_begin(run, experiment, start)
-    with closing_loggers(experiment.trainer), ranks_join(run.folder, run.cfg.get("allow", ())):
-        results, class_accuracy = fit_and_test(run, experiment, start)
-    finish(run, experiment, results, class_accuracy)
+    with first_error(run):
+        start = resume_point(run)
+        # A run that resumes keeps its number of threads.
+        threads = run.record.get("threads")
+        experiment = Experiment.build(run.cfg, threads=threads, resumes=start.is_own)
+        write_begin(run, experiment, start)
+        with (
+            closing_loggers(experiment.trainer),
+            watching_ranks(run, experiment, partial(close_loggers, experiment.trainer, True)),
+            ranks_join(run.folder, run.cfg.get("allow", ())),
+        ):
+            results, class_accuracy = fit_and_test(run, experiment, start)
+        finish(run, experiment, results, class_accuracy)
     return results
 
 
@@ -54,6 +64,8 @@ def write_begin(run: Run, experiment: Experiment, start: ResumePoint) -> None:
         resumed_from=start.words,
         accelerator=trainer.strategy.root_device.type,
         devices=trainer.num_devices,
+        nodes=trainer.num_nodes,
+        strategy=type(trainer.strategy).__name__,
         metrics=recorded_metrics(experiment.model),
     )
     tell_facts(trainer.loggers, experiment.model, run.record)
@@ -69,6 +81,7 @@ def fit_and_test(
         trainer.fit_loop.max_epochs = epochs_of(last)
     try:
         trainer.fit(experiment.model, data, ckpt_path=start.checkpoint, weights_only=True)
+        check_pruned(trainer)
         run.write(trained=True)
         results, by_class = record.results(trainer), {}
         if run.cfg.test and data.has_test and not run.cfg.trainer.fast_dev_run:
@@ -77,7 +90,7 @@ def fit_and_test(
         confusion = getattr(experiment.model, "confusion", ()) if by_class else ()
         tell_results(trainer.loggers, results, data.spec.class_names, by_class, confusion)
         return results, by_class
-    except Diverged:
+    except (Diverged, Pruned):
         run.write(results=record.results(trainer), **progress(experiment))
         raise
 
@@ -132,7 +145,8 @@ def tested(experiment: Experiment, checkpoint: Path | None = None) -> dict[str, 
     """Test figures with the weights of a checkpoint, by default the current ones."""
     trainer, model = experiment.trainer, experiment.model
     if checkpoint is not None:
-        model.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
+        trainer.strategy.connect(model)
+        trainer.strategy.load_model_state_dict(load_checkpoint(checkpoint))
     loggers, trainer.loggers = trainer.loggers, []  # `test` logs with the checkpoint's name
     trainer.test(model, experiment.data, verbose=False)
     trainer.loggers = loggers
@@ -169,6 +183,11 @@ def closing_loggers(trainer: pl.Trainer) -> Iterator[None]:
         yield
         failed = False
     finally:
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbRun):
-                logger.close(failed)
+        close_loggers(trainer, failed)
+
+
+def close_loggers(trainer: pl.Trainer, failed: bool) -> None:
+    """Close W&B's run."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbRun):
+            logger.close(failed)

@@ -45,7 +45,7 @@ def build_model(cfg: DictConfig, data: ImageDataModule) -> Any:
         "network": lambda: build_network(network, data.spec, allow),
         "num_classes": lambda: data.spec.num_classes,
         "spec": lambda: data.spec,
-        "optimizer": lambda: build_factory("optimizer", cfg.optimizer, allow),
+        "optimizer": lambda: build_factory("optimizer", with_scaled_rate(cfg), allow),
         "scheduler": lambda: build_factory("scheduler", cfg.get("scheduler"), allow),
         "metrics": lambda: metrics,
     }
@@ -95,6 +95,26 @@ def build_factory(key: str, node: Any, allow: Iterable[str]) -> Any:
     if not callable(factory):
         raise UserError(f"{key}._target_={target} does not make one; name a class of torch.optim")
     return factory
+
+
+def with_scaled_rate(cfg: DictConfig) -> Any:
+    """The optimizer's node with its learning rate for the rows of a step, see `lr_base_size`.
+
+    The batch size counts the rows of all processes, so their number does not change the rate.
+    """
+    node, base = plain(cfg.optimizer), cfg.get("lr_base_size")
+    if base is None:
+        return node
+    if not isinstance(node.get("lr"), int | float):
+        raise UserError(
+            f"lr_base_size={base} scales optimizer.lr, which is {node.get('lr')}; set optimizer.lr"
+        )
+    return {**node, "lr": node["lr"] * rows_of_a_step(cfg) / base}
+
+
+def rows_of_a_step(cfg: DictConfig) -> int:
+    """How many rows one step of the optimizer learns from, in all processes together."""
+    return cfg.data.batch_size * (cfg.trainer.accumulate_grad_batches or 1)
 
 
 def check_learns(model: Any, data: ImageDataModule) -> None:

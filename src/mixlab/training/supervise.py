@@ -1,7 +1,7 @@
 """Train one run, and record how it ended whatever happens."""
 
-import signal
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ from mixlab.runs.atomic import CannotWrite, write_text
 from mixlab.runs.folder import keep_stale
 from mixlab.runs.records import shown_path
 from mixlab.runs.status import Action, Status, other_code, results_line, run_name
+from mixlab.training.ranks import check_alone, launched
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -22,15 +23,31 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
     Returns:
         The results: metrics at the checkpoint chosen on validation (`best`, None without a
-        validation set) and at the last epoch (`last`).
+        validation set) and at the last epoch (`last`). They are the same in all ranks of a launch.
     """
-    from mixlab.callbacks import Diverged
-    from mixlab.training.resume import check_data_of
-
     if cfg.get("seeds") is not None or cfg.get("arms") is not None:
         raise UserError(
             "seeds= and arms= make several runs: give them with -m, mixlab-train -m ..."
         )
+    if (launch := launched()) is None:
+        check_alone(cfg)
+        return open_and_train(cfg)
+    from mixlab.training.together import train_together
+
+    return train_together(cfg, launch, open_and_train)
+
+
+def open_and_train(
+    cfg: DictConfig, begin: Callable[[Run], None] = lambda run: None
+) -> dict[str, Any]:
+    """Decide what to do about the run, as the one process that may write its folder.
+
+    Args:
+        begin: called with the run before it is trained.
+    """
+    from mixlab.callbacks import Diverged
+    from mixlab.training.resume import check_data_of
+
     cfg = cfg.copy()
     with Run.open(cfg) as run:
         cfg.paths.run_dir = str(run.folder)
@@ -52,18 +69,21 @@ def train(cfg: DictConfig) -> dict[str, Any]:
                 return run.record["results"]
             case Action.RESTART:
                 run.clear()
-        return supervised(run)
+        return supervised(run, begin)
 
 
-def supervised(run: Run) -> dict[str, Any]:
+def supervised(run: Run, begin: Callable[[Run], None]) -> dict[str, Any]:
     """Train, and record how it ended whatever happens."""
     from mixlab.callbacks import Diverged, Interrupted
+    from mixlab.callbacks.stopping import as_signal
+    from mixlab.callbacks.trial_reports import Pruned
     from mixlab.runs.folder import Refused
     from mixlab.training.fit import fit
     from mixlab.training.resume import check_start
 
     try:
         check_start(run.cfg)
+        begin(run)
         results = fit(run)
     except Refused as why:
         run.write(error=str(why))  # its status stays
@@ -76,6 +96,9 @@ def supervised(run: Run) -> dict[str, Any]:
         raise stop from None
     except Diverged as error:
         run.end(Status.DIVERGED, error=str(error))
+        raise
+    except Pruned as error:
+        run.end(Status.PRUNED, error=str(error))
         raise
     except BaseException as error:
         if is_user_error(error) and run.is_untouched():
@@ -93,14 +116,3 @@ def supervised(run: Run) -> dict[str, Any]:
         flush=True,
     )
     return results
-
-
-def as_signal(stop: BaseException) -> BaseException:
-    """The signal that Lightning turned into an exit, before or after training."""
-    from mixlab.callbacks import Interrupted
-
-    if isinstance(stop, SystemExit) and isinstance(stop.__context__, KeyboardInterrupt):
-        return Interrupted(signal.SIGINT)
-    if type(stop).__name__ == "SIGTERMException":
-        return Interrupted(signal.SIGTERM)
-    return stop

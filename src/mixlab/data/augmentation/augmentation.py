@@ -122,7 +122,7 @@ class Occasional(Augmentation):
         chosen = rng.random(len(images)) < self.probability
         if chosen.all():
             return self.changed(images, rng)
-        rows = torch.from_numpy(np.flatnonzero(chosen)).to(images.device)
+        rows = torch.from_numpy(np.flatnonzero(chosen)).to(images.device, non_blocking=True)
         if len(rows) == 0:
             return images
         return images.index_copy(0, rows, self.changed(images.index_select(0, rows), rng))

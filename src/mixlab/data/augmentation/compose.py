@@ -94,7 +94,7 @@ class OneOf(Several):
         choice = rng.choice(len(weights), size=len(images), p=weights / weights.sum())
         for number in np.unique(choice).tolist():
             rows = torch.from_numpy(np.flatnonzero(choice == number))
-            yield self.augmentations[number], rows.to(images.device)
+            yield self.augmentations[number], rows.to(images.device, non_blocking=True)
 
 
 @dataclass(frozen=True)

@@ -133,9 +133,8 @@ class GridMask(Erasing):
         angle = rng.uniform(-tau * self.turn, tau * self.turn, size=count)
         shift = rng.random((2, count))
         drawn = np.stack([np.cos(angle) / cell, np.sin(angle) / cell, *shift, ratio])
-        hidden = hidden_squares(
-            torch.from_numpy(drawn.astype(np.float32)).to(images.device), height, width
-        )
+        knobs = torch.from_numpy(drawn.astype(np.float32)).to(images.device, non_blocking=True)
+        hidden = hidden_squares(knobs, height, width)
         return self.filled(images, hidden, rng)
 
 

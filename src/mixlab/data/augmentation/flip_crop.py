@@ -78,7 +78,7 @@ class FlipCrop(Augmentation):
 
 def flip_rows(images: Tensor, mirrored: np.ndarray) -> Tensor:
     """Mirror the rows for which bool (B,) `mirrored` is set."""
-    rows = torch.from_numpy(np.flatnonzero(mirrored)).to(images.device)
+    rows = torch.from_numpy(np.flatnonzero(mirrored)).to(images.device, non_blocking=True)
     return images.index_copy(0, rows, images.index_select(0, rows).flip(-1))
 
 
@@ -89,7 +89,10 @@ def crop(
 
     One gather for the whole batch: of each output pixel, the place in the padded image.
     """
-    mirror, down, right = (torch.from_numpy(x).to(images.device) for x in (mirrored, top, left))
+    mirror, down, right = (
+        torch.from_numpy(drawn).to(images.device, non_blocking=True)
+        for drawn in (mirrored, top, left)
+    )
     channels, height, width = images.shape[1:]
     rows = down[:, None] + torch.arange(height, device=images.device)
     columns = right[:, None] + torch.arange(width, device=images.device)

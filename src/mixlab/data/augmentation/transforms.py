@@ -159,7 +159,7 @@ class Noise(Occasional):
 
     def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         std = rng.uniform(*self.std, size=(len(images), 1, 1, 1)).astype(np.float32)
-        scale = torch.from_numpy(std).to(images.device) * white(images)
+        scale = torch.from_numpy(std).to(images.device, non_blocking=True) * white(images)
         return as_pixels(normal_like(images, rng).mul_(scale).add_(images), images)
 
 
