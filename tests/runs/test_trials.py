@@ -7,7 +7,7 @@ from mixlab.runs.trials import (
     TRIAL_SEEDS,
     ask_to_stop,
     forget_stop,
-    report,
+    report_epoch,
     reports,
     stop_reason,
 )
@@ -16,7 +16,7 @@ from mixlab.runs.trials import (
 def test_reports_are_read_as_written_and_a_cut_line_is_left_out(tmp_path: Path) -> None:
     assert reports(tmp_path) == {}
     for epoch, value in ((0, 0.25), (1, 0.5), (1, 0.625), (2, float("nan"))):
-        report(tmp_path, epoch, value)
+        report_epoch(tmp_path, epoch, value)
     with open(tmp_path / REPORTS, "a") as file:
         file.write('{"epoch": 3, "val')  # the process was killed here
     assert reports(tmp_path) == {0: 0.25, 1: 0.625}, "a resumed epoch counts once"

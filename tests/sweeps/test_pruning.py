@@ -4,7 +4,7 @@ from pathlib import Path
 
 import optuna
 
-from mixlab.runs.trials import report, reports, stop_reason
+from mixlab.runs.trials import report_epoch, reports, stop_reason
 from mixlab.sweeps.pruning import Watch, watching_trials
 
 
@@ -26,8 +26,8 @@ def test_a_hopeless_trial_is_asked_to_stop_and_told_why(tmp_path: Path) -> None:
             folder.mkdir()
         watch = Watch({folder: study.ask() for folder in folders.values()}, "val/loss")
         for epoch in range(2):
-            report(folders["bad"], epoch, bad)
-            report(folders["good"], epoch, good)
+            report_epoch(folders["bad"], epoch, bad)
+            report_epoch(folders["good"], epoch, good)
             for folder in folders.values():
                 watch.look(folder)
             if epoch == 0:
@@ -41,8 +41,8 @@ def test_a_hopeless_trial_is_asked_to_stop_and_told_why(tmp_path: Path) -> None:
 def test_every_epoch_reaches_the_study_and_a_resumed_trial_reports_once(tmp_path: Path) -> None:
     study = optuna.create_study()
     trial = study.ask()
-    report(tmp_path, 0, 0.25)
+    report_epoch(tmp_path, 0, 0.25)
     with watching_trials({tmp_path: trial}, "val/loss"):
-        report(tmp_path, 1, 0.75)  # and the run ends before anybody looks
+        report_epoch(tmp_path, 1, 0.75)  # and the run ends before anybody looks
     assert study.trials[0].intermediate_values == {0: 0.25, 1: 0.75} == reports(tmp_path)
     assert Watch({tmp_path: trial}, "val/loss").seen == {tmp_path: {0, 1}}

@@ -6,7 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from mixlab.errors import UserError
-from mixlab.sweeps.space import Axis, axes_of, check_axes, words_of
+from mixlab.sweeps.space import Axis, axes_of, check_axes, trial_words
 
 WORDS = ("mixing.method.alpha=interval(0.1,2)", "mixing=choice(none,mixup,cutout)", "+a=1,2")
 KNOBS = {"none": {}, "mixup": {"method": {"alpha": 1}}, "cutout": {"method": {"size": 8}}}
@@ -27,7 +27,7 @@ def compose(words: list[str]):
 def asked(words: dict, *given: str) -> list[str]:
     study = optuna.create_study()
     study.enqueue_trial(words)
-    return words_of(study.ask(), axes(*given), ["data=x"], compose)
+    return trial_words(study.ask(), axes(*given), ["data=x"], compose)
 
 
 def test_groups_come_first_and_a_knob_only_where_the_choice_has_it() -> None:

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from mixlab.errors import UserError
-from mixlab.sweeps.search_settings import Settings
+from mixlab.sweeps.search_settings import SearchSettings
 from mixlab.sweeps.study import (
     build_pruner,
     build_sampler,
@@ -15,15 +15,15 @@ from mixlab.sweeps.study import (
     open_study,
     ranked,
     shown,
-    told,
+    told_trials,
 )
 
 TPE = {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 2}
 
 
-def settings(**changed) -> Settings:
+def settings(**changed) -> SearchSettings:
     usual = dict(n_trials=4, n_jobs=1, direction="maximize", seed=0, sampler=TPE, pruner=None)
-    return Settings(**{**usual, "storage": None, "study_name": None, **changed})
+    return SearchSettings(**{**usual, "storage": None, "study_name": None, **changed})
 
 
 def tried(folder: Path, trials: int, **changed) -> list[float]:
@@ -32,7 +32,7 @@ def tried(folder: Path, trials: int, **changed) -> list[float]:
         study = open_study(settings(**changed), folder, {})
         trial = next_trial(study, settings(**changed))
         study.tell(trial, trial.suggest_float("x", 0, 1))
-    return [trial.params["x"] for trial in told(study)]
+    return [trial.params["x"] for trial in told_trials(study)]
 
 
 def test_a_search_tries_the_same_however_often_it_is_begun_again(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_search_tries_the_same_however_often_it_is_begun_again(tmp_path: Path)
     for _ in range(5):
         trial = next_trial(study, settings())
         study.tell(trial, trial.suggest_float("x", 0, 1))
-    assert [trial.params["x"] for trial in told(study)] == values
+    assert [trial.params["x"] for trial in told_trials(study)] == values
     assert tried(other, 3, seed=1) != values[:3]
 
 
@@ -54,9 +54,9 @@ def test_trials_in_flight_keep_what_they_try(tmp_path: Path) -> None:
     tried = next_trial(study, settings()).suggest_float("x", 0, 1)
     study = open_study(settings(), tmp_path, {"metric": "val/loss"})  # the process was killed
     (trial,) = in_flight(study)
-    assert trial.suggest_float("x", 0, 1) == tried and not told(study)
+    assert trial.suggest_float("x", 0, 1) == tried and not told_trials(study)
     study.tell(trial, 1.0)
-    assert not in_flight(study) and len(told(study)) == 1
+    assert not in_flight(study) and len(told_trials(study)) == 1
 
 
 def test_another_search_in_the_same_folder_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mixlab.runs.atomic import read_json, write_json
 from mixlab.runs.provenance import code_hashes
 from mixlab.sweeps.grid import Job
 from mixlab.sweeps.space import axes_of
-from mixlab.sweeps.study import in_flight, ranked, told
+from mixlab.sweeps.study import in_flight, ranked, told_trials
 from mixlab.sweeps.trials import Search, begin_search, run_search
 
 SWEEPER = {"n_trials": 4, "n_jobs": 2, "sampler": {"_target_": "optuna.samplers.RandomSampler"}}
@@ -73,7 +73,7 @@ def test_trials_that_fail_do_not_end_a_search_and_count(
     train = Trained(FAILED, {"status": "diverged", "error": "nan"}, {"status": "pruned"})
     with begin() as search:
         finish(search, train, tmp_path)
-        states = [trial.state.name for trial in told(search.study)]
+        states = [trial.state.name for trial in told_trials(search.study)]
         assert states == ["FAIL", "FAIL", "PRUNED", "COMPLETE"] and len(train) == 4
         (best,) = ranked(search.study)
         assert best.value == train[3].arm.optimizer.lr
@@ -97,7 +97,7 @@ def test_equal_trials_are_one_run(tmp_path: Path, begin: Callable) -> None:
     train = Trained()
     with begin("optimizer.lr=0.01,0.01") as search:
         finish(search, train, tmp_path)
-        assert len(told(search.study)) == 4 and len(train) == 1
+        assert len(told_trials(search.study)) == 4 and len(train) == 1
 
 
 def test_a_mistake_ends_a_search_and_its_trial_is_trained_when_it_is_mended(
@@ -111,7 +111,7 @@ def test_a_mistake_ends_a_search_and_its_trial_is_trained_when_it_is_mended(
         train = Trained()
         finish(search, train, tmp_path)
         assert train[0].folder == tried[0], "the one that failed; the other is finished"
-        assert len(told(search.study)) == len(ranked(search.study)) == 4
+        assert len(told_trials(search.study)) == len(ranked(search.study)) == 4
 
 
 def test_an_interrupted_trial_is_the_next_one(tmp_path: Path, begin: Callable) -> None:
@@ -154,7 +154,7 @@ def test_a_search_that_other_code_began_is_refused(tmp_path: Path, begin: Callab
         finish(search, Trained(), tmp_path)
     with begin(n_trials=5, fixed=["existing=reuse"]) as search:
         finish(search, Trained(), tmp_path)
-        assert len(told(search.study)) == 5
+        assert len(told_trials(search.study)) == 5
 
 
 def test_one_search_at_a_time(begin: Callable) -> None:

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 
 from mixlab.callbacks.run_record import RunRecord
 from mixlab.errors import ForUsers
-from mixlab.runs.trials import forget_stop, report, stop_reason
+from mixlab.runs.trials import forget_stop, report_epoch, stop_reason
 
 ELSEWHERE_DECIDED = "stopped by its search"  # in a rank that has not read why
 
@@ -42,7 +42,7 @@ class TrialReports(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         row = self.record.epochs[-1]
         if trainer.is_global_zero and self.metric in row:
-            report(self.folder, trainer.current_epoch, row[self.metric])
+            report_epoch(self.folder, trainer.current_epoch, row[self.metric])
         reason = stop_reason(self.folder)
         stop = reason is not None
         if trainer.world_size > 1:  # ranks may read the file at different moments

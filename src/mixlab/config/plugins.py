@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from mixlab.errors import UserError
 
-REFUSED = {  # by what `_target_` begins with
+REFUSED_PLUGINS = {  # by what `_target_` begins with
     "hydra_plugins.hydra_optuna_sweeper.": (
         "hydra-optuna-sweeper is for the Optuna of 2022; hydra/sweeper=optuna is mixlab's own here "
         "and takes the same keys, so leave out hydra.sweeper._target_"
@@ -27,6 +27,6 @@ def check_plugins(hydra_cfg: DictConfig) -> None:
     for name in ("sweeper", "launcher"):
         node: Any = hydra_cfg.get(name) or {}
         target = str(node.get("_target_"))
-        for start, why in REFUSED.items():
+        for start, why in REFUSED_PLUGINS.items():
             if target.startswith(start):
                 raise UserError(why)

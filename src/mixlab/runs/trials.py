@@ -15,7 +15,7 @@ REPORTS, STOP = "trial.jsonl", "trial_stop.json"
 TRIAL_SEEDS = 1_000_000  # trials are trained at seeds from here on, so those of sweeps stay fresh
 
 
-def report(folder: Path, epoch: int, value: float) -> None:
+def report_epoch(folder: Path, epoch: int, value: float) -> None:
     """Add the figure of an epoch (counted from 0) to the reports of a run."""
     with open(folder / REPORTS, "a", encoding="utf-8") as file:
         file.write(json.dumps({"epoch": epoch, "value": value}) + "\n")

@@ -20,14 +20,14 @@ from mixlab.errors import UserError
 from mixlab.runs.atomic import write_text
 from mixlab.runs.identity import arm_hash
 from mixlab.runs.records import shown_path
-from mixlab.sweeps.study import ranked, told
+from mixlab.sweeps.study import ranked, told_trials
 from mixlab.sweeps.trials import Search, described
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 FRESH = 6  # seeds, the fewest that can claim; they are 0 to 5, and trials begin at a million
-SHOWN = 10  # trials in the table
+TRIALS_SHOWN = 10  # trials in the table
 BEST, BASELINE, UNMIXED = "best", "baseline", "best_unmixed"  # names of the experiments
 NOT_CARRIED = (  # what belongs to the search, or is given on the command line
     "task_name", "seed", "seeds", "arms", "test", "optimized_metric", "trial_of", "existing",
@@ -43,7 +43,7 @@ def end_search(search: Search, config: DictConfig) -> None:
         SystemExit: with 1 if no trial has a result.
     """
     best = ranked(search.study)
-    print_table(search, best)
+    print_trials(search, best)
     if not best:
         print("no trial was finished; the log.txt of a run says why")
         raise SystemExit(1)
@@ -81,10 +81,10 @@ def experiments_of(best: "Sequence[FrozenTrial]") -> dict[str, list[str]]:
     return found
 
 
-def print_table(search: Search, best: "Sequence[FrozenTrial]") -> None:
+def print_trials(search: Search, best: "Sequence[FrozenTrial]") -> None:
     """The best trials, and how many there are of each kind."""
-    every = told(search.study)
-    for rank, trial in enumerate(best[:SHOWN], 1):
+    every = told_trials(search.study)
+    for rank, trial in enumerate(best[:TRIALS_SHOWN], 1):
         print(f"{rank:>3}  {trial.value:.4f}  trial {trial.number}: {described(trial)}")
     states = [trial.state.name for trial in every]
     pruned, failed = states.count("PRUNED"), states.count("FAIL")
@@ -97,7 +97,7 @@ def print_table(search: Search, best: "Sequence[FrozenTrial]") -> None:
 
 def header(search: Search, best: "FrozenTrial", name: str) -> str:
     """The comment at the top of an experiment file."""
-    count = len(told(search.study))
+    count = len(told_trials(search.study))
     chosen = (
         f"Trial {best.number} of {count} of the search {search.folder.name}, the best by "
         f"{search.metric}: {best.value:.4f} with one seed, which is too good, since it was chosen."

@@ -12,7 +12,7 @@ from mixlab.runs.trials import ask_to_stop, reports
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-EVERY = 0.5  # seconds between looks at the reports
+LOOK_SECONDS = 0.5  # seconds between looks at the reports
 
 
 class Watch(threading.Thread):
@@ -32,7 +32,7 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self.over.wait(EVERY):
+            while not self.over.wait(LOOK_SECONDS):
                 for folder in self.trials:
                     self.look(folder)
         except Exception as error:  # the trials train on: pruning only saves time

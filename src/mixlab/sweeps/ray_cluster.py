@@ -78,7 +78,7 @@ def import_ray() -> Any:
 
 
 @contextmanager
-def cluster(settings: RaySettings) -> Iterator[Any]:
+def ray_cluster(settings: RaySettings) -> Iterator[Any]:
     """Within, Ray is connected. A cluster that was started here ends with it.
 
     Raises:

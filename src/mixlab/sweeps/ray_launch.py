@@ -20,7 +20,7 @@ from mixlab.sweeps.grid import Job
 from mixlab.sweeps.launch import job_specs
 from mixlab.sweeps.pool import GRACE
 from mixlab.sweeps.progress import Progress
-from mixlab.sweeps.ray_cluster import RaySettings, cluster, resources
+from mixlab.sweeps.ray_cluster import RaySettings, ray_cluster, resources
 from mixlab.sweeps.ray_task import train_remotely
 from mixlab.sweeps.worker import JobSpec
 
@@ -33,7 +33,7 @@ def launch_on_ray(jobs: Sequence[Job], settings: RaySettings) -> None:
     """
     if not jobs:
         return
-    with cluster(settings) as ray, stopping() as stop:
+    with ray_cluster(settings) as ray, stopping() as stop:
         cfg = jobs[0].arm
         needed = resources(cfg, settings, ray.nodes())
         threads = max(1, int(needed["num_cpus"]) // max(1, processes_of(cfg)))

@@ -12,7 +12,7 @@ from mixlab.runs.locks import is_running
 from mixlab.sweeps.pool import GRACE
 from mixlab.sweeps.worker import JobSpec
 
-DYING = 20.0  # seconds that the process of a worker that was killed may take to notice
+NOTICE_SECONDS = 20.0  # seconds that the process of a worker that was killed may take to notice
 
 
 def train_remotely(spec: JobSpec, folder: str, path: str | None) -> int:
@@ -48,7 +48,7 @@ def waited_for(process: subprocess.Popen[bytes]) -> int:
 
 def await_end(spec: JobSpec) -> None:
     """Wait for the process of an earlier try, whose worker was killed, to be gone."""
-    deadline = time.monotonic() + DYING
+    deadline = time.monotonic() + NOTICE_SECONDS
     while is_running(spec.folder) and time.monotonic() < deadline:
         time.sleep(0.1)
 

@@ -16,7 +16,7 @@ WARM_UP = 1 / 3  # of the epochs before anything is pruned: strong mixing learns
 
 
 @dataclass(frozen=True)
-class Settings:
+class SearchSettings:
     """What `hydra.sweeper` says of a search."""
 
     n_trials: int
@@ -43,7 +43,7 @@ def checked_metric(base: DictConfig) -> str:
     return base.optimized_metric
 
 
-def settings_of_search(node: Mapping[str, Any], base: DictConfig, metric: str) -> Settings:
+def settings_of_search(node: Mapping[str, Any], base: DictConfig, metric: str) -> SearchSettings:
     """`hydra.sweeper` of a search, checked."""
     for name in ("n_trials", "n_jobs"):
         value = node.get(name)
@@ -60,7 +60,7 @@ def settings_of_search(node: Mapping[str, Any], base: DictConfig, metric: str) -
     if "n_warmup_steps" in pruner and pruner["n_warmup_steps"] is None:
         epochs = OmegaConf.select(base, "trainer.max_epochs") or 0
         pruner["n_warmup_steps"] = max(1, int(epochs * WARM_UP))
-    return Settings(
+    return SearchSettings(
         node["n_trials"], node["n_jobs"], direction_of(base, metric, given), seed, sampler,
         pruner or None, node.get("storage"), node.get("study_name"),
     )  # fmt: skip

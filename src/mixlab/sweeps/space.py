@@ -101,7 +101,7 @@ def whole_range(found: RangeSweep) -> range | None:
     return None
 
 
-def words_of(
+def trial_words(
     trial: "Trial", axes: Sequence[Axis], fixed: Sequence[str], compose: Compose
 ) -> list[str]:
     """The overrides of a trial. A knob that its choices do not have is not asked for."""
@@ -126,7 +126,7 @@ def check_axes(axes: Sequence[Axis], fixed: Sequence[str], compose: Compose) -> 
     """Raise UserError if a knob exists under none of the choices, or a choice does not exist."""
     groups = [axis for axis in axes if axis.is_group]
     there = set[str]()
-    for words in one_at_a_time(groups):
+    for words in one_choice_each(groups):
         there |= keys_of(compose([*fixed, *words]))
     for axis in axes:
         if not axis.is_group and not applies(axis, there):
@@ -136,7 +136,7 @@ def check_axes(axes: Sequence[Axis], fixed: Sequence[str], compose: Compose) -> 
             raise UserError(f"{axis.key} belongs to none of the choices of this search")
 
 
-def one_at_a_time(groups: Sequence[Axis]) -> Iterator[list[str]]:
+def one_choice_each(groups: Sequence[Axis]) -> Iterator[list[str]]:
     """The first choice of each group, and then each other choice in its place."""
     first = {axis.word: axis.values.choices[0] for axis in groups}  # pyright: ignore
     yield [f"{word}={choice}" for word, choice in first.items()]

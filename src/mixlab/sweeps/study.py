@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from mixlab.errors import UserError
 from mixlab.runs.records import shown_path
-from mixlab.sweeps.search_settings import Settings
+from mixlab.sweeps.search_settings import SearchSettings
 from mixlab.sweeps.space import Axis
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
 
-OURS = ("seed", "constant_liar", "n_startup_trials", "n_warmup_steps")  # not all kinds take them
+NOT_ALWAYS = (
+    "seed",
+    "constant_liar",
+    "n_startup_trials",
+    "n_warmup_steps",
+)  # not all kinds take them
 MISSING_OPTUNA = "hparams_search and hydra/sweeper=optuna need: pip install 'mixlab[optuna]'"
 
 
@@ -33,7 +38,7 @@ def check_optuna() -> None:
         )
 
 
-def open_study(settings: Settings, folder: Path, asked: Mapping[str, Any]) -> "Study":
+def open_study(settings: SearchSettings, folder: Path, asked: Mapping[str, Any]) -> "Study":
     """The study of a search, as it was left.
 
     Args:
@@ -75,7 +80,7 @@ def shown(url: str) -> str:
     return rest.lstrip("/") and f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-def next_trial(study: "Study", settings: Settings) -> "Trial":
+def next_trial(study: "Study", settings: SearchSettings) -> "Trial":
     """Ask for a trial. What it tries depends on its number and on the trials before it alone."""
     from mixlab.mixing.stream import Address, Purpose, stream
 
@@ -93,7 +98,7 @@ def in_flight(study: "Study") -> list["Trial"]:
     return [Trial(study, each._trial_id) for each in running]
 
 
-def told(study: "Study") -> list["FrozenTrial"]:
+def told_trials(study: "Study") -> list["FrozenTrial"]:
     """The trials that have ended, in order."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
@@ -132,12 +137,16 @@ def built(node: Mapping[str, Any], module: Any, name: str, **more: Any) -> Any:
     try:
         found = getattr(module, kind)
         takes = inspect.signature(found).parameters
-        return found(**{key: x for key, x in kwargs.items() if key in takes or key not in OURS})
+        return found(
+            **{key: x for key, x in kwargs.items() if key in takes or key not in NOT_ALWAYS}
+        )
     except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f"hydra.sweeper.{name}: {error}") from None
 
 
-def asked_of(axes: Sequence[Axis], metric: str, settings: Settings, base: str) -> dict[str, Any]:
+def asked_of(
+    axes: Sequence[Axis], metric: str, settings: SearchSettings, base: str
+) -> dict[str, Any]:
     """What makes the trials of a study comparable."""
     from optuna.distributions import distribution_to_json
 

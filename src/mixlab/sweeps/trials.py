@@ -22,8 +22,8 @@ from mixlab.sweeps.compose import Composer
 from mixlab.sweeps.grid import SWEEP_KEYS, Job
 from mixlab.sweeps.pruning import watching_trials
 from mixlab.sweeps.search import ONE_SEED
-from mixlab.sweeps.search_settings import Settings, checked_metric, settings_of_search
-from mixlab.sweeps.space import Axis, check_axes, words_of
+from mixlab.sweeps.search_settings import SearchSettings, checked_metric, settings_of_search
+from mixlab.sweeps.space import Axis, check_axes, trial_words
 from mixlab.sweeps.study import (
     asked_of,
     in_flight,
@@ -31,7 +31,7 @@ from mixlab.sweeps.study import (
     next_trial,
     open_study,
     ranked,
-    told,
+    told_trials,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Search:
     axes: list[Axis]
     fixed: list[str]
     compose: Composer
-    settings: Settings
+    settings: SearchSettings
     metric: str
     seed: int
     folder: Path
@@ -62,7 +62,7 @@ class Search:
 
     def job(self, trial: "Trial") -> Job:
         """The run of a trial. It is the same run for equal trials."""
-        words = words_of(trial, self.axes, self.fixed, self.compose)
+        words = trial_words(trial, self.axes, self.fixed, self.compose)
         cfg = self.compose(words)
         own = {"seed": self.seed, "trial_of": self.folder.name}
         return Job(words, cfg, own, arm_folder(cfg) / f"seed-{self.seed}")
@@ -101,16 +101,16 @@ def begin_search(
 def run_search(search: Search, train: Train, config: DictConfig) -> None:
     """Train trials until there are as many as asked for; those of a killed search come first."""
     study, settings = search.study, search.settings
-    check_code(search)
+    check_trials_code(search)
     print_begin(search)
-    while (left := settings.n_trials - len(told(study))) > 0:
+    while (left := settings.n_trials - len(told_trials(study))) > 0:
         size = min(left, settings.n_jobs)
         batch = in_flight(study)[:size]
         batch += [next_trial(study, settings) for _ in range(size - len(batch))]
         run_batch(search, batch, train, config)
 
 
-def check_code(search: Search) -> None:
+def check_trials_code(search: Search) -> None:
     """Raise UserError if other code made the best trial, unless `existing=reuse`."""
     for best in ranked(search.study)[:1]:
         cfg = search.compose([*search.fixed, *best.user_attrs["words"]])
@@ -131,7 +131,7 @@ def run_batch(search: Search, batch: "Sequence[Trial]", train: Train, config: Di
         with watching_trials(watched, search.metric):
             train(plan.to_train)
     for trial, job in jobs:
-        tell(search, trial, job)
+        tell_study(search, trial, job)
 
 
 def again(folders: Sequence[Path]) -> tuple[Status, ...]:
@@ -140,7 +140,7 @@ def again(folders: Sequence[Path]) -> tuple[Status, ...]:
     return (Status.FAILED,) if any(mistakes) else ()
 
 
-def tell(search: Search, trial: "Trial", job: Job) -> None:
+def tell_study(search: Search, trial: "Trial", job: Job) -> None:
     """Tell the study how a trial ended, and print a line.
 
     Raises:
@@ -172,7 +172,7 @@ def tell(search: Search, trial: "Trial", job: Job) -> None:
 
 def print_begin(search: Search) -> None:
     """How much there is to do, and where it is kept."""
-    done, settings = len(told(search.study)), search.settings
+    done, settings = len(told_trials(search.study)), search.settings
     of = f", {done} of them done" if done else ""
     print(
         f"search for the best {search.metric} ({settings.direction}): {settings.n_trials} "
