@@ -196,7 +196,7 @@ COUNTING = """
 import mixlab.sweeps.server
 from mixlab.sweeps.launch import visible_gpus
 import torch
-print(len(visible_gpus()), torch.cuda.is_initialized())
+print(len(visible_gpus()), torch.cuda.is_initialized(), flush=True)
 """
 
 

@@ -174,6 +174,7 @@ def test_two_nodes_share_a_sweep_and_a_killed_worker_is_tried_again(
         assert until(lambda: len(list(lab.rglob("last.ckpt"))) == 2), sweep.said
         victim = ray_workers()[0]
         os.kill(victim, signal.SIGKILL)
+        time.sleep(3)  # within which the process of its run ends, too
         (lab / "wait").unlink()
         assert sweep.wait() == 0, sweep.said
         assert "4 of 4 runs finished" in sweep.said and "Traceback" not in sweep.said

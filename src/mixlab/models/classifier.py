@@ -124,7 +124,10 @@ class ImageClassifier(pl.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.is_last_batch or self.trainer.global_step == self.trainer.max_steps:
-            self.report("train")  # before callbacks see the end of the epoch
+            # Before callbacks see the end of the epoch. Lightning weights what is logged by the
+            # rows of the batch, and rounds their mean over unequal ranks to a whole number.
+            uneven = (getattr(batch, "global_rows", None) or 0) % self.trainer.world_size
+            self.report("train", batch_size=1 if uneven else None)
 
     def on_train_epoch_end(self) -> None:
         self.report("train")  # of an epoch that ended early, too
@@ -138,7 +141,7 @@ class ImageClassifier(pl.LightningModule):
         counts = self.by_class.confusion
         self.confusion = [] if counts is None else self.total_over_ranks(counts).tolist()
 
-    def report(self, stage: str) -> None:
+    def report(self, stage: str, batch_size: int | None = None) -> None:
         """Log the means over the rows that a stage has seen."""
         tally = self.tallies[stage]
         if tally.begun:  # on all ranks or on none, for they wait for each other here
@@ -147,7 +150,13 @@ class ImageClassifier(pl.LightningModule):
                 means |= single_numbers(self.more[stage].compute())  # pyright: ignore
             values = {f"{stage}/{name}": value for name, value in means.items()}
             shown = stage != "test"  # in the progress bar
-            self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, prog_bar=shown)
+            options: Any = {
+                "on_step": False,
+                "on_epoch": True,
+                "sync_dist": True,
+                "prog_bar": shown,
+            }
+            self.log_dict(values, batch_size=batch_size, **options)
 
     def total_over_ranks(self, values: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(values, reduce_op="sum")  # pyright: ignore
