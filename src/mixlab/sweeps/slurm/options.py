@@ -11,7 +11,7 @@ from mixlab.errors import UserError
 from mixlab.runtime import processes_of
 
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
-OURS = (  # given by us, so that the same command finds its jobs again
+NOT_TO_GIVE = (  # given by us, so that the same command finds its jobs again
     "array", "chdir", "dependency", "export", "job-name", "nodes", "ntasks", "ntasks-per-node",
     "output", "error", "open-mode", "parsable", "requeue", "no-requeue", "signal", "wait", "wrap",
 )  # fmt: skip
@@ -73,7 +73,7 @@ class SlurmOptions:
                     "on the command line"
                 )
         for name in self.sbatch:
-            if name.replace("_", "-") in OURS:
+            if name.replace("_", "-") in NOT_TO_GIVE:
                 raise UserError(
                     f"hydra.launcher.sbatch.{name} is set by the launcher; leave it out"
                 )

@@ -25,7 +25,7 @@ def submit_missing(
     Returns:
         The name of each run's job, as `12_3`.
     """
-    with one_at_a_time(sweep):
+    with one_submits(sweep):
         queue = by_folder(queued())
         found = {job.folder: queue[job.folder] for job in jobs if job.folder in queue}
         names = {folder: job.name for folder, job in found.items()}
@@ -44,7 +44,7 @@ def submit_missing(
 
 
 @contextmanager
-def one_at_a_time(sweep: Path) -> Iterator[None]:
+def one_submits(sweep: Path) -> Iterator[None]:
     """Within, no other launcher on this machine looks at the queue and submits."""
     with open(sweep / ".submitting", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
