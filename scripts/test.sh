@@ -5,4 +5,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/setup.sh dev
+# The quick tests on two cores; a file's tests share what they have trained.
+[[ $# -gt 0 ]] || set -- --numprocesses 2 --dist loadfile
 exec .venv/bin/python -m pytest "$@"
