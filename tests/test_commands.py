@@ -31,7 +31,7 @@ def test_the_extra_is_what_a_missing_library_is_held_against() -> None:
     homes = packages_distributions()
     extra = PROJECT["optional-dependencies"]["train"]
     assert {homes[name][0].lower() for name in OF_TRAIN} == named(extra)
-    others = {"dev", "tensorboard", "optuna", "ray", "medmnist"}
+    others = {"dev", "tensorboard", "optuna", "ray", "shards", "medmnist"}
     for name, requirements in PROJECT["optional-dependencies"].items():
         assert requirements[0].startswith("mixlab[train") == (name in others), name
 

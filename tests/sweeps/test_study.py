@@ -82,7 +82,7 @@ def test_bad_settings_are_one_sentence(tmp_path: Path) -> None:
         open_study(settings(), tmp_path, {})
     with pytest.raises(UserError, match="hydra.sweeper.sampler: .*Tree"):
         build_sampler({"_target_": "optuna.samplers.TreeSampler"}, 0)
-    for kind in ("RandomSampler", "TPESampler", "BruteForceSampler"):
+    for kind in ("RandomSampler", "TPESampler", "NSGAIISampler"):
         node = {"_target_": f"optuna.samplers.{kind}", "constant_liar": True}
         assert type(build_sampler(node, 0)).__name__ == kind, "our defaults are those of another"
     with pytest.raises(UserError, match="hydra.sweeper.pruner: .*startup"):
