@@ -183,7 +183,7 @@ def test_two_nodes_share_a_sweep_and_a_killed_worker_is_tried_again(
     assert len([each for each in again if each]) == 1, "one was tried again"
     ours = figures(lab / "logs" / "runs")
     assert console("train", *WORDS, *RAY[1:], "task_name=usual").returncode == 0
-    assert figures(lab / "logs" / "runs" / "usual") == ours[:4] == ours[4:]
+    assert figures(lab / "logs" / "runs" / "usual") == ours
 
 
 @pytest.mark.slow

@@ -70,8 +70,8 @@ def looks(*times: float, **beats: list[Beat]) -> list[dict[int, Seen]]:
 
 
 def test_ages_count_from_the_changes_that_were_seen() -> None:
-    first = Beat(1, LOADS)
-    beats = [first, replace(first, number=2), replace(first, number=3, order=WAITS)]
+    first = Beat(4, LOADS)
+    beats = [first, replace(first, number=5), replace(first, number=6, order=WAITS)]
     beats.append(beats[-1])
     found = looks(100, 110, 120, 130, r1=beats)
     assert found[0] == {}, "a file that is there may be an old one"
@@ -82,6 +82,12 @@ def test_ages_count_from_the_changes_that_were_seen() -> None:
 def test_a_file_of_an_earlier_training_is_no_rank() -> None:
     old, alive = [Beat(9)] * 3, [Beat(n) for n in range(3)]
     assert [set(each) for each in looks(0, 20, 40, r0=alive, r1=old)] == [set(), {0}, {0}]
+
+
+def test_who_is_stopped_after_a_first_beat_is_judged() -> None:
+    goes_on = [Beat(n, WAITS) for n in range(1, 6)]
+    *_, last = looks(0, 20, 40, 60, 80, r0=goes_on, r1=[Beat(1, LOADS)] * 5)
+    assert judge(last, LIMIT) == Verdict((1,), True, "")
 
 
 def test_who_was_stopped_itself_looks_anew() -> None:

@@ -200,6 +200,7 @@ class RankWatch(threading.Thread):
             with suppress(ProcessLookupError):
                 os.kill(worker.pid or os.getpid(), DUMP)
             time.sleep(0.1)
+            worker.kill()  # one that loops without end does not see that this process is gone
         (self.home / f"{self.rank}.dumped").touch()
 
     def wake(self, verdict: Verdict, beats: dict[int, Beat]) -> None:

@@ -101,7 +101,7 @@ class Watched:
     def look(self, beats: Mapping[int, Beat], now: float) -> dict[int, Seen]:
         """The ranks that have been seen to beat, and for how long each has not changed.
 
-        A file that never changes is one of an earlier training.
+        A file that never changes is one of an earlier training, unless it has a first beat.
         """
         if self._looked is not None and now - self._looked > AWAY * self.limit:
             self._changes = {rank: (beat, now, now) for rank, (beat, *_) in self._changes.items()}
@@ -110,6 +110,7 @@ class Watched:
             before, beaten, moved = self._changes.get(rank, (beat, now, now))
             if beat.number != before.number:
                 beaten = now
+            if beat.number != before.number or beat.number == 1:
                 self._begun.add(rank)
             moved = now if beat.order != before.order else moved
             self._changes[rank] = (beat, beaten, moved)
