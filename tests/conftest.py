@@ -1,5 +1,6 @@
 """Every test: one thread, no W&B account, no environment of the machine's."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +28,14 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def speaking_loggers() -> None:
+    """Hydra disables the loggers that are there when it begins, in this process for all tests."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("mixlab") and isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 @pytest.fixture
