@@ -107,7 +107,7 @@ def environment(options: Options) -> dict[str, Any]:
 def correctness(options: Options) -> dict[str, Any]:
     """How many tests of a GPU passed, failed and were skipped."""
     marker = "gpu" if not options.quick else "not slow and not gpu and not faults"
-    words = [sys.executable, "-m", "pytest", "-q", "-m", marker, "tests/gpu/test_device.py"]
+    words = [sys.executable, "-m", "pytest", "-m", marker, "tests/gpu/test_device.py"]
     try:
         done = subprocess.run(
             words, cwd=ROOT, capture_output=True, text=True, timeout=options.left, check=False

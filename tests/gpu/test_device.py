@@ -166,7 +166,8 @@ def test_a_run_that_was_stopped_goes_on(device: str, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         trained(tmp_path / "cut", device, *words, callbacks=[SignalAt(1, 1)])
     cut = trained(tmp_path / "cut", device, *words)
-    assert cut["resumed_from"] and cut["results"]["last"] == pytest.approx(whole["results"]["last"])
+    figures = [{**each["results"]["last"], "seconds": 0} for each in (cut, whole)]
+    assert cut["resumed_from"] and figures[0] == pytest.approx(figures[1])
     weights = [
         checkpoint(small(tmp_path / name, f"trainer.accelerator={of(device)}", *words))
         for name in ("whole", "cut")
