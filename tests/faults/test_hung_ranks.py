@@ -60,7 +60,7 @@ def test_one_rank_is_stopped(tmp_path: Path, injected: Injected, rank: int) -> N
         group = group_of(command)
         send(group[rank], signal.SIGSTOP)
         assert until(lambda: state(group[rank]) == "T", 5)
-        assert until(lambda: not set(group) & set(command.alive()), 60), command.said
+        assert until(lambda: not set(group) & set(command.alive()), 120), command.said
         command.process.send_signal(signal.SIGTERM)  # the other run would take long
         command.wait()
         assert not command.left(), "no orphan"

@@ -95,13 +95,12 @@ class Watched:
 
     limit: float
     _changes: dict[int, tuple[Beat, float, float]] = field(default_factory=dict)
-    _begun: set[int] = field(default_factory=set)
     _looked: float | None = None
 
     def look(self, beats: Mapping[int, Beat], now: float) -> dict[int, Seen]:
-        """The ranks that have been seen to beat, and for how long each has not changed.
+        """The ranks that beat, and for how long each has not changed.
 
-        A file that never changes is one of an earlier training, unless it has a first beat.
+        There is no file of an earlier training: rank 0 removes those before a rank begins.
         """
         if self._looked is not None and now - self._looked > AWAY * self.limit:
             self._changes = {rank: (beat, now, now) for rank, (beat, *_) in self._changes.items()}
@@ -110,12 +109,10 @@ class Watched:
             before, beaten, moved = self._changes.get(rank, (beat, now, now))
             if beat.number != before.number:
                 beaten = now
-            if beat.number != before.number or beat.number == 1:
-                self._begun.add(rank)
             moved = now if beat.order != before.order else moved
             self._changes[rank] = (beat, beaten, moved)
         return {
             rank: Seen(self._changes[rank][0], now - beaten, now - moved)
             for rank, (_, beaten, moved) in self._changes.items()
-            if rank in beats and rank in self._begun
+            if rank in beats
         }
