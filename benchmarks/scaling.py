@@ -33,7 +33,7 @@ def measured(options: argparse.Namespace) -> float:
     import torch
     from training_step import IndexBatches, Plain, mixed
 
-    from mixlab.callbacks import RunRecord
+    from mixlab.callbacks.run_record import RunRecord
     from mixlab.config.keys import absolute_paths
     from mixlab.runtime import keep_memory, quiet, set_threads
     from mixlab.training.build import build_data, build_model, build_trainer

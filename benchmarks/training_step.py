@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from mixlab.callbacks import RunRecord
+from mixlab.callbacks.run_record import RunRecord
 from mixlab.config.keys import absolute_paths, config_dir
 from mixlab.runtime import keep_memory, quiet, set_threads
 from mixlab.training.build import build_data, build_model, build_trainer
