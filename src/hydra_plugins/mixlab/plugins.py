@@ -1,5 +1,6 @@
 """Hydra's plugins for sweeps, a sweeper and a launcher. The work is done in `mixlab.sweeps`."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -165,13 +166,13 @@ class JobsLauncher(Launcher):
         self.train(list(distinct.values()))
         return search.job_returns(jobs)
 
+    @abstractmethod
     def check(self) -> None:
         """Raise UserError if the launcher's own settings are wrong or something is missing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def train(self, jobs: list[Any]) -> None:
         """Train each job (`mixlab.sweeps.grid.Job`); how it ended is read from its run folder."""
-        raise NotImplementedError
 
 
 class ProcessesLauncher(JobsLauncher):
