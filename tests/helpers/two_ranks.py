@@ -46,10 +46,22 @@ class Case:
 
 CASES = {
     "none": Case(None),
-    **{f"method {name}": Case(method) for name, method in METHODS.items()},
+    **{
+        f"method {name}": Case(method)
+        for name, method in METHODS.items()
+        if not hasattr(method, "callback")
+    },
     **{
         f"partners {name}": Case(partners=name)
-        for name in ("derangement", "cyclic", "same_class", "other_class", "nearest")
+        for name in (
+            "derangement",
+            "cyclic",
+            "same_class",
+            "other_class",
+            "nearest",
+            "nearest_features",
+            "confusable",
+        )
     },
     **{f"guests {name}": Case(partners=name) for name in ("second_pass", "dataset")},
     "partners across_ranks": Case(CutMix(1.0), "across_ranks"),

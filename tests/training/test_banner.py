@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from mixlab.training.banner import caution_words
+from helpers.small_runs import composed
+from mixlab.training.banner import caution_words, mixing_words
 
 ALL = {"train": 100, "val": 50, "test": 40, "batch_size": 100, "eval_batch_size": 16, "limit": 1.0}
 
@@ -67,3 +68,12 @@ def test_nothing_is_said_without_a_reason(fine: dict[str, Any]) -> None:
 )
 def test_what_makes_figures_weak(given: dict[str, Any], said: str) -> None:
     assert cautions(**given) == said
+
+
+def test_what_is_none_is_left_out_of_the_mixing() -> None:
+    words = mixing_words(composed("mixing=manifold_mixup"))
+    assert words.startswith("ManifoldMixup alpha=2.0 per_row=True; probability=1.0 gate=row ")
+    assert "None" not in words
+    assert "layers=['last']" in mixing_words(
+        composed("mixing=manifold_mixup", "mixing.layers=[last]")
+    )

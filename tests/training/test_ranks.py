@@ -115,11 +115,9 @@ OF_SRUN = {
 
 def test_what_torchrun_says() -> None:
     launch = launched(OF_TORCHRUN)
-    assert launch == Launch(3, 4, "none-node0-29500-0", 1, 2, 1, "node0", 29500, "torchrun")
+    assert launch == Launch(3, 4, "none-node0-29500", 1, 2, 1, "node0", 29500, "torchrun")
     again = launched({**OF_TORCHRUN, "TORCHELASTIC_RESTART_COUNT": "1"})
-    assert launch is not None and again is not None and again.id != launch.id, (
-        "an attempt is a launch of its own"
-    )
+    assert again == launch, "nodes may count attempts differently"
 
 
 def test_what_srun_says() -> None:

@@ -1,18 +1,21 @@
 """What ranks tell each other, with a store in memory in place of the network's."""
 
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
-from torch.distributed import HashStore  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed import HashStore, PrefixStore, rendezvous  # pyright: ignore
 
 from helpers.small_runs import small
 from mixlab.errors import Told, UserError
 from mixlab.runs import Run
 from mixlab.training import together
-from mixlab.training.meeting import Meeting, RankZeroGone
+from mixlab.training.meeting import Meeting, RankZeroGone, use_port
 from mixlab.training.ranks import Launch
 from mixlab.training.together import (
     announce,
@@ -142,17 +145,77 @@ def test_a_host_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
         Meeting.open(launch)
 
 
-def test_two_runs_after_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second does not end as the first did."""
+@pytest.fixture
+def lobby(monkeypatch: pytest.MonkeyPatch) -> HashStore:
+    """The store of a launch."""
     store = HashStore()
     monkeypatch.setattr("torch.distributed.rendezvous", lambda *_, **__: [(store, 0, 0)])
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "")
+    return store
+
+
+def opened(ranks: int = 2) -> list[Meeting]:
+    """The meetings of all ranks, rank 0 waiting for the others."""
+    leader = Meeting.open(Launch(0, ranks, "x"))
+    with ThreadPoolExecutor(ranks) as pool:
+        others = [pool.submit(Meeting.open, Launch(rank, ranks, "x")) for rank in range(1, ranks)]
+        while not all(other.done() for other in others):
+            leader.welcome()
+    return [leader, *(other.result() for other in others)]
+
+
+def test_two_runs_after_each_other(lobby: HashStore) -> None:
+    """The second does not end as the first did."""
     for number in (0, 1):
-        rank_0, rank_1 = (Meeting.open(Launch(rank, 2, "x")) for rank in (0, 1))
+        rank_0, rank_1 = opened()
         assert not rank_1.knows("end")
         rank_0.tell("end", number)
         assert rank_1.told("end") == number
+
+
+def test_what_an_attempt_before_has_left_answers_nobody(lobby: HashStore) -> None:
+    """Rank 0 has died while others asked and were told to train; its agent starts all again."""
+    dead, *_ = opened(3)
+    dead.tell("begin", {"folder": "elsewhere"})
+    PrefixStore("mixlab/x", lobby).set("asks/2", "of a rank that is dead")
+    with pytest.raises(RankZeroGone, match="rank 0 at 127.0.0.1 did not answer rank 1; see its"):
+        Meeting.open(Launch(1, 3, "x"), seconds=0.3)
+    rank_0, *others = opened(3)
+    assert [each.knows("begin") for each in (rank_0, *others)] == [False] * 3
+    rank_0.tell("begin", 1)
+    assert [each.told("begin") for each in others] == [1, 1]
+
+
+def test_rank_0_waits_for_those_that_come_late_to_a_mistake(lobby: HashStore) -> None:
+    leader = Meeting.open(Launch(0, 3, "x"))
+    with ThreadPoolExecutor(1) as pool:
+        leaving = pool.submit(leader.leave)
+        for rank in (1, 2):
+            late = Meeting.open(Launch(rank, 3, "x"), seconds=20)
+            assert not leaving.done()
+            late.tell(f"rank/{rank}", {"error": "the same"})
+        leaving.result(timeout=5)
+
+
+def test_an_attempt_that_is_not_the_first_has_a_store_of_its_own(
+    lobby: HashStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In that of torchrun, the process group has left the addresses of ranks that are dead."""
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    first, second = opened()[0], opened()[0]
+    assert first.fresh_port() is None
+    port = second.fresh_port()
+    use_port(port)
+    assert os.environ["MASTER_PORT"] == str(port)
+    meet = [partial(rendezvous, f"tcp://127.0.0.1:{port}", rank, 2) for rank in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        one, other = (store for store, *_ in pool.map(lambda each: next(each()), meet))
+    one.set("address", "of rank 0")
+    assert other.get("address") == b"of rank 0"
+    assert "TORCHELASTIC_USE_AGENT_STORE" not in os.environ
+    on_srun = Meeting(Launch(0, 2, "x", launcher="srun"), lobby, PrefixStore("mixlab/x", lobby))
+    assert on_srun.fresh_port() is None, "rank 0 serves each attempt there"
 
 
 def test_rank_0_is_gone(both: list[Meeting], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,3 +226,27 @@ def test_rank_0_is_gone(both: list[Meeting], monkeypatch: pytest.MonkeyPatch) ->
     both[1].store = Gone()
     with pytest.raises(RankZeroGone, match=r"rank 0 at 127.0.0.1 ended without a word"):
         both[1].told("begin")
+
+
+@pytest.mark.parametrize("last", ["left", "rank/1"])
+def test_rank_0_leaves_quietly_when_the_store_has_ended(last: str) -> None:
+    """At once: the others are gone with it. It ends before rank 0 leaves, or while it waits."""
+    asked: list[str] = []
+
+    class Gone:
+        def add(self, key: str, amount: int) -> int:
+            asked.append(key)
+            if last == "left":
+                raise RuntimeError("Connection reset by peer")
+            return 1
+
+        def check(self, keys: list[str]) -> bool:
+            asked.extend(keys)
+            raise RuntimeError("Connection reset by peer")
+
+    meeting = Meeting(Launch(0, 2, "x"), Gone())
+    meeting.lobby = Gone()
+    meeting.welcome()
+    assert asked[0] == "asked"
+    meeting.leave()
+    assert asked[-1] == last and asked.count(last) == 1

@@ -7,12 +7,17 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import nn
 
+from mixlab.callbacks import HiddenMixingCallback, LearnedMixingCallback
+from mixlab.callbacks.layers import chosen_layers
+from mixlab.callbacks.learned_mixing import map_layer
+from mixlab.callbacks.mixing import mixing_callbacks
 from mixlab.config.build import plain
 from mixlab.config.keys import leaves
 from mixlab.data import ImageDataModule
 from mixlab.errors import counted
 from mixlab.loggers import WandbRun
 from mixlab.reporting.cautions import FEW_ROWS
+from mixlab.runs.identity import of_mixing
 from mixlab.runs.records import shown_path
 from mixlab.training.build import Experiment
 from mixlab.training.model import rows_of_a_step, with_scaled_rate
@@ -31,7 +36,7 @@ def facts(cfg: DictConfig, experiment: Experiment) -> Iterator[tuple[str, str]]:
     model = experiment.model
     yield "data", data_words(experiment.data)
     yield "model", f"{cfg.model.name}, {parameters(model)}"
-    yield "mixing", mixing_words(cfg)
+    yield "mixing", mixing_words(cfg) + layer_words(experiment)
     if hasattr(model, "optimizer_factory"):
         yield "optimizer", optimizer_words(cfg)
     synchronized = experiment.trainer.world_size > 1 and cfg.trainer.get("sync_batchnorm")
@@ -79,8 +84,7 @@ def data_words(data: ImageDataModule) -> str:
     counts = ", ".join(f"{len(part)} to {what}" for what, part in rows.items() if len(part))
     spec = data.spec
     wrong = f"; {data.noise.share:.0%} of the training labels are wrong" if data.noise.share else ""
-    shape = f"{spec.channels} x {spec.height} x {spec.width}"
-    return f"{data.name}, rows {counts}; {spec.num_classes} classes, images {shape}{wrong}"
+    return f"{data.name}, rows {counts}; {spec.num_classes} classes, {spec.words}{wrong}"
 
 
 def parameters(model: nn.Module) -> str:
@@ -94,8 +98,21 @@ def mixing_words(cfg: DictConfig) -> str:
     if not cfg.get("mixing"):
         return "none"
     node: dict[str, Any] = plain(cfg.mixing)
+    node = of_mixing(node)  # without what most runs do not use
     method, node["_target_"] = node.pop("method"), None
     return f"{class_and_knobs(method)}; {class_and_knobs(node)}"
+
+
+def layer_words(experiment: Experiment) -> str:
+    """`; at input, layer1, layer2`, where features are mixed; `; masks from layer3`."""
+    found = mixing_callbacks(experiment.trainer)
+    hidden = [each for each in found if isinstance(each, HiddenMixingCallback)]
+    names = [name for each in hidden for name in chosen_layers(each.layers, experiment.model)]
+    words = f"; at {', '.join(names)}" if names else ""
+    learned = [each for each in found if isinstance(each, LearnedMixingCallback)]
+    return words + "".join(
+        f"; masks from {map_layer(experiment.model, each.layer)}" for each in learned
+    )
 
 
 def optimizer_words(cfg: DictConfig) -> str:
@@ -109,9 +126,13 @@ def optimizer_words(cfg: DictConfig) -> str:
 
 
 def class_and_knobs(node: dict[str, Any]) -> str:
-    """`Adam lr=0.002 weight_decay=0.0`."""
+    """`Adam lr=0.002 weight_decay=0.0`; what is None is left out."""
     target = str(node.get("_target_") or "").rsplit(".", 1)[-1]
-    knobs = [f"{k}={v}" for k, v in leaves(node) if k.rsplit(".", 1)[-1] not in NOT_SHOWN]
+    knobs = [
+        f"{key}={value}"
+        for key, value in leaves(node)
+        if value is not None and key.rsplit(".", 1)[-1] not in NOT_SHOWN
+    ]
     return " ".join([*filter(None, [target]), *knobs])
 
 

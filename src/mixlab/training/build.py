@@ -117,7 +117,7 @@ def build_data(cfg: DictConfig) -> ImageDataModule:
         seed=cfg.seed,
         allow=allow,
     )
-    if data.multi_label and partners in ("same_class", "other_class"):
+    if data.multi_label and partners in ("same_class", "other_class", "confusable"):
         raise UserError(
             f"mixing.partners={partners} needs one class an image, and {data.name} has several "
             "labels; use permutation"

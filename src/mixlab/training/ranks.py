@@ -28,7 +28,7 @@ class Launch:
     Attributes:
         rank: in [0, world_size), over all nodes.
         world_size: processes on all nodes together.
-        id: differs between launches, and between the attempts of one.
+        id: differs between launches.
         local_rank: in [0, local_size), on this node.
         local_size: processes on this node.
         node: in [0, number of nodes).
@@ -66,13 +66,15 @@ def launched(environ: Mapping[str, str] = os.environ) -> Launch | None:
 
 
 def of_torchrun(environ: Mapping[str, str]) -> Launch:
-    """What torchrun says; its run id alone is `none`, unless one was given."""
+    """What torchrun says; its run id alone is `none`, unless one was given.
+
+    Its number of restarts is left out: the agents of several nodes count differently.
+    """
     address, port = environ["MASTER_ADDR"], int(environ["MASTER_PORT"])
-    attempt = environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     return Launch(
         rank=int(environ["RANK"]),
         world_size=int(environ["WORLD_SIZE"]),
-        id=f"{environ['TORCHELASTIC_RUN_ID']}-{address}-{port}-{attempt}",
+        id=f"{environ['TORCHELASTIC_RUN_ID']}-{address}-{port}",
         local_rank=int(environ["LOCAL_RANK"]),
         local_size=int(environ["LOCAL_WORLD_SIZE"]),
         node=int(environ.get("GROUP_RANK", "0")),

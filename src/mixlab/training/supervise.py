@@ -64,7 +64,7 @@ def open_and_train(
                 check_data_of(cfg, [run.folder])
                 if changed:
                     keep_stale(run.folder, changed)
-                done = results_line(run.record["results"])
+                done = results_line(run.record["results"], run.record.get("monitor"))
                 print(f"{run_name(run.folder)}: finished already: {done}", flush=True)
                 return run.record["results"]
             case Action.RESTART:
@@ -110,8 +110,9 @@ def supervised(run: Run, begin: Callable[[Run], None]) -> dict[str, Any]:
             )
             write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise
+    line = results_line(results, run.record.get("monitor"))
     print(
-        f"{run_name(run.folder)}: {results_line(results)}, {run.record['seconds']:.1f} s\n"
+        f"{run_name(run.folder)}: {line}, {run.record['seconds']:.1f} s\n"
         f"next: mixlab-evaluate run={shown_path(run.folder)}",
         flush=True,
     )

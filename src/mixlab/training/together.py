@@ -26,7 +26,7 @@ from mixlab.errors import Told, UserError, exit_status, is_user_error, print_err
 from mixlab.runs import Run
 from mixlab.runs.atomic import write_text
 from mixlab.runs.checkpoints import LAST, digest_of
-from mixlab.training.meeting import END, LAST_WORDS, WAIT, Meeting, RankZeroGone
+from mixlab.training.meeting import END, LAST_WORDS, WAIT, Meeting, RankZeroGone, use_port
 from mixlab.training.ranks import Launch, check_counts, check_gpus
 
 Begin = Callable[[Run], None]
@@ -141,6 +141,7 @@ def announce(meeting: Meeting, run: Run) -> None:
             "config": OmegaConf.to_yaml(run.cfg, resolve=True),
             "record": run.record,
             "last": last_digest(run.folder),
+            "port": meeting.fresh_port(),
         }
         meeting.tell("begin", begin)
         for rank in others:
@@ -151,6 +152,7 @@ def announce(meeting: Meeting, run: Run) -> None:
                 raise UserError(seen["error"])
     finally:
         mark.unlink(missing_ok=True)
+    use_port(begin["port"])
     meeting.tell("go", True)
 
 
@@ -171,6 +173,7 @@ def follow_run(cfg: DictConfig, launch: Launch) -> dict[str, Any]:
         raise Told(str(error), exit_status(error)) from None
     if "status" in begin:
         return ended(meeting, begin)
+    use_port(begin["port"])
     run = Run(Path(begin["folder"]), DictConfig(OmegaConf.create(begin["config"])))
     run.cfg.allow = cfg.get("allow", [])  # what may be called, this command line says
     run.record = begin["record"]
