@@ -6,14 +6,13 @@ ARG PYTHON=3.12
 FROM python:${PYTHON}-slim AS build
 ARG TORCH=cuda
 ENV UV_NO_CACHE=1 UV_LINK_MODE=copy
-SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 WORKDIR /opt/mixlab
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY scripts/setup.sh scripts/
 COPY configs configs
 COPY src src
 RUN pip install --no-cache-dir --root-user-action=ignore "uv>=0.9,<1" \
-  && LOCKED="${TORCH/cuda/1}" bash scripts/setup.sh
+  && LOCKED="$TORCH" bash scripts/setup.sh
 
 FROM python:${PYTHON}-slim
 RUN useradd --create-home --uid 1000 mixlab \

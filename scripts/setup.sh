@@ -2,7 +2,7 @@
 # Make .venv with mixlab in it, once: with uv where it is installed, else python3 -m venv and pip.
 #   bash scripts/setup.sh          what training needs
 #   bash scripts/setup.sh dev      the tests' tools too
-#   LOCKED=1 bash scripts/setup.sh       the versions and files of requirements.lock, and no others
+#   LOCKED=1 bash scripts/setup.sh       the versions and files of requirements.lock (LOCKED=cuda too)
 #   LOCKED=cpu bash scripts/setup.sh     the same with PyTorch for CPUs alone (needs uv)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,8 +21,8 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
   fi
   python=3.11 # uv brings one
 fi
-if [[ -n $locked ]] && ! [[ $locked =~ ^(1|cpu)$ ]]; then
-  echo "setup: LOCKED is 1 or cpu, got $locked" >&2
+if [[ -n $locked ]] && ! [[ $locked =~ ^(1|cuda|cpu)$ ]]; then
+  echo "setup: LOCKED is 1, cuda or cpu, got $locked" >&2
   exit 2
 fi
 if [[ $locked == cpu ]] && ! command -v uv >/dev/null; then

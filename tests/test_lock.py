@@ -132,12 +132,32 @@ def test_without_locked_nothing_is_locked_and_a_wrong_word_is_one_sentence(tmp_p
     (tmp_path / "a").mkdir()
     done, calls, seen = set_up(tmp_path / "a", "uv", words=("dev",))
     assert done.returncode == 0 and calls[-1].endswith("-e .[dev]") and not seen
-    for locked, tools, said in (("yes", ["uv"], "1 or cpu, got yes"), ("cpu", [], "needs uv")):
+    wrong = (("yes", ["uv"], "LOCKED is 1, cuda or cpu, got yes"), ("cpu", [], "needs uv"))
+    for locked, tools, said in wrong:
         place = tmp_path / locked
         place.mkdir()
         done, calls, _ = set_up(place, *tools, locked=locked)
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
         assert not calls
+
+
+@pytest.mark.slow
+def test_the_project_itself_is_built_with_what_is_locked(tmp_path: Path) -> None:
+    """As the last step of a locked setup does it: nothing is fetched to build an editable wheel."""
+    builders = ("hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers")
+    lock = tmp_path / "builders.lock"
+    lock.write_text("\n".join(block for block in BLOCKS if block.startswith(builders)))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "src", "configs"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / ".venv"], check=True)
+    python = tmp_path / ".venv" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*install, "--require-hashes", "-r", lock], check=True)
+    subprocess.run([*install, "--no-build-isolation", "-e", tmp_path], check=True)
+    found = [python, "-c", "import mixlab; print(mixlab.__file__)"]
+    said = subprocess.run(found, check=True, cwd="/", capture_output=True, text=True).stdout
+    assert Path(said.strip()) == tmp_path / "src" / "mixlab" / "__init__.py"
 
 
 # The container
@@ -176,7 +196,7 @@ def test_the_steps_of_the_build_stage_run_and_install_the_lock(
     }  # fmt: skip
     for what, words in stage(0):
         if what == "RUN":
-            shell = ["/bin/bash", "-o", "pipefail", "-c", words]
+            shell = ["/bin/sh", "-c", words]  # not every builder knows SHELL: OCI images have none
             done = subprocess.run(shell, cwd=place, env=environment, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
     said = (tmp_path / "said.txt").read_text()
