@@ -6,9 +6,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from mixlab.runs import configs
-from mixlab.runs.configs import parsed, stored_config
+from mixlab.runs.configs import dumped, parsed, stored_config
 
 TEXT = """\
 task_name: train
@@ -95,3 +96,19 @@ def test_broken_files_are_empty(tmp_path: Path) -> None:
 
 def test_the_mark_is_no_folder_of_a_run() -> None:
     assert not configs.re.fullmatch(r"seed-\d+", configs.MARK)
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="$\\")),
+    st.sampled_from(["1e3", "yes", "null", "1_000", "0o7", "1:30", "~", "", " a", "line\nline"]),
+)
+
+
+@given(st.dictionaries(st.text(alphabet="abc1", min_size=1), VALUES | st.lists(VALUES)))
+def test_written_values_are_read_back_by_omegaconf(node: dict) -> None:
+    """A word that looks like a number stays a word."""
+    assert OmegaConf.to_container(OmegaConf.create(dumped(node))) == node

@@ -22,6 +22,8 @@ ACTS = [
     "trainer.limit_val_batches=2", "trainer.limit_test_batches=2", "trainer.overfit_batches=2",
     "trainer.check_val_every_n_epoch=2", "data.normalize={mean:[0.5],std:[0.5]}",
     "trainer.sync_batchnorm=true", "lr_base_size=256", "mixing.partners=across_ranks",
+    "mixing.strength=0.3", "mixing.alpha_schedule={linear:[0.1,1]}", "mixing.mix=inputs",
+    "mixing.class_probability={3:0.2}",
 ]  # fmt: skip
 WATCHES = [
     "seed=7", "task_name=another", "tags=[x]", "threads=3", "test=false", "existing=reuse",
@@ -37,7 +39,10 @@ def test_everything_that_acts_makes_an_arm_of_its_own() -> None:
     assert len({*hashes.values(), arm_hash(composed())}) == len(ACTS) + 1
 
 
-@pytest.mark.parametrize("key", ["trainer.sync_batchnorm", "lr_base_size", "rank_timeout"])
+@pytest.mark.parametrize("key", [
+    "trainer.sync_batchnorm", "lr_base_size", "rank_timeout", "mixing.strength",
+    "mixing.alpha_schedule", "mixing.class_probability", "mixing.mix",
+])  # fmt: skip
 def test_a_key_that_older_runs_lack_changes_nothing_by_its_default(key: str) -> None:
     cfg = composed().copy()
     *above, name = key.split(".")

@@ -47,6 +47,20 @@ def test_a_line_for_each_job(tickets: list[JobSpec], capsys: pytest.CaptureFixtu
     assert (board.finished, board.failed) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("monitor", "figure"),
+    [
+        ("val/mean_average_precision", "val mean_average_precision 0.7000 (chosen on validation)"),
+        ("val/accuracy", "val accuracy 0.6000 (chosen on validation)"),
+        ("val/loss", "val accuracy 0.6000 (chosen on validation)"),
+    ],
+)
+def test_the_figure_is_the_one_that_chose(monitor: str, figure: str) -> None:
+    best = {"val/accuracy": 0.6, "val/loss": 0.1, "val/mean_average_precision": 0.7}
+    record = {"status": "finished", "results": {"best": best}, "monitor": {"metric": monitor}}
+    assert run_outcome(record).startswith(figure)
+
+
 def test_a_record_that_is_not_there() -> None:
     assert run_outcome({}).startswith("failed: ")
 

@@ -22,7 +22,7 @@ SEARCH = ("-m", "hparams_search=mixing_optuna", *SMALL, "logger=csv")
 
 
 def job(folder: Path, **arm: object) -> Job:
-    return Job([], OmegaConf.create(arm), {"seed": 0}, folder)
+    return Job([], OmegaConf.create(arm), {"seed": 0}, folder, {})
 
 
 @pytest.fixture

@@ -74,7 +74,9 @@ def test_time_limits_as_sbatch_reads_them(limit: str) -> None:
 
 def jobs_of(folder: Path, *arms: str, seeds: int = 2) -> list[Job]:
     return [
-        Job([arm], composed(*arm.split()), {"seed": seed}, folder / str(number) / f"seed-{seed}")
+        Job(
+            [arm], composed(*arm.split()), {"seed": seed}, folder / str(number) / f"seed-{seed}", {}
+        )
         for seed in range(seeds)
         for number, arm in enumerate(arms)
     ]

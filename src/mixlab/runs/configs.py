@@ -1,6 +1,7 @@
-"""`config.yaml` of many runs: the seeds of an arm have the same text but for the seed.
+"""Configurations of many runs as text, fast.
 
-So that text is parsed once for an arm, which is most of the time that a report of many runs takes.
+The seeds of an arm have the same text but for the seed. So it is parsed once for an arm, which is
+most of the time that a report of many runs takes.
 """
 
 import re
@@ -14,6 +15,23 @@ import yaml
 MARK = "seed-SEED"  # in place of the run folder's name
 SEED_LINE = re.compile(r"^seed: (0|[1-9]\d*)$(?!\n[ \t])", re.MULTILINE)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_SafeDumper):
+    """Quotes every string, so that each stays one for OmegaConf, which reads 1e3 as a number."""
+
+
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'")
+)
+
+
+def dumped(node: Mapping[str, Any]) -> str:
+    """YAML of plain values, for `OmegaConf.create`: four times as fast as `OmegaConf.to_yaml`."""
+    return yaml.dump(node, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def stored_config(folder: Path) -> Mapping[str, Any]:

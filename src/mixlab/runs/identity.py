@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from mixlab.config.allowlist import locate
+from mixlab.config.build import copied
 from mixlab.errors import UserError
 
 HASHED = ("data", "model", "mixing", "augmentation", "optimizer", "scheduler")
@@ -19,6 +20,9 @@ NOT_HASHED_OF_TRAINER = (
 )  # fmt: skip
 # Keys that younger versions have: with these values they change nothing, and so no older hash.
 YOUNGER_OF_TRAINER = {"sync_batchnorm": False}
+YOUNGER_OF_MIXING = {
+    "strength": None, "alpha_schedule": None, "class_probability": None, "mix": "both",
+}  # fmt: skip
 NOT_HASHED_OF_DATA = ("num_workers",)
 # Callbacks that cannot change the training, known without importing Lightning. Others declare
 # `changes_training = False`.
@@ -34,14 +38,16 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 
     Paths are replaced by their names, so that a moved checkout finds its runs again.
     """
-    masked: Any = OmegaConf.to_container(cfg, resolve=False)
-    masked["seed"] = "<seed>"
-    masked["paths"] = {name: f"<{name}>" for name in masked.get("paths", {})}
-    plain: Any = OmegaConf.to_container(OmegaConf.create(masked), resolve=True)
+    masked = copied(cfg)
+    with flag_override(masked, ["readonly", "struct"], False):
+        masked.seed = "<seed>"
+        masked.paths = {name: f"<{name}>" for name in masked.get("paths") or {}}
+    plain: Any = OmegaConf.to_container(masked, resolve=True)
     trainer, data = plain.get("trainer") or {}, plain.get("data") or {}
     return {
         **{name: plain.get(name) for name in HASHED},
         "data": without(data, NOT_HASHED_OF_DATA),
+        "mixing": of_mixing(plain.get("mixing")),
         "trainer": of_trainer(trainer),
         "callbacks": acting(plain.get("callbacks") or {}, watching(cfg)),
         "ckpt_path": plain.get("ckpt_path"),
@@ -51,9 +57,17 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
 
 def of_trainer(node: Mapping[str, Any]) -> dict[str, Any]:
     """What of the trainer's node changes the training."""
-    kept = without(node, NOT_HASHED_OF_TRAINER)
-    same = [name for name, usual in YOUNGER_OF_TRAINER.items() if kept.get(name) == usual]
-    return without(kept, same)
+    return without_usual(without(node, NOT_HASHED_OF_TRAINER), YOUNGER_OF_TRAINER)
+
+
+def of_mixing(node: Any) -> Any:
+    """The mixing's node without younger keys that change nothing."""
+    return without_usual(node, YOUNGER_OF_MIXING) if isinstance(node, Mapping) else node
+
+
+def without_usual(node: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """A node less the keys that have their usual value."""
+    return without(node, [key for key, value in usual.items() if node.get(key) == value])
 
 
 def without(node: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
@@ -105,9 +119,9 @@ def same_numbers(node: Any) -> Any:
     return float(node) if isinstance(node, int) and not isinstance(node, bool) else node
 
 
-def arm_hash(cfg: DictConfig) -> str:
-    """Eight hexadecimal digits that name an arm."""
-    text = json.dumps(same_numbers(identity(cfg)), sort_keys=True)
+def arm_hash(cfg: DictConfig, known: Mapping[str, Any] | None = None) -> str:
+    """Eight hexadecimal digits that name an arm; `known` is its identity, which takes a while."""
+    text = json.dumps(same_numbers(known or identity(cfg)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -123,9 +137,9 @@ def file_name(word: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", str(word)).strip(".") or "_"
 
 
-def arm_folder(cfg: DictConfig) -> Path:
-    """logs/runs/<task_name>/<arm>-<hash8>."""
-    arm = f"{arm_slug(cfg)}-{arm_hash(cfg)}"
+def arm_folder(cfg: DictConfig, known: Mapping[str, Any] | None = None) -> Path:
+    """logs/runs/<task_name>/<arm>-<hash8>; `known` is the identity."""
+    arm = f"{arm_slug(cfg)}-{arm_hash(cfg, known)}"
     return Path(cfg.paths.log_dir) / "runs" / file_name(cfg.task_name) / arm
 
 

@@ -27,10 +27,15 @@ def reached_files(cfg: Any) -> list[str]:
 
     Metrics and callbacks that only watch the training do not count.
     """
-    files = source_files(cfg.get("allow") or ())
+    return reached_by(targets(identity(cfg)), cfg.get("allow") or ())
+
+
+def reached_by(called: Iterable[str], allow: Iterable[str]) -> list[str]:
+    """The files that a training with these `_target_`s reaches, some of them in `allow`."""
+    files = source_files(allow)
     names = {dotted(name): name for name in files}
     modules = {module: files[name] for module, name in names.items()}
-    todo = [(ENTRY, ALL_NAMES), *(place_of(target, modules) for target in targets(identity(cfg)))]
+    todo = [(ENTRY, ALL_NAMES), *(place_of(target, modules) for target in called)]
     seen: set[Place] = set()
     reached: set[str] = set()
     while todo:

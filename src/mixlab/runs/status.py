@@ -139,10 +139,16 @@ def run_name(folder: Path) -> str:
     return "/".join(folder.parts[-2:])
 
 
-def results_line(results: dict[str, Any]) -> str:
-    """`test accuracy 0.9510 (chosen on validation), 0.9490 (last)`."""
+def results_line(results: dict[str, Any], monitor: dict[str, Any] | None = None) -> str:
+    """`test accuracy 0.9510 (chosen on validation), 0.9490 (last)`.
+
+    The figure is the one that chose the checkpoint, see `monitor` in `run.json`; of a loss, and
+    where nothing was chosen, the overlap or the accuracy.
+    """
     rows = {"chosen on validation": results.get("best") or {}, "last": results.get("last") or {}}
-    for metric in ("test/iou", "test/accuracy", "val/iou", "val/accuracy"):
+    chose = str((monitor or {}).get("metric")).removeprefix("val/")
+    names = [*([] if chose == "loss" else [chose]), "iou", "accuracy"]
+    for metric in (f"{stage}/{name}" for stage in ("test", "val") for name in names):
         known = {when: row.get(metric) for when, row in rows.items()}
         found = [f"{x:.4f} ({when})" for when, x in known.items() if isinstance(x, int | float)]
         if found:

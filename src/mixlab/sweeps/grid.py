@@ -1,15 +1,17 @@
 """From the overrides of a multirun to a list of runs, each arm and seed once."""
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from omegaconf import DictConfig
 
 from mixlab.errors import UserError
-from mixlab.runs.identity import arm_folder, run_folder
+from mixlab.runs.identity import arm_folder, identity
 from mixlab.runs.status import Status, asked_again
 
 SWEEP_KEYS = ("seeds", "arms", "seed", "retry")
@@ -23,16 +25,29 @@ class Job(Sequence[str]):
         overrides: those that the arm is composed from.
         arm: its configuration, which all seeds share; never write to it.
         own: values for this run alone, among them its seed.
+        identity: of the arm.
     """
 
     overrides: list[str]
     arm: DictConfig
     own: Mapping[str, Any]
     folder: Path
+    identity: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, overrides: list[str], cfg: DictConfig, own: Mapping[str, Any]) -> Self:
+        """A job of its own, in the folder of its seed."""
+        known = identity(cfg)
+        return cls(overrides, cfg, own, arm_folder(cfg, known) / f"seed-{own['seed']}", known)
 
     @property
     def seed(self) -> int:
         return self.own["seed"]
+
+    def at(self, seed: int) -> Self:
+        """The same arm at another seed."""
+        folder = self.folder.with_name(f"seed-{seed}")
+        return replace(self, own={**self.own, "seed": seed}, folder=folder)
 
     @property
     def words(self) -> list[str]:
@@ -133,6 +148,18 @@ def override_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Thousands of configurations all stay: looking for garbage among them takes a third longer."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def plan(
     arm_overrides: list[list[str]],
     seed_list: list[int] | None,
@@ -142,19 +169,18 @@ def plan(
 
     They are ordered by seed, so that an interrupted sweep has complete pairs to compare.
     """
-    distinct: dict[Path, tuple[list[str], DictConfig]] = {}
-    for overrides in arm_overrides:
-        cfg = compose(overrides)
-        distinct.setdefault(arm_folder(cfg), (overrides, cfg))
-    jobs = []
-    for given in seed_list if seed_list is not None else [None]:
-        for folder, (overrides, arm) in distinct.items():
-            seed = arm.seed if given is None else given
-            jobs.append(Job(overrides, arm, {"seed": seed}, folder / f"seed-{seed}"))
-    return jobs
+    distinct: dict[Path, Job] = {}
+    with no_garbage_collection():
+        for overrides in arm_overrides:
+            cfg = compose(overrides)
+            job = Job.of(overrides, cfg, {"seed": cfg.seed})
+            distinct.setdefault(job.folder.parent, job)
+    if seed_list is None:
+        return list(distinct.values())
+    return [job.at(seed) for seed in seed_list for job in distinct.values()]
 
 
 def single_job(overrides: list[str], compose: Callable[[list[str]], DictConfig]) -> Job:
     """A job from another sweeper."""
     cfg = compose(overrides)
-    return Job(overrides, cfg, {"seed": cfg.seed}, run_folder(cfg))
+    return Job.of(overrides, cfg, {"seed": cfg.seed})

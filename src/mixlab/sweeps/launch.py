@@ -3,10 +3,12 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.errors import UserError
+from mixlab.runs.configs import dumped
 from mixlab.runtime import available_cores, processes_of, threads_for
 from mixlab.sweeps.grid import Job
 from mixlab.sweeps.pool import run_all
@@ -67,9 +69,9 @@ def job_specs(jobs: Sequence[Job], threads: int) -> list[JobSpec]:
     texts: dict[Path, str] = {}
     for job in jobs:
         if job.folder.parent not in texts:
-            cfg = job.arm.copy()
-            if cfg.threads == "auto":
-                cfg.threads = threads
-            cfg.trainer.enable_progress_bar = False
-            texts[job.folder.parent] = OmegaConf.to_yaml(cfg)
+            written: Any = OmegaConf.to_container(job.arm, resolve=False)
+            if written["threads"] == "auto":
+                written["threads"] = threads
+            written["trainer"]["enable_progress_bar"] = False
+            texts[job.folder.parent] = dumped(written)
     return [JobSpec(texts[job.folder.parent], job.folder, job.own) for job in jobs]

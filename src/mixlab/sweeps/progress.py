@@ -111,7 +111,8 @@ def run_outcome(record: dict[str, Any]) -> str:
     status = record.get("status", Status.FAILED)
     if status != Status.FINISHED:
         return f"{status}: {' '.join(str(record.get('error')).split())[:200]}"
-    return f"{results_line(record['results'])}, {record.get('seconds', 0):.1f} s"
+    line = results_line(record["results"], record.get("monitor"))
+    return f"{line}, {record.get('seconds', 0):.1f} s"
 
 
 def record_exit(folder: Path, exit_code: int, stopped: bool = False) -> dict[str, Any]:

@@ -9,15 +9,16 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mixlab.config.allowlist import targets
 from mixlab.config.build import plain
 from mixlab.errors import UserError, counted
 from mixlab.reporting.labels import knob_labels, settings_of
 from mixlab.runs.atomic import make_folder, read_json, write_json
 from mixlab.runs.folder import Run, is_begun, keep_stale
-from mixlab.runs.identity import file_name, watching
+from mixlab.runs.identity import file_name
 from mixlab.runs.locks import ANOTHER, is_running
 from mixlab.runs.provenance import changed_files, code_hashes, command_line
-from mixlab.runs.reach import reached_files
+from mixlab.runs.reach import reached_by
 from mixlab.runs.records import shown_path
 from mixlab.runs.status import (
     RETRIED,
@@ -146,13 +147,15 @@ def planned(jobs: Sequence[Job], retry: Sequence[str] = ()) -> SweepPlan:
 
 def with_changes(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[str]]]:
     """Each job with the source files that changed since it was trained."""
-    now = code_hashes(jobs[0].arm.get("allow") or ()) if jobs else {}
-    reached: dict[Path, list[str]] = {}  # the files of each arm
+    allow = (jobs[0].arm.get("allow") or ()) if jobs else ()
+    now = code_hashes(allow) if jobs else {}
+    reached: dict[tuple[str, ...], list[str]] = {}  # by arms that call the same
     for job in jobs:
         before = read_json(job.folder / "run.json").get("code") or {}
-        if before and job.folder.parent not in reached:
-            reached[job.folder.parent] = reached_files(job.arm)
-        yield job, changed_files(before, now, reached.get(job.folder.parent, ()) if before else ())
+        called = tuple(targets(job.identity)) if before else ()
+        if called not in reached:
+            reached[called] = reached_by(called, allow) if before else []
+        yield job, changed_files(before, now, reached[called])
 
 
 def check_finished_data(done: Sequence[Job]) -> None:
@@ -167,8 +170,9 @@ def check_finished_data(done: Sequence[Job]) -> None:
 
 def arm_labels(jobs: Sequence[Job]) -> dict[Path, str]:
     """What tells the arms of a sweep apart, in words, by the folder of the arm."""
-    arms = {job.folder.parent: job.arm for job in jobs}
-    known = {str(folder): settings_of(plain(arm), watching(arm)) for folder, arm in arms.items()}
+    known = {}
+    for folder, job in {job.folder.parent: job for job in jobs}.items():
+        known[str(folder)] = settings_of({**job.identity, "paths": plain(job.arm.paths)})
     return {Path(folder): label for folder, label in knob_labels(known).items()}
 
 

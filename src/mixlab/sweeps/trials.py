@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from mixlab.config.build import plain
 from mixlab.errors import UserError
 from mixlab.runs.atomic import read_json
-from mixlab.runs.identity import arm_folder, arm_hash
+from mixlab.runs.identity import arm_hash
 from mixlab.runs.locks import lock
 from mixlab.runs.records import shown_path
 from mixlab.runs.status import BROKEN, Status, optimized
@@ -65,7 +65,7 @@ class Search:
         words = trial_words(trial, self.axes, self.fixed, self.compose)
         cfg = self.compose(words)
         own = {"seed": self.seed, "trial_of": self.folder.name}
-        return Job(words, cfg, own, arm_folder(cfg) / f"seed-{self.seed}")
+        return Job.of(words, cfg, own)
 
 
 @contextmanager
@@ -114,8 +114,7 @@ def check_trials_code(search: Search) -> None:
     """Raise UserError if other code made the best trial, unless `existing=reuse`."""
     for best in ranked(search.study)[:1]:
         cfg = search.compose([*search.fixed, *best.user_attrs["words"]])
-        folder = arm_folder(cfg) / f"seed-{search.seed}"
-        sweep.planned([Job([], cfg, {"seed": search.seed}, folder)])
+        sweep.planned([Job.of([], cfg, {"seed": search.seed})])
 
 
 def run_batch(search: Search, batch: "Sequence[Trial]", train: Train, config: DictConfig) -> None:
