@@ -1,6 +1,7 @@
 """Mixing with data that are not ours: in place, where `training_step` sees it, or an error."""
 
 import copy
+import pickle
 import re
 import warnings
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from helpers.small_runs import Plain, trainer
 from mixlab.callbacks import MixingCallback, TupleBatches
-from mixlab.callbacks.external_batch import NamedList, read_pair
+from mixlab.callbacks.external_batch import HOOK, NamedList, read_pair, with_list
+from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, MixedBatch
 from mixlab.mixing.methods import CutMix, Mixup
 
@@ -132,11 +134,75 @@ def test_a_resumed_training_draws_the_same(tmp_path: Path, monkeypatch: pytest.M
     assert all(same(whole[3:], [y for _, y in module.given]))
 
 
-@pytest.mark.parametrize(("kind", "name"), [("tuple", "tuple"), ("named", "Named")])
-def test_a_tuple_cannot_be_written_to(tmp_path: Path, kind: str, name: str) -> None:
+@pytest.mark.parametrize("name", ["tuple", "Named"])
+def test_a_tuple_that_nothing_made_a_list(name: str) -> None:
     line = r"`class Net\(TupleBatches, LightningModule\)`"
-    with pytest.raises(TypeError, match=f"cannot write into a {name} batch; make .* {line}, or of"):
-        fit(tmp_path, kind, MixingCallback(Mixup(alpha=1.0), num_classes=10))
+    batch = Named(LABELS, IMAGES) if name == "Named" else (IMAGES, LABELS)
+    with pytest.raises(TypeError, match=f"cannot write into a {name} batch, .*make .* {line}, or"):
+        MixingCallback(Mixup(alpha=1.0), num_classes=10).mix_in_place(batch, Address(0))
+
+
+class Wrapped(Reading):
+    """Has the hook itself, and is copied and pickled in training as some callbacks do."""
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return batch._replace(image=batch.image + 1) if isinstance(batch, Named) else batch
+
+    def on_train_epoch_start(self) -> None:
+        other = copy.deepcopy(self)
+        assert other.on_after_batch_transfer.args[0].__self__ is other  # pyright: ignore
+        assert pickle.loads(pickle.dumps(self)).on_after_batch_transfer.func is with_list
+
+
+@pytest.mark.parametrize("kind", ["tuple", "named"])
+@pytest.mark.parametrize(
+    ("module", "with_data"),  # of other pairs Lightning warns, since it calls one hook of two
+    [
+        (Reading, "none"),
+        (Wrapped, "none"),
+        (OfTuples, "none"),
+        (Reading, "plain"),
+        (Reading, "hook"),
+    ],
+)
+def test_a_tuple_needs_nothing_but_the_callback(
+    tmp_path: Path, kind: str, module: type[Plain], with_data: str
+) -> None:
+    """Whoever has the hook; the base class beside it changes nothing; nothing stays behind."""
+    calls: list[int] = []
+
+    class Data(pl.LightningDataModule):
+        def train_dataloader(self) -> DataLoader:
+            return loader(kind)
+
+    class WithHook(Data):
+        def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            calls.append(1)
+            return batch
+
+    class Two(MixingCallback):
+        pass
+
+    net, data = module(), {"plain": Data, "hook": WithHook}.get(with_data, lambda: None)()
+    callbacks = [kind(Mixup(alpha=1.0), num_classes=10, seed=0) for kind in (MixingCallback, Two)]
+    run = trainer(tmp_path, *callbacks)
+    run.fit(net, data or loader(kind))
+    assert len(net.given) == 6 and all((y.max(1).values < 1).any() for _, y in net.given)
+    assert len(calls) == (6 if with_data == "hook" else 0)
+    for each in (net, data):
+        assert each is None or HOOK not in vars(each)
+
+
+def test_a_failed_training_leaves_no_hook_behind(tmp_path: Path) -> None:
+    class Failing(Reading):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            assert type(batch) is list
+            raise RuntimeError("stop here")
+
+    module = Failing()
+    with pytest.raises(RuntimeError, match="stop here"):
+        fit(tmp_path, "tuple", MixingCallback(Mixup(alpha=1.0), num_classes=10), module)
+    assert HOOK not in vars(module)
 
 
 def test_tuples_of_a_data_module_that_has_the_hook_itself(tmp_path: Path) -> None:
@@ -155,14 +221,16 @@ def test_tuples_of_a_data_module_that_has_the_hook_itself(tmp_path: Path) -> Non
     trainer(tmp_path, callback).fit(module, OfPairs())
     assert len(module.given) == 6 and min(x.min() for x, _ in module.given) >= 1
     assert all((y.max(1).values < 1).any() for _, y in module.given)
-    with pytest.raises(TypeError, match="your LightningDataModule if that has an on_after_b"):
-        trainer(tmp_path, callback).fit(Reading(), Brighter())
+    module = Reading()
+    trainer(tmp_path, callback).fit(module, Brighter())
+    assert len(module.given) == 6 and min(x.min() for x, _ in module.given) >= 1
 
 
-def test_only_training_batches_become_lists(tmp_path: Path) -> None:
+@pytest.mark.parametrize("base", [OfTuples, Reading])
+def test_only_training_batches_become_lists(tmp_path: Path, base: Any) -> None:
     seen: list[Any] = []
 
-    class Validating(TupleBatches, Reading):
+    class Validating(base):
         def validation_step(self, batch: Any, batch_idx: int) -> None:
             seen.append(batch)
 
@@ -320,7 +388,7 @@ def test_it_works_in_the_trainer_of_the_other_package(tmp_path: Path) -> None:
 
     given: list[Tensor] = []
 
-    class Net(TupleBatches, lightning.LightningModule):
+    class Net(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.network = torch.nn.Linear(1, 1)
@@ -368,3 +436,9 @@ def test_each_callback_mixes_each_batch_of_another_loader_once(
         assert torch.equal(x, second[number].after.images)
         assert torch.equal(y, second[number].after.targets)
     assert len(first) == len(second) == len(module.given) == 6
+
+
+def test_labels_before_images_are_a_sentence() -> None:
+    with pytest.raises(UserError, match=r"images \(24,\) and .* first, set keys=\(1, 0\)"):
+        read_pair([LABELS, IMAGES], 10)
+    assert read_pair([LABELS, IMAGES], 10, (1, 0))[0] is IMAGES

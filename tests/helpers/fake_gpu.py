@@ -149,6 +149,8 @@ def fake_gpu() -> Iterator[FakeGpu]:
     with (
         patch.object(torch, "Generator", CpuGenerator),
         patch.object(torch.cuda, "_lazy_init", lambda: None),
+        patch.object(torch.cuda.random, "_lazy_init", lambda: None),
+        patch.object(torch.cuda.random, "_lazy_call", lambda call, **_: call()),
         patch.object(torch.cuda, "default_generators", (torch.Generator(),)),
         patch.object(torch.cuda, "Event", FakeEvent),
         patch.object(torch.autograd, "_engine_run_backward", backward),

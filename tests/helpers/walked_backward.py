@@ -5,10 +5,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 
 
-def backward(tensors: Any, gradients: Any, *_: Any, **__: Any) -> tuple:
-    """Add the gradients of `tensors` to their leaves, each node after all that lead to it."""
+def backward(
+    tensors: Any, gradients: Any, *options: Any, accumulate_grad: bool = True, **_: Any
+) -> tuple:
+    """Add the gradients of `tensors` to their leaves, each node after all that lead to it.
+
+    Or, for `torch.autograd.grad`, return those of its inputs and touch no leaf.
+    """
+    inputs = () if accumulate_grad else options[2]
+    wanted_at = [get_gradient_edge(each) for each in inputs]
+    found_at: dict[tuple[Any, int], Tensor] = {}
     given: dict[Any, dict[int, Tensor]] = defaultdict(dict)
     waits: dict[Any, int] = defaultdict(int)
     roots = [tensor.grad_fn for tensor in tensors]
@@ -26,7 +35,11 @@ def backward(tensors: Any, gradients: Any, *_: Any, **__: Any) -> tuple:
     with torch.no_grad():
         while ready:
             node = ready.pop()
-            found = applied(node, given.pop(node, {}))
+            arrived = given.pop(node, {})
+            found_at.update({(node, number): each for number, each in arrived.items()})
+            if not accumulate_grad and hasattr(node, "variable"):
+                continue
+            found = applied(node, arrived)
             for (after, number), gradient in zip(node.next_functions, found, strict=False):
                 if after is None:
                     continue
@@ -38,7 +51,7 @@ def backward(tensors: Any, gradients: Any, *_: Any, **__: Any) -> tuple:
                 waits[after] -= 1
                 if not waits[after]:
                     ready.append(after)
-    return ()
+    return tuple(found_at[edge.node, edge.output_nr] for edge in wanted_at)
 
 
 def applied(node: Any, given: dict[int, Tensor]) -> tuple:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.mixing_cases import METHODS, drawn
+from helpers.mixing_cases import MASKED, METHODS, drawn
 from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup
 from mixlab.mixing.masks import painted
 
@@ -22,14 +22,15 @@ def _painted(blend: Blend) -> Blend:
     return Blend(blend.source, mask, blend.share, blend.warp)
 
 
-@every_method
+@pytest.mark.parametrize("name", MASKED)
 @pytest.mark.parametrize("shape", [(12, 3, 9, 11), (1, 1, 5, 5), (40, 3, 64, 64)])
 @pytest.mark.parametrize("num_guests", [0, 5])
 def test_all_ways_of_applying_agree(name: str, shape: tuple[int, ...], num_guests: int) -> None:
     images = torch.rand(shape[0] + num_guests, *shape[1:])
     blend = drawn(METHODS[name], images, num_rows=shape[0])
     expected = _painted(blend).images(images)
-    tolerance = {"rtol": 0, "atol": 2e-6}
+    # Places in a resized picture are exact one way, and a part of 10^5 of a pixel off the other.
+    tolerance = {"rtol": 0, "atol": 3e-5 if blend.warp is not None else 2e-6}
     torch.testing.assert_close(blend.images(images), expected, **tolerance)
     watched = images.clone().requires_grad_()
     torch.testing.assert_close(blend.images(watched).detach(), expected, **tolerance)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.mixing_cases import METHODS, drawn
+from helpers.mixing_cases import MASKED, METHODS, drawn
 from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Mixup, Sequence, compose, select
 from mixlab.mixing.combine import _mean_of_cuts
 from mixlab.mixing.masks import mean_share
@@ -44,7 +44,7 @@ def test_cutout_in_a_sequence_keeps_the_label_that_it_finds(second: str) -> None
         torch.testing.assert_close(both.targets(targets), other.targets(targets))
 
 
-@pytest.mark.parametrize("names", [list(METHODS), ["mixup", "cutmix"], ["cutout", "mixup"]])
+@pytest.mark.parametrize("names", [MASKED, ["mixup", "cutmix"], ["cutout", "mixup"]])
 def test_a_selected_row_is_the_row_of_the_blend_it_was_chosen_from(names: list[str]) -> None:
     images, targets = torch.rand(13, 3, 9, 8), torch.eye(13)
     blends = [drawn(METHODS[name], images, num_rows=9, seed=3) for name in names]

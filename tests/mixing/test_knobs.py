@@ -6,13 +6,41 @@ from typing import Any
 
 import pytest
 
-from mixlab.mixing import CutMix, Cutout, Mixup, MixupMany, OneOf, Policy, Sequence
+from mixlab.mixing import (
+    AttentiveMix,
+    Concat,
+    CutMix,
+    Cutout,
+    CutThumbnail,
+    FMix,
+    GMix,
+    GridMix,
+    HMix,
+    MixedConcat,
+    Mixup,
+    MixupMany,
+    Mosaic,
+    OneOf,
+    PatchMix,
+    Policy,
+    Random2x2,
+    ResizeMix,
+    Ricap,
+    SaliencyMix,
+    Sequence,
+    SmoothMix,
+    StackMix,
+    VHMixup,
+)
 from mixlab.mixing.methods.published import PublishedCutMix
+from mixlab.mixing.saliency import ActivationMap, SpectralResidual
 
 NAN, INFINITE = float("nan"), float("inf")
 NOT_POSITIVE = [0, -1, "0.2", None, True, NAN, INFINITE, [1.0], {"a": 1}]
 NOT_A_FLAG = ["true", None, 1, 0, []]
 NOT_A_FRACTION = [-0.1, 1.1, "0.5", None, True, NAN, [0.5]]
+NOT_A_COUNT = [0, -1, 2.0, "3", None, True, [3]]
+NOT_A_SPAN = [0.5, [0.5], [0.6, 0.4], [-0.1, 0.5], [0.1, 3], "0.1", None, ["a", 1], [0, NAN]]
 PAIR = [Mixup(1.0), CutMix(1.0)]
 
 WRONG: list[tuple[Callable[..., Any], str, list[Any]]] = [
@@ -26,6 +54,34 @@ WRONG: list[tuple[Callable[..., Any], str, list[Any]]] = [
     (partial(PublishedCutMix, 1.0), "min_side", [-1, 2, "0", None, True, 1.0]),
     (Cutout, "side_fraction", [0, *NOT_A_FRACTION]),
     (partial(Cutout, 0.5), "per_row", NOT_A_FLAG),
+    (SaliencyMix, "alpha", NOT_POSITIVE),
+    (SaliencyMix, "saliency", ["spectral", None, 1, SpectralResidual]),
+    (AttentiveMix, "saliency", ["features", None, 1, ActivationMap]),
+    (AttentiveMix, "num_cells", [0, -1, 2.0, "6", None, True]),
+    (AttentiveMix, "grid", [0, -1, 2.0, "7", None, True]),
+    (SpectralResidual, "side", [0, 6.4, "64", None, True]),
+    (SpectralResidual, "smoothing", [-1, "2.5", None, True, NAN, INFINITE]),
+    *[(method, "alpha", NOT_POSITIVE) for method in (FMix, GridMix, PatchMix, Ricap, Concat)],
+    *[(method, "alpha", NOT_POSITIVE) for method in (HMix, GMix, VHMixup)],
+    *[(method, "alpha", NOT_POSITIVE) for method in (MixedConcat, Random2x2)],
+    *[(partial(method, 1.0), "per_row", NOT_A_FLAG) for method in (FMix, GridMix, PatchMix)],
+    *[(partial(method, 1.0), "per_row", NOT_A_FLAG) for method in (Ricap, Concat, HMix)],
+    *[(partial(method, 1.0), "per_row", NOT_A_FLAG) for method in (GMix, VHMixup)],
+    *[(partial(method, 1.0), "per_row", NOT_A_FLAG) for method in (MixedConcat, Random2x2)],
+    (partial(Random2x2, 1.0), "center", NOT_A_SPAN),
+    *[(method, "per_row", NOT_A_FLAG) for method in (SmoothMix, ResizeMix, Mosaic, CutThumbnail)],
+    (partial(FMix, 1.0), "decay", NOT_POSITIVE),
+    (partial(FMix, 1.0), "max_soft", NOT_A_FRACTION),
+    (partial(GridMix, 1.0), "cells", NOT_A_COUNT),
+    (partial(PatchMix, 1.0), "patch_size", NOT_A_COUNT),
+    (partial(HMix, 1.0), "ratio", NOT_A_FRACTION),
+    (SmoothMix, "sigma", [[0, 1], *NOT_A_SPAN]),
+    (ResizeMix, "scale", [[0, 1], *NOT_A_SPAN]),
+    (Mosaic, "center", NOT_A_SPAN),
+    (CutThumbnail, "side_fraction", [0, *NOT_A_FRACTION]),
+    (CutThumbnail, "of_itself", NOT_A_FLAG),
+    (StackMix, "side_by_side", NOT_A_FLAG),
+    (partial(Concat, 1.0), "side_by_side", NOT_A_FLAG),
     (OneOf, "methods", [[], "Mixup", None, [1], Mixup(1.0), [None]]),
     (partial(OneOf, PAIR), "weights", [[1], [0, 0], [-1, 2], "11", 3, [1, None], [1, NAN]]),
     (partial(OneOf, PAIR), "per_row", NOT_A_FLAG),

@@ -1,6 +1,7 @@
 """What every method promises: the label tells the truth, the inputs stay, every knob acts."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from helpers.mixing_cases import (
     mean_pixel,
     method_node,
 )
-from mixlab.mixing import Address, Policy
+from mixlab.mixing import Address, Policy, SnapMix
 from mixlab.mixing.methods.published import BothClasses
 
 TOLERANCE = {  # in 16 bit: two roundings of numbers up to one
@@ -59,15 +60,15 @@ def test_the_label_is_the_share_of_the_pixels(
 
     assert mixed.shape == (num_rows, *images.shape[1:]) and mixed.dtype == dtype
     assert labels.shape == (num_rows, num_rows + num_guests) and labels.dtype == torch.float32
-    if not isinstance(method, BothClasses):
+    if not isinstance(method, BothClasses | SnapMix):
         torch.testing.assert_close(labels.sum(1), torch.ones(num_rows), rtol=0, atol=1e-6)
         torch.testing.assert_close(blend.share.sum(1).expand(num_rows), torch.ones(num_rows))
     assert torch.equal(blend.source[:, 0], torch.arange(num_rows))
     assert torch.equal(images, kept[0]) and torch.equal(targets, kept[1])
     if method.label_differs is None:
-        torch.testing.assert_close(
-            mean_pixel(mixed), labels.double(), rtol=0, atol=TOLERANCE[dtype]
-        )
+        summed = 4e-6 if name == "alignmix" else 0  # its pixels are sums of hundreds
+        within = max(TOLERANCE[dtype], summed)
+        torch.testing.assert_close(mean_pixel(mixed), labels.double(), rtol=0, atol=within)
     else:  # erased pixels come from nobody
         assert (mean_pixel(mixed).sum(1) <= 1 + TOLERANCE[dtype]).all()
 
@@ -82,13 +83,13 @@ def test_tables_and_signals_are_mixed_truly_or_refused_in_a_sentence(
     try:
         mixed, labels = drawn(METHODS[name], images, num_rows=5).mix(images, targets)
     except ValueError as error:
-        assert "height x width" in str(error) and str(tuple(images.shape)) in str(error)
-        assert "use Mixup" in str(error) and "\n" not in str(error)
+        assert " needs rows x channels x " in str(error) and str(tuple(images.shape)) in str(error)
+        assert re.search("use (SignalCutMix or )?Mixup", str(error)) and "\n" not in str(error)
         assert name != "mixup"
     else:
         if METHODS[name].label_differs is None:
             torch.testing.assert_close(mean_pixel(mixed), labels.double(), rtol=0, atol=1e-6)
-        assert "cut" not in name
+        assert "cut" not in name or (name == "signal_cutmix" and size)
 
 
 @every_method
@@ -158,20 +159,29 @@ def _leaves(node: object, path: str = "") -> list[str]:
 
 
 NODES = {name: OmegaConf.to_object(method_node(name)) for name in CONFIG_NAMES}
-KNOBS = [(name, knob) for name, node in NODES.items() for knob in _leaves(node)]
+FOR_THE_BATCH = ("randommix", "convnext", "deit", "torchvision_references")  # one method for it
+CLASSES = "saliency.of_class"  # of a network that knows them, see test_saliency.py
+KNOBS = [(name, knob) for name, node in NODES.items() for knob in _leaves(node) if knob != CLASSES]
 
 
 @pytest.mark.parametrize(("name", "knob"), KNOBS)
 def test_every_knob_acts(name: str, knob: str) -> None:
-    images, node = torch.rand(64, 1, 6, 6), method_node(name)
+    images, node = torch.rand(64, 1, 12, 12), method_node(name)
     changed: DictConfig = copy.deepcopy(node)
     value = OmegaConf.select(node, knob)
     other = not value if isinstance(value, bool) else 1 - value if value in (0, 1) else value / 4
     other = value + 1 if isinstance(value, int) and value > 1 else other
     other = 4.0 if knob.endswith("alpha") else other
+    other = 1 if knob.endswith("block_size") else other  # it is at most half of the map
+    other = 0.0 if knob.endswith("_cost") else other
+    if knob.split(".")[0] in ("scale", "sigma", "center"):  # lowest and highest
+        other = 0.8 * value
     OmegaConf.update(changed, knob, other)
-    before, after = drawn(built(node), images), drawn(built(changed), images)
-    if knob.endswith("clipped_label"):
-        assert not torch.equal(before.share, after.share)
-    else:
-        assert not torch.equal(before.images(images), after.images(images))
+    same = []
+    for seed in range(12 if name in FOR_THE_BATCH else 1):
+        before, after = (drawn(built(each), images, seed=seed) for each in (node, changed))
+        if knob.endswith("clipped_label"):
+            same.append(torch.equal(before.share, after.share))
+        else:
+            same.append(torch.equal(before.images(images), after.images(images)))
+    assert not all(same)

@@ -1,10 +1,13 @@
 """A method and a policy as one call, for a loop of anybody's."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
+from mixlab.callbacks import MixingCallback
+from mixlab.errors import UserError
 from mixlab.mixing import Address, CutMix, Cutout, Method, Mixer, Mixup, Policy, hard_labels
 
 IMAGES = torch.rand(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -58,10 +61,18 @@ def test_knobs_that_cannot_be(knob: Any) -> None:
         Mixer(Mixup(alpha=1.0), **{"seed": 0, **knob})
 
 
-@pytest.mark.parametrize("method", [Mixup, None, "mixup"])
-def test_a_method_is_an_instance(method: Any) -> None:
-    with pytest.raises(ValueError, match="method must be a method's instance, as CutMix"):
-        Mixer(method, num_classes=5, seed=0)
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        (Mixup, r"^give Mixup\(\.\.\.\), an object, not the class$"),
+        (None, r"^method must be an object such as CutMix\(alpha=1.0\), got None$"),
+        ("mixup", r"^method must be an object such as CutMix\(alpha=1.0\), got 'mixup'$"),
+    ],
+)
+def test_a_method_is_an_object(method: Any, sentence: str) -> None:
+    for take in (partial(Mixer, num_classes=5, seed=0), MixingCallback):
+        with pytest.raises(UserError, match=sentence):
+            take(method)
 
 
 def test_one_row_has_nobody_to_mix_with() -> None:

@@ -7,16 +7,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mixlab.errors import UserError
 from mixlab.mixing import Address, CutMix, Mixup, MixupMany, Policy, Sequence
 from mixlab.mixing.partners import drawn_columns, partner_columns, rule_from
 
-NAMES = ["permutation", "derangement", "cyclic", "same_class", "other_class", "nearest"]
+NAMES = [
+    "permutation", "derangement", "cyclic", "same_class", "other_class", "nearest", "farthest",
+    "reverse",
+]  # fmt: skip
 
 
 def _partners(name: str, classes: list[int], num_rows: int, seed: int = 0) -> np.ndarray:
     images = torch.arange(len(classes)).float().view(-1, 1, 1, 1)
     targets = torch.eye(4)[classes]
     return rule_from(name)(images, targets, np.random.default_rng(seed), num_rows)
+
+
+@pytest.mark.parametrize("name, hint", [("derangment", "did you mean derangement"), (3, "choose")])
+def test_an_unknown_rule_is_refused_with_the_nearest(name: object, hint: str) -> None:
+    with pytest.raises(UserError, match=f"partners must be one of permutation.*; {hint}"):
+        rule_from(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -34,9 +44,9 @@ def test_every_rule_gives_every_row_a_row(
     assert partners.shape == (num_rows,) and partners.dtype == np.int64
     assert ((partners >= 0) & (partners < len(classes))).all()
     own, all_classes = np.arange(num_rows), np.array(classes)
-    if name in ("permutation", "derangement", "cyclic"):
+    if name in ("permutation", "derangement", "cyclic", "reverse"):
         assert len(set(partners)) == num_rows
-    if name in ("derangement", "cyclic", "nearest") and len(classes) > 1:
+    if name in ("derangement", "cyclic", "nearest", "farthest") and len(classes) > 1:
         assert (partners != own).all()
     if name in ("same_class", "other_class"):
         for row, partner in enumerate(partners):
@@ -71,6 +81,18 @@ def test_nearest_is_the_closest_other_row_in_any_dtype() -> None:
         assert found.tolist() == [4, 4, 3, 2]
 
 
+def test_farthest_is_the_most_distant_row() -> None:
+    images = torch.tensor([0.0, 1.0, 5.0, 5.5, 0.9])[:, None]
+    for dtype in (torch.float32, torch.bfloat16):
+        found = rule_from("farthest")(images.to(dtype), images, np.random.default_rng(0), 4)
+        assert found.tolist() == [3, 3, 0, 0]
+
+
+def test_reverse_is_the_batch_backwards() -> None:
+    assert _partners("reverse", [0] * 4, 4).tolist() == [3, 2, 1, 0]
+    assert _partners("reverse", [0] * 3, 3).tolist() == [2, 1, 0]
+
+
 def test_cyclic_is_the_row_before() -> None:
     assert _partners("cyclic", [0] * 4, 4).tolist() == [3, 0, 1, 2]
 
@@ -92,19 +114,21 @@ def test_each_of_several_partners_is_found_by_the_rule(name: str) -> None:
     alone = np.random.default_rng(0)
     assert (drawn_columns(rule, images, targets, alone, 6, 1) == found[:, 0]).all()
     assert (found != found[:, :1])[:, 1:].any(0).all(), "no column is the first again"
-    if name in ("cyclic", "nearest", "guests", "second_pass", "dataset"):
+    if name in ("cyclic", "reverse", "nearest", "farthest", "guests", "second_pass", "dataset"):
         assert all(len(set(row)) == 3 for row in found.tolist()), "three partners, not one"
     if name in ("same_class", "other_class"):
         odd = (found - np.arange(6)[:, None]) % 2
         assert (odd == (name == "other_class")).all()
-    if name == "nearest":
+    if name in ("nearest", "farthest"):
         distance = torch.cdist(images, images)[:6].gather(1, torch.from_numpy(found))
-        assert (distance.diff(dim=1) >= 0).all()
+        assert (distance.diff(dim=1) * (1 if name == "nearest" else -1) >= 0).all()
 
 
 def test_where_nobody_is_left_the_last_partners_are_the_row_itself() -> None:
     images, rng = torch.rand(2, 3), np.random.default_rng(0)
     found = drawn_columns(rule_from("nearest"), images, torch.eye(2), rng, 2, 3)
+    assert found.tolist() == [[1, 0, 0], [0, 1, 1]]
+    found = drawn_columns(rule_from("farthest"), images, torch.eye(2), rng, 2, 3)
     assert found.tolist() == [[1, 0, 0], [0, 1, 1]]
 
 

@@ -86,8 +86,8 @@ def test_the_rule_of_the_partners_acts(name: str) -> None:
 
 
 def test_a_batch_of_one_row_stays_as_it_is() -> None:
-    for method in METHODS.values():
-        if method.label_differs is None:
+    for name, method in METHODS.items():
+        if method.label_differs is None and "of itself" not in name:
             blend = Policy().draw(method, IMAGES[:1], TARGETS[:1], Address(0))
             mixed, labels = blend.mix(IMAGES[:1], TARGETS[:1])
             torch.testing.assert_close(mixed, IMAGES[:1])

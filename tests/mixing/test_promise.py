@@ -82,3 +82,10 @@ def test_a_training_stops_before_its_first_step(here: Path, command: Callable) -
         "trainer.limit_train_batches=1", "threads=1",
     )  # fmt: skip
     assert said.status == 2 and "Bad has masks from 0.9 that sum to 1.8" in said.err
+
+
+def test_one_row_of_shares_is_compared_with_the_masks_of_all() -> None:
+    rows = torch.tensor([[0.5, 0.5], [0.2, 0.8]])
+    blend = Blend.pair(np.array([1, 0]), rows, torch.tensor([[0.5, 0.5]]))
+    with pytest.raises(UserError, match="labels row 1 with shares 0.5, 0.5, .* average to 0.2"):
+        check_promise(Half(), blend)

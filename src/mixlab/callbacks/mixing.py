@@ -2,9 +2,9 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -12,24 +12,33 @@ import torch
 from torch import Tensor
 
 from mixlab.callbacks.across_ranks import gathered, with_other_ranks
-from mixlab.callbacks.external_batch import Keys, read_pair, write_pair
+from mixlab.callbacks.confusions import Confusions
+from mixlab.callbacks.external_batch import Keys, list_tuples, read_pair, unlist_tuples, write_pair
+from mixlab.callbacks.layers import classifier_in, network_of
+from mixlab.callbacks.length import check_has_end, length_in_epochs
+from mixlab.callbacks.mixing_checks import check_fits_targets, check_network_rule, check_whole
+from mixlab.callbacks.mixing_counts import NO_COUNTS, MixingCounts
 from mixlab.checks import BATCH_KEYS, NUM_CLASSES, SEED, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, Method, MixedBatch, Policy
+from mixlab.mixing.alpha import AlphaSchedule, alpha_from
+from mixlab.mixing.binding import bind, needs_network
+from mixlab.mixing.class_probability import ClassProbability, by_number
+from mixlab.mixing.methods.ablations import ablated
+from mixlab.mixing.methods.method import check_callback
 from mixlab.mixing.mixer import warn_of_one_row
-from mixlab.mixing.partners import ACROSS_RANKS
+from mixlab.mixing.network_partners import bind_rule
+from mixlab.mixing.partners import ACROSS_RANKS, CONFUSABLE, NETWORK_RULES
 from mixlab.mixing.promise import check_promise
-
-NO_COUNTS = torch.zeros(3, dtype=torch.float64)
-COUNTED_TOGETHER = 32  # batches counted at once
+from mixlab.mixing.strength import at_strength, check_strength
 
 
 class MixingCallback(pl.Callback):
     """Mix training batches with a method, as a policy says.
 
     `ImageDataModule` calls `mix` on the device, after normalisation and augmentation. With other
-    data the callback mixes in `on_train_batch_start`, in place, in a list or a dict, or with
-    `TupleBatches` in a tuple; it raises where it cannot, and never silently does nothing.
+    data the callback mixes in `on_train_batch_start`, in place, in a list or a dict, and during
+    `fit` it has Lightning hand over a tuple as a list. It raises where it cannot mix.
 
     Args:
         method: What draws a `Blend`, such as `CutMix(alpha=1.0)`.
@@ -41,6 +50,10 @@ class MixingCallback(pl.Callback):
             `across_ranks` a permutation of the rows of all processes.
         num_classes: Needed with data that are not ours and integer targets.
         keys: Of images and targets in a batch that is not ours, where they have unusual names.
+        strength: Mean mixed share of a row, the same for every method; it sets the probability.
+        alpha_schedule: The method's alpha over the training, `{linear: [0.1, 1.0]}`.
+        class_probability: In place of `probability`, for rows of some classes, by name or number.
+        mix: `both`, `inputs` or `labels`: what is mixed, with the same draws.
         seed: For data that are not ours, see `default_seed`; a batch of ours brings its own.
     """
 
@@ -56,9 +69,21 @@ class MixingCallback(pl.Callback):
         num_classes: int | None = None,
         seed: int | None = None,
         keys: Keys | None = None,
+        strength: float | None = None,
+        alpha_schedule: AlphaSchedule | None = None,
+        class_probability: ClassProbability | None = None,
+        mix: str = "both",
     ) -> None:
-        self.method = method
-        self.policy = Policy(probability, gate, schedule, partners)
+        check_callback(method, self)
+        self.whole_method, self.method = method, ablated(method, mix)
+        self.bound = self.method  # with the network, where it looks at one
+        self.policy = Policy(
+            probability, gate, schedule, partners, alpha_schedule, class_probability
+        )
+        self.policy.scheduled(method, 0.0)
+        self.partners, self.confusions = partners, Confusions()
+        self.strength, self.strength_is_set = strength, strength is None
+        check_strength(strength, self.policy, method)
         self.num_classes = num_classes
         self.keys = keys
         self.seed = seed
@@ -71,15 +96,61 @@ class MixingCallback(pl.Callback):
         self.epochs = math.inf  # length of the training; there is no progress without an end
         self.batches = 1.0
         self.seen: MixedBatch | None = None  # the last
-        self._drawn: list[Blend] = []  # waiting to be counted, many at once: that is cheaper
-        self._counted = NO_COUNTS  # rows, sum of their own shares, mixed rows
+        self.counts = MixingCounts()  # of this epoch
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.position = mixing_callbacks(trainer).index(self)
         self.seed_in_use = default_seed() if self.seed is None else self.seed
+        if stage == "fit":
+            list_tuples(trainer, pl_module)
+        data = getattr(trainer, "datamodule", None)
+        if stage == "fit" and hasattr(data, "spec"):
+            self.learn(data, trainer.world_size)
+        if stage == "fit" and self.partners in NETWORK_RULES:
+            check_network_rule(self.partners, trainer, data)
+            self.bind(pl_module)
+
+    def learn(self, data: Any, world_size: int) -> None:
+        """Take from an `ImageDataModule` what the draws depend on: its pictures and its classes.
+
+        Raises:
+            UserError: the policy does not fit them.
+        """
+        several, masks = data.multi_label, data.has_masks
+        check_fits_targets(self.policy, self.is_ablated, several=several, masks=masks)
+        if self.policy.class_probability is not None:
+            numbers = by_number(self.policy.class_probability, data.spec.class_names)
+            self.policy = replace(self.policy, class_probability=numbers)
+        spec, shared = data.spec, self.policy.partners == ACROSS_RANKS
+        rows = data.batch_size if shared else -(-data.batch_size // world_size)
+        self.reach(spec.shape, rows)
+
+    def bind(self, pl_module: pl.LightningModule) -> None:
+        """Let a rule that asks the network find it, and the confusions in use."""
+        counts = self.confusions.as_array()
+        rule: Any = bind_rule(self.partners, network_of(pl_module), counts)
+        self.policy = replace(self.policy, partners=rule)
+
+    def reach(self, picture: Sequence[int], batch_rows: int) -> None:
+        """Set the probability that the strength needs, once."""
+        if not self.strength_is_set:
+            strength = cast(float, self.strength)
+            self.policy = at_strength(self.policy, self.whole_method, strength, picture, batch_rows)
+            self.strength_is_set = True
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        unlist_tuples(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        unlist_tuples(trainer, pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.set_length(length_in_epochs(trainer), trainer.num_training_batches)
+        if needs_network(self.method):
+            check_whole(trainer, type(self.method).__name__)
+        self.bound = bind(self.method, classifier_in(pl_module))
 
     def set_length(self, epochs: float, batches: float) -> None:
         """Say how long the training is, for the schedule: epochs, and batches in each.
@@ -89,17 +160,8 @@ class MixingCallback(pl.Callback):
         Raises:
             ValueError: the schedule changes with time and the training or an epoch has no end.
         """
-        if self.policy.schedule != "constant":
-            needs = f"mixing.schedule={self.policy.schedule} needs to know "
-            if math.isinf(batches):
-                raise UserError(
-                    f"{needs}how many batches an epoch has, and the training loader has no length; "
-                    "set trainer.limit_train_batches to a number of batches"
-                )
-            if math.isinf(epochs):
-                raise UserError(
-                    f"{needs}the end of the training; set trainer.max_epochs or trainer.max_steps"
-                )
+        if self.policy.over_time:
+            check_has_end(f"mixing.{self.policy.over_time}", epochs, batches)
         self.epochs, self.batches = epochs, batches
 
     def progress(self, address: Address) -> float:
@@ -128,13 +190,25 @@ class MixingCallback(pl.Callback):
         return self.seen
 
     def draw(
-        self, batch: Batch, images: Tensor, targets: Tensor, partners: np.ndarray | None = None
+        self,
+        batch: Batch,
+        images: Tensor,
+        targets: Tensor,
+        partners: np.ndarray | None = None,
+        *,
+        method: Method | None = None,
     ) -> Blend:
-        """What happens to this batch: a function of its address and of nothing before it."""
+        """What happens to this batch: a function of its address and of nothing before it.
+
+        `method` draws in place of the callback's own.
+        """
         if batch.address is None:
             raise UserError("only a training batch is mixed, and this one has no address")
+        if self.seen is None:
+            check_fits_targets(self.policy, self.is_ablated, masks=targets.ndim > 2)
+            self.reach(images.shape[1:], len(batch.images))
         blend = self.policy.draw(
-            self.method,
+            method or self.bound,
             images,
             targets,
             batch.address,
@@ -178,21 +252,50 @@ class MixingCallback(pl.Callback):
         batch_idx: int,
     ) -> None:
         if self.seen is not None and not self.seen.after.is_repeat:
-            self._drawn.append(self.seen.blend.unpainted)
-            if len(self._drawn) == COUNTED_TOGETHER:
-                self._count()
+            self.counts.add(self.seen.blend, bool(self.method.label_differs))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.seen is None or self.seen.after.address is None:
             return
-        rows, own, mixed = self.totals(trainer, pl_module).tolist()
-        self._counted = NO_COUNTS
+        rows, own, mixed, content = self.totals(trainer, pl_module).tolist()
+        self.counts.restore()
+        progress = self.progress(self.seen.after.address)
         figures = {
             f"{self.name}/own_share": own / rows,
             f"{self.name}/mixed_rows": mixed / rows,
-            f"{self.name}/probability": self.policy.rate(self.progress(self.seen.after.address)),
+            f"{self.name}/probability": self.policy.rate(progress),
         }
+        if self.method.label_differs and not math.isnan(content):
+            figures[f"{self.name}/own_content"] = content / rows
+        if self.policy.alpha_schedule is not None:
+            figures[f"{self.name}/alpha"] = alpha_from(self.policy.alpha_schedule)(progress)
         pl_module.log_dict(figures)
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.confusions.begin()
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        counts = self.partners == CONFUSABLE and not trainer.sanity_checking
+        if counts and not getattr(batch, "is_repeat", False):
+            self.confusions.add(network_of(pl_module), batch, self.keys)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.partners == CONFUSABLE and not trainer.sanity_checking:
+            self.confusions.end(trainer)
+            self.bind(pl_module)
+
+    @property
+    def is_ablated(self) -> bool:
+        """Whether only inputs or only labels are mixed."""
+        return self.method is not self.whole_method
 
     @property
     def name(self) -> str:
@@ -200,30 +303,32 @@ class MixingCallback(pl.Callback):
         return f"mixing{self.position or ''}"
 
     def totals(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Tensor:
-        """Rows of this epoch, the sum of their own shares, and how many are mixed, on all ranks."""
-        self._count()
+        """Of this epoch on all ranks: rows, sum of own shares, mixed rows, sum of own content."""
+        counted = self.counts.total()
         if trainer.world_size == 1:
-            return self._counted
-        return trainer.strategy.reduce(self._counted.to(pl_module.device), reduce_op="sum").cpu()
-
-    def _count(self) -> None:
-        for blend in self._drawn:
-            own, mixed = blend.own_share.double(), blend.mixed_rows
-            self._counted = self._counted + torch.stack(
-                [torch.ones_like(own).sum(), own.sum(), mixed.double().sum()]
-            )
-        self._drawn = []
+            return counted
+        return trainer.strategy.reduce(counted.to(pl_module.device), reduce_op="sum").cpu()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint[self.name] = self.totals(trainer, pl_module)
+        if self.strength is not None:  # measured for the first batch, where the data are not ours
+            checkpoint[f"{self.name}_probability"] = self.policy.probability
+        if self.confusions.counts is not None:
+            checkpoint[f"{self.name}_confusions"] = self.confusions.counts
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if trainer.is_global_zero:  # or every rank would count them again
-            self._counted = checkpoint.get(self.name, NO_COUNTS)
+            self.counts.restore(checkpoint.get(self.name, NO_COUNTS))
+        if self.partners == CONFUSABLE:
+            self.confusions.counts = checkpoint.get(f"{self.name}_confusions")
+            self.bind(pl_module)
+        if not self.strength_is_set and f"{self.name}_probability" in checkpoint:
+            probability = checkpoint[f"{self.name}_probability"]
+            self.policy, self.strength_is_set = replace(self.policy, probability=probability), True
 
 
 def mixing_callbacks(trainer: pl.Trainer) -> list[MixingCallback]:
@@ -246,13 +351,3 @@ def rows_with_guests(batch: Batch) -> tuple[Tensor, Tensor]:
     if guests is None:
         return batch.images, batch.targets
     return torch.cat([batch.images, guests.images]), torch.cat([batch.targets, guests.targets])
-
-
-def length_in_epochs(trainer: pl.Trainer) -> float:
-    """How long the trainer will train; infinite where nothing says so."""
-    epochs = trainer.max_epochs if trainer.max_epochs not in (None, -1) else math.inf
-    if trainer.max_steps == -1 or math.isinf(trainer.num_training_batches):
-        return epochs
-    # An epoch's last batch makes a step of whatever has gathered.
-    steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
-    return min(epochs, trainer.max_steps / steps)

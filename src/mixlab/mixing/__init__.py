@@ -8,33 +8,87 @@ A `Mixer` is these lines as one call, `callbacks.MixingCallback` the same for Li
 """
 
 from mixlab.mixing.batch import Batch, BatchMixer, Guests, MixedBatch
+from mixlab.mixing.binding import bind
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.combine import compose, select
 from mixlab.mixing.labels import hard_labels, label_pair, soft_labels
 from mixlab.mixing.masks import Boxes
-from mixlab.mixing.methods import CutMix, Cutout, Method, Mixup, MixupMany, OneOf, Sequence
+from mixlab.mixing.methods import (
+    AttentiveMix,
+    Concat,
+    CutMix,
+    Cutout,
+    CutThumbnail,
+    FMix,
+    GMix,
+    GridMix,
+    HMix,
+    Method,
+    MixedConcat,
+    Mixup,
+    MixupMany,
+    Mosaic,
+    OneOf,
+    PatchMix,
+    PointMixup,
+    PuzzleMix,
+    Random2x2,
+    ResizeMix,
+    Ricap,
+    SaliencyMix,
+    Sequence,
+    SignalCutMix,
+    SmoothMix,
+    SnapMix,
+    StackMix,
+    VHMixup,
+)
 from mixlab.mixing.mixer import Mixer
 from mixlab.mixing.policy import Policy
 from mixlab.mixing.stream import Address, Purpose, stream, torch_seed
+from mixlab.mixing.tiles import Tiles
 
 __all__ = [
     "Address",
+    "AttentiveMix",
     "Batch",
     "BatchMixer",
     "Blend",
     "Boxes",
+    "Concat",
     "CutMix",
+    "CutThumbnail",
     "Cutout",
+    "FMix",
+    "GMix",
+    "GridMix",
     "Guests",
+    "HMix",
     "Method",
     "MixedBatch",
+    "MixedConcat",
     "Mixer",
     "Mixup",
     "MixupMany",
+    "Mosaic",
     "OneOf",
+    "PatchMix",
+    "PointMixup",
     "Policy",
     "Purpose",
+    "PuzzleMix",
+    "Random2x2",
+    "ResizeMix",
+    "Ricap",
+    "SaliencyMix",
     "Sequence",
+    "SignalCutMix",
+    "SmoothMix",
+    "SnapMix",
+    "StackMix",
+    "Tiles",
+    "VHMixup",
+    "bind",
     "compose",
     "hard_labels",
     "label_pair",

@@ -17,13 +17,14 @@ def select(choice: np.ndarray, blends: Sequence[Blend], device: torch.device | s
     Blends of fewer sources get more, of weight zero. Masks that have to be painted are painted on
     `device`; boxes and flat masks of as many sources need not be.
     """
+    check_combinable(*blends)
     num_sources = max(blend.num_sources for blend in blends)
     widened = [_widened(blend, num_sources, device) for blend in blends]
     chosen, rows = torch.from_numpy(choice), torch.arange(len(choice))
     source = torch.stack([blend.source for blend in widened])[chosen, rows]
     share = torch.stack([_expand_rows(blend.share, len(rows)) for blend in widened])[chosen, rows]
     masks = [blend.mask for blend in widened]
-    if any(isinstance(mask, Tensor) and not is_flat(mask) for mask in masks):
+    if not all(isinstance(mask, Boxes) or is_flat(mask) for mask in masks):
         mask = _select_painted(chosen, [painted(mask, device) for mask in masks])
     else:
         mask = _select_boxes(chosen, masks)
@@ -45,6 +46,7 @@ def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
     label was not the mean of its mask (cutout keeps the whole label). On a GPU, the mean over three
     and more cuts waits for it, that over two does not.
     """
+    check_combinable(first, second)
     if second.warp is not None:
         raise UserError("in a Sequence a method that warps its partners must come first; move it")
     source_BK, num_rows = second.source, first.num_rows
@@ -69,6 +71,22 @@ def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
         warp_BKJ23 = _reached(first.warp, source_BK, num_rows, torch.eye(2, 3))
         warp_BL23 = warp_BKJ23.flatten(1, 2)
     return Blend(source_BKJ.flatten(1), mask_BLS, share_BL, warp_BL23)
+
+
+def check_combinable(*blends: Blend) -> None:
+    """Raise UserError for a blend that does more to images than its masks say."""
+    for blend in blends:
+        if type(blend) is not Blend:
+            kind = type(blend).__name__
+            raise UserError(
+                f"a {kind} cannot be combined with other methods, for it does more than masks "
+                "say; use its method alone, or OneOf with per_row=false"
+            )
+        if blend.moves is not None:
+            raise UserError(
+                "a method that moves blocks cannot be part of a Sequence or of OneOf with "
+                "per_row=true; give PuzzleMix transport_cost=null, or OneOf per_row=false"
+            )
 
 
 def _mean_of_cuts(
@@ -120,7 +138,7 @@ def _widened(blend: Blend, num_sources: int, device: torch.device | str) -> Blen
     if not missing:
         return blend
     source = torch.cat([blend.source, blend.source[:, :1].expand(-1, missing)], 1)
-    mask = painted(blend.mask, device) if isinstance(blend.mask, Boxes) else blend.mask
+    mask = painted(blend.mask, "cpu" if is_flat(blend.mask) else device)
     mask, share = (
         torch.cat([weight, torch.zeros_like(weight[:, :1]).repeat_interleave(missing, 1)], 1)
         for weight in (mask, blend.share)
@@ -134,7 +152,7 @@ def _widened(blend: Blend, num_sources: int, device: torch.device | str) -> Blen
 def _select_boxes(chosen: Tensor, masks: list[Mask]) -> Mask:
     """Rows out of flat masks and boxes: a flat mask is what lies outside an empty box."""
     rows = torch.arange(len(chosen))
-    flats = [mask.outside if isinstance(mask, Boxes) else mask for mask in masks]
+    flats = [mask.outside if isinstance(mask, Boxes) else painted(mask, "cpu") for mask in masks]
     outside = torch.stack([_expand_rows(flat, len(rows)) for flat in flats])[chosen, rows]
     boxes = next((mask for mask in masks if isinstance(mask, Boxes)), None)
     if boxes is None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.errors import UserError
+from mixlab.mixing.tiles import Tiles, check_drawn_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,13 @@ class Boxes:
         mean[:, 1:] += area_fraction
         return torch.from_numpy(mean.astype(np.float32))
 
+    def layers(self) -> Tensor | None:
+        """(B|1, 2, 4): where each source is seen, the second over the first; None of mixtures."""
+        if self.outside.shape[1] == 1 or self.outside[:, 0].min() < 1:
+            return None
+        whole = torch.tensor([0, self.height, 0, self.width])
+        return torch.stack([whole.expand_as(self.edges), self.edges], 1)
+
     def where(self, rows: Tensor) -> "Boxes":
         """The same boxes in the chosen `rows` (B,) bool; the others stay unchanged."""
         own = torch.eye(1, self.outside.shape[1])
@@ -54,9 +61,7 @@ class Boxes:
 
     def check_size(self, images: Tensor) -> None:
         """Raise ValueError unless the last two dimensions of `images` are the boxes' picture."""
-        if images.ndim < 3 or images.shape[-2:] != (self.height, self.width):
-            size, got = f"{self.height}x{self.width}", tuple(images.shape)
-            raise UserError(f"drawn for pictures of {size}, got shape {got}; draw for this one")
+        check_drawn_size(images, self.height, self.width)
 
     def paste(self, images: Tensor, source: Tensor, mixed: Tensor | None = None) -> Tensor:
         """Copy the boxes into `mixed` (B, ..., H, W), by default into a new copy of the rows.
@@ -82,7 +87,7 @@ class Boxes:
         """
         num_rows, edges = len(source), self.edges.tolist()
         result = torch.empty_like(images[:num_rows]) if mixed is None else mixed
-        target, origin = _memory(result), _memory(images)
+        target, origin = memory(result), memory(images)
         partners = source[:, 1].tolist() if source.shape[1] == 2 else None
         step = max(1, 2**18 // (images[0].numel() * images.itemsize))
         for start in range(0, num_rows, step):
@@ -96,7 +101,7 @@ class Boxes:
         return result
 
 
-Mask = Tensor | Boxes
+Mask = Tensor | Boxes | Tiles
 
 OWN_OF_TWO = torch.tensor([[1.0, 0.0]])  # a flat mask: all of the row itself, none of its partner
 
@@ -108,18 +113,42 @@ def is_flat(mask: Mask) -> bool:
 
 def painted(mask: Mask, device: torch.device | str) -> Tensor:
     """The mask as a tensor (B|1, K, *S) on `device`."""
-    if isinstance(mask, Boxes):
+    if isinstance(mask, Boxes | Tiles):
         return mask.paint(device)
     return mask.to(device, non_blocking=True)
 
 
+def sent_mask(mask: Tensor, device: torch.device | str) -> Tensor:
+    """A mask drawn on the CPU on `device`, in float32; a GPU is not waited for, however large."""
+    if torch.device(device).type != "cuda":
+        return mask.to(device).float()
+    return mask.pin_memory().to(device, non_blocking=True).float()
+
+
 def mean_share(mask: Mask) -> Tensor:
     """Mean of the mask of each source: (B|1, K) float32 on the CPU."""
-    if isinstance(mask, Boxes):
+    if isinstance(mask, Boxes | Tiles):
         return mask.mean()
     if mask.ndim == 2:
         return mask.float().cpu()
     return mask.flatten(2).mean(2, dtype=torch.float64).float().cpu()
+
+
+def sent_to(values: Tensor, device: torch.device | str) -> Tensor:
+    """`values` on `device`; through page-locked memory, so that a large copy waits for no GPU."""
+    if torch.device(device).type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
+def own_and_partner(partner: Tensor) -> Tensor:
+    """(N, 2, H, W): the mask of a row and its partner, of the partner's (N, H, W) in [0, 1]."""
+    return torch.stack([1 - partner, partner], 1)
+
+
+def pair_of_shares(partner: np.ndarray) -> Tensor:
+    """(N, 2) float32: the shares of a row and its partner, of the partner's (N,)."""
+    return torch.from_numpy(np.stack([1 - partner, partner], 1).astype(np.float32))
 
 
 def clipped_boxes(
@@ -131,16 +160,38 @@ def clipped_boxes(
     rounded down to even numbers before clipping. `min_side=1` widens empty sides to one pixel.
     `size` (2,) is the height and width of the picture.
     """
+    center = (rng.random((num_boxes, 2)) * size).astype(np.int64)
+    return boxes_around(center, sides, size, min_side)
+
+
+def boxes_around(
+    center: np.ndarray, sides: np.ndarray, size: np.ndarray, min_side: int = 0
+) -> Tensor:
+    """Edges (B, 4) of boxes around the pixels `center` (B, 2), otherwise as `clipped_boxes`."""
     half = (sides / 2).astype(np.int64)
-    centre = (rng.random((num_boxes, 2)) * size).astype(np.int64)
-    edges = np.empty((num_boxes, 4), dtype=np.int64)
-    edges[:, 0::2] = low = np.maximum(centre - half, 0)
-    edges[:, 1::2] = high = np.minimum(centre + half, size)
+    edges = np.empty((len(center), 4), dtype=np.int64)
+    edges[:, 0::2] = low = np.maximum(center - half, 0)
+    edges[:, 1::2] = high = np.minimum(center + half, size)
     if min_side:
         edges[:, 1::2] = np.maximum(high, low + min_side)
     return torch.from_numpy(edges)
 
 
-def _memory(images: Tensor) -> np.ndarray:
+def boxes_within(
+    side_fraction: np.ndarray, size: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Edges (N, 4) int64 of boxes of `side_fraction` (N,) of the picture's sides, wholly inside.
+
+    Sides are rounded to whole pixels, one at least; all places are equally likely. `size` (2,) is
+    the height and width of the picture.
+    """
+    sides = np.maximum(np.rint(side_fraction[:, None] * size), 1).astype(np.int64)
+    edges = np.empty((len(sides), 4), dtype=np.int64)
+    edges[:, 0::2] = low = (rng.random(sides.shape) * (size - sides + 1)).astype(np.int64)
+    edges[:, 1::2] = low + sides
+    return edges
+
+
+def memory(images: Tensor) -> np.ndarray:
     """The memory of `images`; that of 16-bit floats as integers, since numpy has no bfloat16."""
     return (images.view(torch.int16) if images.itemsize == 2 else images).numpy()

@@ -3,13 +3,14 @@
 import warnings
 from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixlab.checks import NUM_CLASSES, SEED, check_fields
 from mixlab.errors import UserError
+from mixlab.mixing.binding import bind, needs_network
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.labels import soft_labels
-from mixlab.mixing.methods.method import Method
+from mixlab.mixing.methods.method import Method, check_callback
 from mixlab.mixing.partners import ACROSS_RANKS
 from mixlab.mixing.policy import Policy
 from mixlab.mixing.stream import Address
@@ -27,6 +28,8 @@ class Mixer:
         policy: how often, when and with which partners.
         num_classes: for labels that are class numbers.
         seed, rank: of the training, and of this process in it.
+        network: images to logits, for methods that look at the network being trained; without
+            DistributedDataParallel around it.
     """
 
     method: Method
@@ -34,12 +37,18 @@ class Mixer:
     num_classes: int | None = None
     seed: int = field(kw_only=True)
     rank: int = 0
+    network: nn.Module | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         check_fields(self, num_classes=NUM_CLASSES, seed=SEED)
-        if isinstance(self.method, type) or not callable(self.method):
-            name = getattr(self.method, "__name__", repr(self.method))
-            raise UserError(f"method must be a method's instance, as CutMix(alpha=1.0), got {name}")
+        check_callback(self.method, self)
+        if self.network is None and needs_network(self.method):
+            raise UserError(
+                f"{type(self.method).__name__} looks at the network being trained; give it, as in "
+                "Mixer(method, network=net, ...)"
+            )
+        if self.network is not None:
+            object.__setattr__(self, "method", bind(self.method, self.network))
         if self.rank and self.policy.partners == ACROSS_RANKS:
             raise UserError(
                 "partners=across_ranks needs the rows of all ranks, which MixingCallback gathers; "
@@ -66,9 +75,9 @@ class Mixer:
         Raises:
             UserError: a label is not a class, or a schedule is not told the progress.
         """
-        if progress is None and self.policy.schedule != "constant":
+        if progress is None and (changes := self.policy.over_time):
             raise UserError(
-                f"schedule={self.policy.schedule} needs the progress of the training in [0, 1]; "
+                f"{changes} needs the progress of the training in [0, 1]; "
                 "give it, as in progress=epoch / epochs"
             )
         targets = soft_labels(labels, self.num_classes, images.dtype)

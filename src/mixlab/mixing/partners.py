@@ -9,6 +9,7 @@ A method of several partners gets a column of them for each, see `drawn_columns`
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
+from mixlab.checks import one_of
 from mixlab.errors import UserError
 from mixlab.mixing.stream import Address, Purpose, stream
 
@@ -43,6 +45,16 @@ def cyclic(
     A row's second partner is the row before that, and so on.
     """
     return (np.arange(num_rows) - 1 - column) % images.shape[0]
+
+
+def reverse(
+    images: Tensor, targets: Tensor, rng: Generator, num_rows: int, column: int = 0
+) -> np.ndarray:
+    """The batch in reverse order, the last row for the first: nothing is drawn (timm's choice).
+
+    A row's second partner is the row before its first. Of an odd number of rows one meets itself.
+    """
+    return (images.shape[0] - 1 - np.arange(num_rows) - column) % images.shape[0]
 
 
 def guests(
@@ -77,15 +89,31 @@ def nearest(
 
     A row's second partner is the second nearest, and the row itself where there are no more.
     """
-    pixels = images.detach().flatten(1).to(torch.promote_types(images.dtype, torch.float32))
-    distance = torch.cdist(pixels[:num_rows], pixels)
+    return by_distance(images, num_rows, column)
+
+
+def farthest(
+    images: Tensor, targets: Tensor, rng: Generator, num_rows: int, column: int = 0
+) -> np.ndarray:
+    """The row at the largest Euclidean distance, pixel by pixel; waits for a GPU.
+
+    A row's second partner is the second farthest, and the row itself where there are no more.
+    """
+    return by_distance(images, num_rows, column, far=True)
+
+
+def by_distance(features: Tensor, num_rows: int, column: int, far: bool = False) -> np.ndarray:
+    """(num_rows,) the row at the `column`-th smallest or largest distance in features (R, ...)."""
+    flat = features.detach().flatten(1).to(torch.promote_types(features.dtype, torch.float32))
+    distance = torch.cdist(flat[:num_rows], flat)
+    distance = -distance if far else distance
     if distance.shape[1] > 1:
         distance.fill_diagonal_(float("inf"))
     order = distance.argsort(dim=1, stable=True)  # the row itself last
     return order[:, min(column, order.shape[1] - 1)].cpu().numpy()
 
 
-_IN_ORDER = (cyclic, guests, nearest)  # draw nothing, and take the column as an argument
+_IN_ORDER = (cyclic, guests, nearest, farthest, reverse)  # draw nothing, and take the column
 _PARTNER_RULES: dict[str, PartnerRule] = {
     "permutation": permutation,
     "derangement": derangement,
@@ -94,20 +122,34 @@ _PARTNER_RULES: dict[str, PartnerRule] = {
     "same_class": same_class,
     "other_class": other_class,
     "nearest": nearest,
+    "farthest": farthest,
+    "reverse": reverse,
     "second_pass": guests,  # the data module loads them from another order of the same data,
     "dataset": guests,  # or from any of its rows
     "across_ranks": permutation,  # of the rows of all ranks, see `shared_permutations`
 }
 ACROSS_RANKS = "across_ranks"
+BEYOND_THE_BATCH = ("guests", "second_pass", "dataset", ACROSS_RANKS)
+CONFUSABLE = "confusable"
+NETWORK_RULES = ("nearest_features", "farthest_features", CONFUSABLE)  # of `network_partners`
 
 
 def rule_from(spec: Any) -> PartnerRule:
-    """The rule of a config: its name, or any callable of the same signature."""
-    if isinstance(spec, str) and spec in _PARTNER_RULES:
-        return _PARTNER_RULES[spec]
+    """The rule of a config: its name, or any callable of the same signature.
+
+    A rule that asks the network raises at its first draw until `bind_rule` gave it one.
+    """
     if callable(spec):
         return cast(PartnerRule, spec)
-    raise UserError(f"partners must be {', '.join(_PARTNER_RULES)}, got {spec!r}; choose one")
+    one_of(*_PARTNER_RULES, *NETWORK_RULES).but("choose one").check("partners", spec)
+    return partial(_without_network, spec) if spec in NETWORK_RULES else _PARTNER_RULES[spec]
+
+
+def _without_network(name: str, *_: Any) -> np.ndarray:
+    raise UserError(
+        f"partners={name} asks the network in training, and there is none here; use another rule, "
+        "or mixlab.mixing.network_partners.bind_rule in a loop of your own"
+    )
 
 
 def drawn_columns(
@@ -115,11 +157,13 @@ def drawn_columns(
 ) -> np.ndarray:
     """(num_rows,) partners by a rule; (num_rows, count) for two and more.
 
-    Each column is drawn independently; a rule that draws nothing (`cyclic`, guests, `nearest`)
+    Each column is drawn independently; a rule that draws nothing (`cyclic`, `nearest`, ...)
     gives the next partner in its order instead.
     """
     columns = []
-    for column in range(count):
+    if hasattr(rule, "columns"):  # all of them cost it what one does
+        columns = rule.columns(images, targets, rng, num_rows, count)  # pyright: ignore
+    for column in range(len(columns), count):
         order = [column] if rule in _IN_ORDER else []
         columns.append(rule(images, targets, rng, num_rows, *order))
     return columns[0] if count == 1 else np.stack(columns, axis=1)
@@ -152,15 +196,27 @@ def partner_columns(
     return columns[:, :count]
 
 
+WITHOUT_CLASSES = "use partners=permutation and a method that does not look at classes, as Mixup"
+
+
 def classes(targets: Tensor) -> np.ndarray:
     """int64 (R,) the class with the largest target of each row.
 
-    Raises ValueError for targets that are not (R, C), such as segmentation masks.
+    Raises ValueError for targets that are not (R, C), such as segmentation masks, and for rows of
+    several labels.
     """
     if targets.ndim != 2:
         shape = tuple(targets.shape)
-        raise UserError(f"rows need a class each, got targets of shape {shape}; use permutation")
-    return targets.argmax(1).cpu().numpy()
+        raise UserError(f"rows need a class each, got targets of shape {shape}; {WITHOUT_CLASSES}")
+    targets = targets.cpu()  # the one wait
+    labels = (targets >= 1).sum(1)
+    if labels.numel() and labels.max() > 1:
+        row = int(labels.argmax())
+        raise UserError(
+            f"rows need a class each, and row {row} has {int(labels[row])} labels; "
+            f"{WITHOUT_CLASSES}"
+        )
+    return targets.argmax(1).numpy()
 
 
 def _uniform(eligible: np.ndarray, rng: Generator) -> np.ndarray:

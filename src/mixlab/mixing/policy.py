@@ -9,7 +9,13 @@ from torch import Tensor
 
 from mixlab.checks import FRACTION, check_fields
 from mixlab.errors import UserError
+from mixlab.mixing.alpha import AlphaSchedule, alpha_from, with_alpha
 from mixlab.mixing.blend import Blend
+from mixlab.mixing.class_probability import (
+    ClassProbability,
+    check_class_probability,
+    row_probabilities,
+)
 from mixlab.mixing.methods.method import Method
 from mixlab.mixing.partners import (
     ACROSS_RANKS,
@@ -32,6 +38,10 @@ class Policy:
             but only rows whose number in the data set is > 0 and divisible by n.
         schedule: factor on the probability: `constant`, `linear`, `cosine` or `{off_after: 0.9}`.
         partners: a rule of `mixlab.mixing.partners` by name, or a callable like them.
+        alpha_schedule: the method's alpha over the training, `{linear: [0.1, 1.0]}` or
+            `{cosine: [0.1, 1.0]}`; None leaves it as it is.
+        class_probability: in place of the probability, for rows of some classes, by number:
+            `{3: 0.2}`. With gate `row` alone. It reads the targets, which waits for a GPU.
 
     Raises ValueError for any other value.
     """
@@ -40,6 +50,8 @@ class Policy:
     gate: str | Mapping[str, int] = "row"
     schedule: str | Mapping[str, float] = "constant"
     partners: str | PartnerRule = "permutation"
+    alpha_schedule: AlphaSchedule | None = None
+    class_probability: ClassProbability | None = None
 
     def __post_init__(self) -> None:
         probability = FRACTION.but("0 mixes nothing, 1 everything")
@@ -47,10 +59,44 @@ class Policy:
         _check_gate(self.gate)
         schedule_from(self.schedule)
         rule_from(self.partners)
+        if self.alpha_schedule is not None:
+            alpha_from(self.alpha_schedule)
+        if self.class_probability is not None:
+            check_class_probability(self.class_probability)
+            if self.gate != "row":
+                raise UserError(
+                    f"class_probability decides row by row, got gate={self.gate}; use gate=row"
+                )
+
+    @property
+    def over_time(self) -> str | None:
+        """`schedule=linear`: what depends on the progress of the training, if anything does."""
+        if self.schedule != "constant":
+            return f"schedule={self.schedule}"
+        return None if self.alpha_schedule is None else f"alpha_schedule={self.alpha_schedule}"
 
     def rate(self, progress: float) -> float:
         """The probability in effect at `progress` of the training, in [0, 1]."""
-        return self.probability * schedule_from(self.schedule)(min(max(progress, 0.0), 1.0))
+        return self.probability * self._factor(progress)
+
+    def scheduled(self, method: Method, progress: float) -> Method:
+        """The method with the alpha in effect at `progress` of the training, in [0, 1].
+
+        Raises UserError if it has no alpha, or several.
+        """
+        if self.alpha_schedule is None:
+            return method
+        return with_alpha(method, alpha_from(self.alpha_schedule)(min(max(progress, 0.0), 1.0)))
+
+    def _factor(self, progress: float) -> float:
+        return schedule_from(self.schedule)(min(max(progress, 0.0), 1.0))
+
+    def _rates(self, progress: float, targets: Tensor) -> float | np.ndarray:
+        """The probability in effect, or that of each row of `targets` (B, C)."""
+        if self.class_probability is None:
+            return self.rate(progress)
+        rows = row_probabilities(self.class_probability, self.probability, targets)
+        return rows * self._factor(progress)
 
     def draw(
         self,
@@ -81,9 +127,11 @@ class Policy:
         """
         num_rows = images.shape[0] if num_rows is None else num_rows
         rng = stream(address, Purpose.MIXING + position)
-        chosen = self._gate(rng.random(num_rows), self.rate(progress), index)
+        rates = self._rates(progress, targets[:num_rows])
+        chosen = self._gate(rng.random(num_rows), rates, index)
         if chosen is not None and not chosen.any():
             return Blend.identity(num_rows)
+        method = self.scheduled(method, progress)
         count = method.num_partners
         if partners is None and self.partners == ACROSS_RANKS:  # all rows are here
             partners = shared_permutations(address, num_rows, count, position)
@@ -96,9 +144,11 @@ class Policy:
             raise UserError(f"{made}; a mixing method returns a mixlab.mixing.Blend")
         return blend if chosen is None else blend.where(chosen)
 
-    def _gate(self, chance: np.ndarray, rate: float, index: Tensor | None) -> np.ndarray | None:
+    def _gate(
+        self, chance: np.ndarray, rate: float | np.ndarray, index: Tensor | None
+    ) -> np.ndarray | None:
         """(B,) bool, the rows to mix, from uniform numbers `chance` (B,); None for all of them."""
-        if rate >= 1 and isinstance(self.gate, str):
+        if not isinstance(rate, np.ndarray) and rate >= 1 and isinstance(self.gate, str):
             return None
         if self.gate == "batch":
             return np.broadcast_to(chance[0] < rate, chance.shape)

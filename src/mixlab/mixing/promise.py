@@ -6,6 +6,7 @@ from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.masks import Boxes, mean_share
 from mixlab.mixing.methods.method import Method
+from mixlab.mixing.tiles import Tiles
 
 CLOSE = 1e-3  # rounding of half precision
 
@@ -18,7 +19,7 @@ def check_promise(method: Method, blend: Blend) -> None:
     sum to one, and each is the mean of its mask.
     """
     name, share, mask = type(method).__name__, blend.share, blend.mask
-    if not isinstance(mask, Boxes):  # the engine's own are whole by construction
+    if not isinstance(mask, Boxes | Tiles):  # the engine's own are whole by construction
         total = mask.float().sum(1)
         if mask.min() < -CLOSE or total.max() > 1 + CLOSE:
             raise UserError(
@@ -33,9 +34,9 @@ def check_promise(method: Method, blend: Blend) -> None:
             f"{name} gives row {row} the shares {numbers(share[row])}; they must be from 0 to 1 "
             "and sum to 1, or labels get another weight than one"
         )
-    if isinstance(mask, Boxes) or blend.warp is not None or total.min() < 1 - CLOSE:
+    if isinstance(mask, Boxes | Tiles) or blend.warp is not None or total.min() < 1 - CLOSE:
         return  # moved or erased: the mean of the mask is not what is there
-    mean = mean_share(mask).expand_as(share)
+    mean, share = torch.broadcast_tensors(mean_share(mask), share)  # either may have one row
     if not torch.allclose(mean, share, atol=CLOSE):
         row = int((mean - share).abs().amax(1).argmax())
         raise UserError(

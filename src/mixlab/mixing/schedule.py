@@ -31,7 +31,8 @@ def off_after(fraction: float) -> Schedule:
     return lambda progress: 1.0 if progress < fraction else 0.0
 
 
-_SCHEDULES: dict[str, Schedule] = {"constant": constant, "linear": linear, "cosine": cosine}
+FALLING: dict[str, Schedule] = {"linear": linear, "cosine": cosine}
+_SCHEDULES: dict[str, Schedule] = {"constant": constant, **FALLING}
 
 
 def schedule_from(spec: Any) -> Schedule:

@@ -40,6 +40,9 @@ class Purpose(IntEnum):
     FRACTION = 8  # which training rows are used
     PARTNERS = 9  # who is mixed with whom in the rows of all ranks
     SEARCH = 10  # what a search tries next; its trials are trained at other seeds than sweeps
+    LAYER = 20  # at which layer of a network a batch is mixed
+    MIX_BLOCK = 21  # which pairs train a learned mixer, and its initial weights
+    STRENGTH = 11  # how much a method mixes on average
     MIXING = 1000  # the k-th mixing callback draws for MIXING + k, so this stays the largest
 
 

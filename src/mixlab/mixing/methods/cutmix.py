@@ -1,10 +1,4 @@
-"""CutMix: a rectangle of the partner is pasted over the row, the label follows its area.
-
-Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features,
-2019, https://arxiv.org/abs/1905.04899, eqs. 1-2: a box of sides sqrt(1 - lam) of the picture's,
-lam ~ Beta(alpha, alpha), around a uniform pixel. The box is clipped at the border and the label
-weighed by what is left of it, as in the authors' code.
-"""
+"""CutMix: a rectangle of the partner is pasted over the row, the label follows its area."""
 
 from dataclasses import dataclass
 
@@ -21,6 +15,14 @@ from mixlab.mixing.partners import partner_columns
 @dataclass(frozen=True)
 class CutMix:
     """Mixes (R, C, H, W) images of any aspect ratio.
+
+    Paper: Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
+        Features, 2019, https://arxiv.org/abs/1905.04899.
+    Draws: lam ~ Beta(alpha, alpha); the partner's is a box of sides sqrt(1 - lam) of the picture's
+        around a uniform pixel, clipped at the border.
+    Label: the partner's weight is the area of the box after clipping, as in the authors' code.
+    Avoid: where the object is small or beside the middle: a box of background brings its label
+        along. See SaliencyMix, SnapMix and TransMix.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the own share *before clipping* is drawn; with

@@ -1,8 +1,4 @@
-"""Cutout: a square of the row is erased to zero, the label stays.
-
-DeVries & Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017,
-https://arxiv.org/abs/1708.04552: a square around a uniform pixel, clipped at the border.
-"""
+"""Cutout: a square of the row is erased to zero, the label stays."""
 
 from dataclasses import dataclass
 
@@ -19,6 +15,13 @@ from mixlab.mixing.methods.method import picture_size
 @dataclass(frozen=True)
 class Cutout:
     """Erases from (R, C, H, W) images; zero is their mean where they are normalised, else black.
+
+    Paper: DeVries & Taylor, Improved Regularization of Convolutional Neural Networks with Cutout,
+        2017, https://arxiv.org/abs/1708.04552.
+    Draws: a square of side_fraction of the picture's shorter side around a uniform pixel, clipped
+        at the border, is set to zero.
+    Label: the row's own, whole.
+    Avoid: where what decides is small: the square may erase all of it.
 
     Attributes:
         side_fraction: in (0, 1], side of the square as a fraction of the picture's shorter side,

@@ -10,6 +10,10 @@ from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
 
 
+class NoPicture(UserError):
+    """Rows without height and width, for a method that needs them."""
+
+
 class Method(Protocol):
     """One way of mixing. Any object of this shape is one; nothing is inherited or registered."""
 
@@ -37,6 +41,25 @@ class Method(Protocol):
         ...
 
 
+def check_callback(method: Method, callback: object) -> None:
+    """Raise UserError if `method`, or one that it chooses from, needs another kind of callback.
+
+    A method names the class of `mixlab.callbacks` that completes it in its attribute `callback`.
+    What is no method at all is refused, too.
+    """
+    if isinstance(method, type):
+        raise UserError(f"give {method.__name__}(...), an object, not the class")
+    if not callable(method):
+        raise UserError(f"method must be an object such as CutMix(alpha=1.0), got {method!r}")
+    for each in (method, *getattr(method, "methods", ())):
+        needed = getattr(each, "callback", None)
+        if needed and needed not in (kind.__name__ for kind in type(callback).__mro__):
+            raise UserError(
+                f"{type(each).__name__} needs the network at hand in each training step, for which "
+                f"mixlab.callbacks.{needed} does all; set mixing._target_ to that"
+            )
+
+
 def own_shares(alpha: float, rng: np.random.Generator, num_draws: int) -> np.ndarray:
     """(num_draws,) float64 from Beta(alpha, alpha): what a row keeps of itself."""
     return rng.beta(alpha, alpha, size=num_draws)
@@ -46,7 +69,10 @@ def picture_size(images: Tensor, name: str) -> tuple[int, int]:
     """Height and width of (R, C, ..., H, W) images; the method called `name` refuses others."""
     if images.ndim < 4:
         shape = tuple(images.shape)
-        raise UserError(f"{name} needs rows x channels x height x width, got {shape}; use Mixup")
+        remedy = "use Mixup"
+        if images.ndim == 3:
+            remedy += ", for signals also SignalCutMix, for point clouds PointMixup"
+        raise NoPicture(f"{name} needs rows x channels x height x width, got {shape}; {remedy}")
     return images.shape[-2], images.shape[-1]
 
 

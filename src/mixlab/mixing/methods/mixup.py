@@ -1,8 +1,4 @@
-"""mixup: a convex combination of two rows and of their labels.
-
-Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018, https://arxiv.org/abs/1710.09412,
-eq. 1: x~ = lam * x_i + (1 - lam) * x_j, y~ = lam * y_i + (1 - lam) * y_j, lam ~ Beta(alpha, alpha).
-"""
+"""mixup: a convex combination of two rows and of their labels."""
 
 from dataclasses import dataclass
 
@@ -20,6 +16,13 @@ from mixlab.mixing.partners import partner_columns
 class Mixup:
     """Mixes rows of any rank: images, signals, tables, point clouds.
 
+    Paper: Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018,
+        https://arxiv.org/abs/1710.09412.
+    Draws: lam ~ Beta(alpha, alpha); x~ = lam * x + (1 - lam) * x'.
+    Label: y~ = lam * y + (1 - lam) * y'.
+    Avoid: where the mean of two rows is no row that could be: numbers that stand for categories,
+        points in any order (see PointMixup). With a small alpha most rows are hardly mixed.
+
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the own share is drawn.
         per_row: draw a share for each row, or one for the batch as in the paper's code.
@@ -30,6 +33,7 @@ class Mixup:
 
     num_partners = 1
     label_differs = None
+    mean_mixed = 0.5  # of Beta(alpha, alpha), whatever alpha is
 
     def __post_init__(self) -> None:
         alpha = checks.POSITIVE.but("0.2 is usual; probability=0 mixes nothing")

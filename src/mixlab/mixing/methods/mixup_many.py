@@ -1,10 +1,4 @@
-"""MixupMany: mixup of two or more rows, each with a share of its own.
-
-Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018, https://arxiv.org/abs/1710.09412,
-section 2, "convex combinations of three or more examples with weights sampled from a Dirichlet
-distribution": x~ = sum_k s_k * x_k, y~ = sum_k s_k * y_k, s ~ Dirichlet(alpha, ..., alpha).
-They saw no further gain, and a higher cost.
-"""
+"""MixupMany: mixup of two or more rows, each with a share of its own."""
 
 from dataclasses import dataclass
 
@@ -23,6 +17,13 @@ class MixupMany:
 
     The own share follows Beta(alpha, (sources - 1) * alpha), of mean 1 / sources; with two sources
     that is `Mixup`.
+
+    Paper: Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018,
+        https://arxiv.org/abs/1710.09412, "convex combinations of three or more examples with
+        weights sampled from a Dirichlet distribution".
+    Draws: s ~ Dirichlet(alpha, ..., alpha), one s_k for each source; x~ = sum_k s_k * x_k.
+    Label: y~ = sum_k s_k * y_k.
+    Avoid: as a better mixup: its authors saw no further gain, and a higher cost.
 
     Attributes:
         alpha: > 0, of Dirichlet(alpha, ..., alpha), from which the shares are drawn.
@@ -45,6 +46,11 @@ class MixupMany:
     def num_partners(self) -> int:
         """All sources but the row itself."""
         return self.sources - 1
+
+    @property
+    def mean_mixed(self) -> float:
+        """The mean share of all sources but the row itself."""
+        return 1 - 1 / self.sources
 
     def __call__(
         self,

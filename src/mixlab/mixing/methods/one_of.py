@@ -1,12 +1,13 @@
 """OneOf: one of several methods, chosen by weight for each row or for the batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixlab import checks
+from mixlab.mixing.binding import bind
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.combine import select
 from mixlab.mixing.methods.method import Method, differing_labels
@@ -16,6 +17,10 @@ from mixlab.mixing.partners import partner_columns
 @dataclass(frozen=True)
 class OneOf:
     """Chooses among methods; itself a method.
+
+    Draws: one of the methods, by its weight, for each row or for the batch; then what that draws.
+    Label: as the chosen method's.
+    Avoid: where the question is which method helps.
 
     Attributes:
         methods: at least one.
@@ -42,6 +47,10 @@ class OneOf:
     def label_differs(self) -> str | None:
         """The sentences of the methods."""
         return differing_labels(self.methods)
+
+    def bind(self, network: nn.Module) -> "OneOf":
+        """A copy whose methods look at `network`."""
+        return replace(self, methods=[bind(method, network) for method in self.methods])
 
     def __call__(
         self,

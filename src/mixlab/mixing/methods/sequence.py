@@ -1,13 +1,14 @@
 """Sequence: several methods one after another, each on the result of the one before."""
 
 from collections import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixlab import checks
+from mixlab.mixing.binding import bind
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.combine import compose
 from mixlab.mixing.methods.method import Method, differing_labels
@@ -19,6 +20,10 @@ class Sequence:
     """Applies methods in order; itself a method. CutMix, then mixup feeds a row from four.
 
     Every method gets the unmixed images and targets, and guests reach each of them unmixed.
+
+    Draws: what each of the methods draws, each with partners of its own.
+    Label: each method weighs the label that the one before it made.
+    Avoid: where weak mixing is wanted: every method takes its share of what is left of a row.
 
     Attributes:
         methods: at least one.
@@ -38,6 +43,10 @@ class Sequence:
     def label_differs(self) -> str | None:
         """The sentences of the methods."""
         return differing_labels(self.methods)
+
+    def bind(self, network: nn.Module) -> "Sequence":
+        """A copy whose methods look at `network`."""
+        return replace(self, methods=[bind(method, network) for method in self.methods])
 
     def __call__(
         self,

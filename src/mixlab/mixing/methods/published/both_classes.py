@@ -1,12 +1,13 @@
 """A published tutorial's slip: mixup whose label has the partner's class at the row's own share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixlab.errors import UserError
+from mixlab.mixing.binding import bind
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import Method
 from mixlab.mixing.partners import classes
@@ -18,6 +19,10 @@ class BothClasses:
 
     So a label sums to twice the own share, or to once where both rows are of one class (the class
     with the largest target). The slip of a tutorial, kept to repeat its figures.
+
+    Draws: what the method draws.
+    Label: the own share for the row's class and again for the partner's.
+    Avoid: for anything but repeating published figures: the label is wrong.
 
     Attributes:
         method: one that mixes two rows, such as `Mixup`.
@@ -32,6 +37,10 @@ class BothClasses:
         if self.method.num_partners != 1:
             raise UserError(f"BothClasses needs a method of two sources, got {self.method!r}")
 
+    def bind(self, network: nn.Module) -> "BothClasses":
+        """A copy whose method looks at `network`."""
+        return replace(self, method=bind(self.method, network))
+
     def __call__(
         self,
         images: Tensor,
@@ -44,4 +53,4 @@ class BothClasses:
         label = torch.from_numpy(classes(targets))[blend.source]
         own = blend.share[:, :1].expand(blend.num_rows, 1)
         twice = torch.where(label[:, :1] == label[:, 1:], 0, own)
-        return Blend(blend.source, blend.mask, torch.cat([own, twice], dim=1), blend.warp)
+        return replace(blend, share=torch.cat([own, twice], dim=1))

@@ -16,6 +16,14 @@ from mixlab.mixing.partners import partner_columns
 class PublishedCutMix(CutMix):
     """CutMix with two more settings.
 
+    Paper: Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
+        Features, 2019, https://arxiv.org/abs/1905.04899, as other code has it.
+    Draws: lam ~ Beta(alpha, alpha); the partner's is a box of sides sqrt(1 - lam) of the picture's
+        around a uniform pixel, clipped at the border, of min_side pixels at least.
+    Label: the partner's weight is the area of the box after clipping, or without clipped_label 1 -
+        lam.
+    Avoid: for anything but repeating published figures.
+
     Attributes:
         min_side: 0, or 1: a side of no pixel becomes one pixel, as in the Keras example.
         clipped_label: False repeats a slip of keras-cv up to 0.4.2: the label counts the box as if

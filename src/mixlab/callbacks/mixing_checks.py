@@ -1,0 +1,47 @@
+"""What data and trainer must have for a way of mixing, checked when training begins."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+
+from mixlab.errors import UserError
+from mixlab.mixing import Policy
+from mixlab.mixing.partners import CONFUSABLE
+
+
+def check_fits_targets(
+    policy: Policy, is_ablated: bool, *, several: bool = False, masks: bool = False
+) -> None:
+    """Raise UserError if targets are not what an ablation or a probability of classes needs."""
+    what = "masks" if masks else "several labels an image" if several else None
+    if what and policy.class_probability is not None:
+        raise UserError(
+            f"mixing.class_probability needs one class an image, and these data have {what}; use "
+            "mixing.probability"
+        )
+    if masks and is_ablated:
+        raise UserError(
+            "mixing.mix=inputs and labels are for labels of images, not for masks; use mix=both"
+        )
+
+
+def check_network_rule(rule: str, trainer: pl.Trainer, data: Any) -> None:
+    """Raise UserError where a rule that asks the network cannot."""
+    check_whole(trainer, f"mixing.partners={rule}")
+    validates = getattr(data, "has_validation", True) and trainer.limit_val_batches
+    if rule == CONFUSABLE and not validates:
+        raise UserError(
+            "mixing.partners=confusable counts what is confused in validation, and there is none; "
+            "set data.val_size=0.1, or use other_class"
+        )
+
+
+def check_whole(trainer: pl.Trainer, what: str) -> None:
+    """Raise UserError where no process has the whole network, at which `what` looks."""
+    strategy = trainer.strategy
+    if isinstance(strategy, ModelParallelStrategy | FSDPStrategy | DeepSpeedStrategy):
+        raise UserError(
+            f"{what} looks at the network, of which {type(strategy).__name__} leaves each process "
+            "a part; use trainer=ddp"
+        )

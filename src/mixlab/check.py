@@ -1,0 +1,94 @@
+"""`mixlab-check my_mix:MyMix alpha=0.5`: does a mixing method keep the contract of all methods?
+
+It imports and calls the code that the command names, from the working directory or installed.
+"""
+
+import ast
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from mixlab.contract import Finding, examine
+from mixlab.errors import UserError, counted, one_sentence
+
+WAYS = """exit status: 0 if every check passes, 1 if one fails, 2 if there is nothing to check
+
+example: mixlab-check mixlab.mixing:CutMix alpha=1.0 per_row=false"""
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Check, print, and end with the status."""
+    parser = ArgumentParser(
+        "mixlab-check",
+        description=__doc__,
+        epilog=WAYS,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("target", help="module:Class, or module:object of a finished method")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="of the constructor")
+    given = parser.parse_args(words)
+    with one_sentence("mixlab-check"):
+        method = method_of(given.target, dict(map(setting, given.settings)))
+    found = examine(method)
+    print("\n".join(lines(found)))
+    failed = sum(not finding.passed for finding in found)
+    print(f"{counted(len(found) - failed, 'check')} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+def lines(found: Sequence[Finding]) -> list[str]:
+    """`pass  masks: sums from 1 to 1`; checks that fail for one reason share a line."""
+    alike: dict[str, list[Finding]] = {}
+    for finding in found:
+        alike.setdefault(finding.cause or finding.name, []).append(finding)
+    return [
+        f"{'pass' if first.passed else 'FAIL'}  "
+        f"{', '.join(each.name for each in (first, *others))}: {first.said}"
+        for first, *others in alike.values()
+    ]
+
+
+def setting(word: str) -> tuple[str, Any]:
+    """`alpha=0.5` as a name and a Python value; what is no literal is a string."""
+    name, equals, value = word.partition("=")
+    if not equals or not name.isidentifier():
+        raise UserError(f"settings are written key=value, got {word!r}; write alpha=0.5")
+    words = {"true": True, "false": False, "null": None}
+    if value.lower() in words:
+        return name, words[value.lower()]
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def method_of(target: str, settings: dict[str, Any]) -> Any:
+    """The method that `module:Class` and its settings, or `module:object`, name.
+
+    Raises:
+        UserError: the module, the name or the settings are not there.
+    """
+    place, colon, name = target.partition(":")
+    if not colon or not place or not name:
+        raise UserError(f"the method is written module:Class, got {target!r}; write my_mix:MyMix")
+    sys.path.insert(0, "")
+    try:
+        found = getattr(import_module(place), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{place}.".startswith(f"{error.name}."):
+            raise
+        raise UserError(
+            f"there is no module {error.name}; start in the folder that has it, or install it"
+        ) from error
+    except SyntaxError as error:
+        raise UserError(f"{place} is not Python: {error}; correct that line") from error
+    except AttributeError as error:
+        raise UserError(f"{error}; name a class that the module {place} defines") from error
+    if not isinstance(found, type):
+        return found
+    try:
+        return found(**settings)
+    except TypeError as error:
+        raise UserError(f"{error}; give the settings of {name} as key=value") from error

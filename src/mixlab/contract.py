@@ -1,0 +1,295 @@
+"""The contract of mixing methods, as checks that say what they saw and what to do about it."""
+
+import pickle
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab.errors import UserError
+from mixlab.mixing import Blend, Method
+from mixlab.mixing.masks import painted
+from mixlab.mixing.promise import CLOSE, check_promise
+
+ROWS, NUM_GUESTS, PICTURE = 8, 4, (12, 20)
+SEEDS = range(5)
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+SLOW = 500  # copies of the batch
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw: a value if it passed, else the value and the remedy.
+
+    Checks that fail for one reason have the same `cause`, as all do if the method cannot be called.
+    """
+
+    name: str
+    passed: bool
+    said: str
+    cause: str = ""
+
+
+def examine(method: Method) -> list[Finding]:
+    """Run every check on a method; an exception of the method is a finding, too."""
+    return [found(name, check, method) for name, check in CHECKS.items()]
+
+
+def found(name: str, check: Callable[[Method], str], method: Method) -> Finding:
+    try:
+        return Finding(name, True, check(method))
+    except UserError as error:
+        return Finding(name, False, str(error), str(error))
+    except Exception as error:
+        cause = f"raised {type(error).__name__}: {error}{place(error, method)}"
+        return Finding(name, False, f"{cause}; {REMEDIES[name]}", cause)
+
+
+def place(error: Exception, method: Method) -> str:
+    """Where in the file of the method's class an exception passed, as ` (my_mix.py, line 7)`."""
+    file = getattr(sys.modules.get(type(method).__module__), "__file__", None)
+    lines = [at.lineno for at in extract_tb(error.__traceback__) if file and at.filename == file]
+    return f" ({Path(file).name}, line {lines[-1]})" if file and lines else ""
+
+
+def random_rows(
+    num_rows: int = ROWS, size: tuple[int, ...] = PICTURE, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """Images (R, 3, *size) in [0, 1), the same in each call, and targets of a class each (R, R)."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(num_rows, 3, *size, generator=generator)
+    return images.to(dtype), torch.eye(num_rows)
+
+
+def partners_for(method: Method, num_rows: int, total: int, seed: int) -> np.ndarray:
+    """Partners as a policy gives them: (B,) or (B, num_partners) among `total` rows."""
+    rng = np.random.default_rng(seed)
+    count = max(1, method.num_partners)
+    drawn = np.stack([rng.permutation(total)[:num_rows] for _ in range(count)], axis=1)
+    return drawn[:, 0] if count == 1 else drawn
+
+
+def blend_of(
+    method: Method, images: Tensor, targets: Tensor, seed: int = 0, num_rows: int | None = None
+) -> Blend:
+    """The blend at a seed; raises UserError if the method returns something else."""
+    partners = partners_for(method, num_rows or len(images), len(images), seed)
+    blend = method(images, targets, np.random.default_rng(seed), partners)
+    if not isinstance(blend, Blend):
+        raise UserError(f"returned {type(blend).__name__}; return a mixlab.mixing.Blend")
+    return blend
+
+
+def same(one: Blend, other: Blend) -> bool:
+    """Whether two blends are equal bit for bit."""
+    masks = [painted(each.mask, "cpu") for each in (one, other)]
+    pairs = [(one.source, other.source), (one.share, other.share), tuple(masks)]
+    for extra in ((one.warp, other.warp), (one.moves, other.moves)):
+        if (extra[0] is None) != (extra[1] is None):
+            return False
+        if extra[0] is not None:
+            pairs.append(extra)
+    return all(map(torch.equal, *zip(*pairs, strict=True)))
+
+
+def attributes(method: Method) -> str:
+    count, differs = method.num_partners, method.label_differs
+    if type(count) is not int or count < 0:
+        raise UserError(f"num_partners is {count!r}; make it a whole number from 0")
+    if differs is not None and (type(differs) is not str or len(differs) < 10):
+        raise UserError(f"label_differs is {differs!r}; make it None or a sentence")
+    return f"num_partners={count}, label_differs={differs!r}"
+
+
+def masks(method: Method) -> str:
+    low, high = 1.0, 1.0
+    for seed in SEEDS:
+        mask = painted(blend_of(method, *random_rows(), seed).mask, "cpu").float()
+        total = mask.sum(1)
+        if mask.min() < -CLOSE:
+            raise UserError(f"a mask is {mask.min():.3g} at a pixel; keep masks in [0, 1]")
+        low, high = min(low, total.min().item()), max(high, total.max().item())
+    if high > 1 + CLOSE or (low < 1 - CLOSE and not method.label_differs):
+        raise UserError(
+            f"masks sum to {low:.3g} to {high:.3g} at a pixel; divide them by their sum over the "
+            "sources, or say in label_differs that content is erased"
+        )
+    return f"sums from {low:.3g} to {high:.3g}"
+
+
+def shares(method: Method) -> str:
+    for seed in SEEDS:
+        blend = blend_of(method, *random_rows(), seed)
+        check_promise(method, blend)
+    return "said in label_differs" if method.label_differs else "the means of the masks"
+
+
+def sources(method: Method) -> str:
+    for seed in SEEDS:
+        source = blend_of(method, *random_rows(), seed).source
+        if source.dtype != torch.int64 or source.ndim != 2 or len(source) != ROWS:
+            got = f"{tuple(source.shape)} of {source.dtype}"
+            raise UserError(f"source is {got}; make it ({ROWS}, K) int64 for {ROWS} rows")
+        if not torch.equal(source[:, 0], torch.arange(ROWS)):
+            got = source[:, 0].tolist()
+            raise UserError(f"column 0 of source is {got}; make it the rows themselves, 0, 1, ...")
+        if source.min() < 0 or source.max() >= ROWS:
+            raise UserError(
+                f"sources from {source.min()} to {source.max()} of {ROWS} rows; "
+                f"keep them from 0 to {ROWS - 1}"
+            )
+    return f"{ROWS} rows, {source.shape[1]} sources each"  # pyright: ignore
+
+
+def determinism(method: Method) -> str:
+    for seed in SEEDS:
+        if not same(*(blend_of(method, *random_rows(), seed) for _ in range(2))):
+            raise UserError(
+                f"two calls with a generator of seed {seed} differ; draw from rng alone, and keep "
+                "no state between calls"
+            )
+    return f"two calls agree at {len(SEEDS)} seeds"
+
+
+def global_generators(method: Method) -> str:
+    def states() -> dict[str, bytes]:
+        return {
+            "numpy": pickle.dumps(np.random.get_state()),
+            "torch": torch.get_rng_state().numpy().tobytes(),
+            "random": pickle.dumps(random.getstate()),
+        }
+
+    before = states()
+    for seed in SEEDS:
+        blend_of(method, *random_rows(), seed)
+    after = states()
+    if changed := [name for name in before if before[name] != after[name]]:
+        raise UserError(f"draws from the global generator of {' and '.join(changed)}; use rng")
+    return "numpy's, torch's and Python's are unchanged"
+
+
+def inputs(method: Method) -> str:
+    for seed in SEEDS:
+        images, targets = random_rows()
+        partners = partners_for(method, ROWS, ROWS, seed)
+        given = {"images": images, "targets": targets, "partners": partners}
+        kept = {name: pickle.dumps(np.asarray(value)) for name, value in given.items()}
+        method(images, targets, np.random.default_rng(seed), partners)
+        changed = [name for name in given if pickle.dumps(np.asarray(given[name])) != kept[name]]
+        if changed:
+            raise UserError(f"writes into {' and '.join(changed)}; clone before writing")
+    return "images, targets and partners are unchanged"
+
+
+def dtypes(method: Method) -> str:
+    for dtype in DTYPES:
+        check_mixture(method, *random_rows(dtype=dtype), str(dtype).removeprefix("torch."))
+    return ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+
+
+def sizes(method: Method) -> str:
+    tried = ((12, 20), (20, 12), (17, 16))
+    for height, width in tried:
+        check_mixture(method, *random_rows(size=(height, width)), f"{height} x {width} pixels")
+    return ", ".join(f"{height} x {width}" for height, width in tried)
+
+
+def one_row(method: Method) -> str:
+    check_mixture(method, *random_rows(1), "a batch of one row")
+    return "stays a row of its class"
+
+
+def check_mixture(method: Method, images: Tensor, targets: Tensor, what: str) -> None:
+    """Raise UserError unless mixing keeps shape, dtype and finite numbers."""
+    for seed in SEEDS:
+        mixed, labels = blend_of(method, images, targets, seed).mix(images, targets)
+        if mixed.shape != images.shape or mixed.dtype != images.dtype:
+            got = f"{tuple(mixed.shape)} of {mixed.dtype}"
+            raise UserError(f"{what} became {got}; return masks (B|1, K, H, W) of the picture")
+        if not mixed.isfinite().all() or not labels.isfinite().all():
+            raise UserError(f"{what} became nan or inf; compute in float32 and guard divisions")
+
+
+def rows_beyond(method: Method) -> str:
+    images, targets = random_rows(ROWS + NUM_GUESTS)
+    for seed in SEEDS:
+        blend = blend_of(method, images, targets, seed, num_rows=ROWS)
+        if blend.num_rows != ROWS or blend.source.max() >= ROWS + NUM_GUESTS:
+            raise UserError(
+                f"{ROWS} rows of partners for {ROWS + NUM_GUESTS} images gave {blend.num_rows} "
+                f"rows from sources up to {blend.source.max()}; return as many rows as partners has"
+            )
+        blend.mix(images, targets)
+    return f"{ROWS} rows and {NUM_GUESTS} guests"
+
+
+def partners(method: Method) -> str:
+    """Partners stay within halves of the batch, so sources of other halves are of own making."""
+    images, targets = random_rows()
+    half = np.arange(ROWS) // (ROWS // 2)
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        count = max(1, method.num_partners)
+        given = np.stack(
+            [np.concatenate([rng.permutation(4), 4 + rng.permutation(4)]) for _ in range(count)], 1
+        )
+        blend = method(images, targets, rng, given)
+        if (half[blend.source.numpy()] != half[:, None]).any():
+            raise UserError(
+                f"sources are not among the {count} given partners of a row; use the columns of "
+                "partners, and say in num_partners how many"
+            )
+        method(images, targets, rng, np.concatenate([given, given[:, :1]], axis=1))
+        method(images, targets, rng)
+    return f"{method.num_partners} given, more given, none given"
+
+
+def pickling(method: Method) -> str:
+    copy = pickle.loads(pickle.dumps(method))
+    if not same(blend_of(method, *random_rows()), blend_of(copy, *random_rows())):
+        raise UserError("a pickled copy draws otherwise; keep all settings in fields of the class")
+    return "a copy draws the same"
+
+
+def speed(method: Method) -> str:
+    images, targets = random_rows(64, (32, 32))
+
+    def mix() -> None:
+        blend_of(method, images, targets).mix(images, targets)
+
+    def fastest(work: Callable[[], object], times: int) -> float:
+        spent = []
+        for _ in range(times):
+            began = time.perf_counter()
+            work()
+            spent.append(time.perf_counter() - began)
+        return min(spent)
+
+    ratio = fastest(mix, 5) / fastest(images.clone, 20)
+    if ratio > SLOW:
+        raise UserError(f"takes {ratio:.0f} copies of the batch; replace loops over rows or pixels")
+    return f"{ratio:.0f} copies of a batch of 64 x 3 x 32 x 32"
+
+
+CHECKS: dict[str, Callable[[Method], str]] = {
+    "attributes": attributes, "masks": masks, "shares": shares, "sources": sources,
+    "determinism": determinism, "global generators": global_generators, "inputs": inputs,
+    "dtypes": dtypes, "sizes": sizes, "one row": one_row, "guests": rows_beyond,
+    "partners": partners, "pickling": pickling, "speed": speed,
+}  # fmt: skip
+REMEDIES = dict.fromkeys(CHECKS, "return a Blend of the masks and sources of each row") | {
+    "attributes": "give the class num_partners and label_differs",
+    "dtypes": "compute in float32 or in the dtype of the images",
+    "sizes": "take height and width from images.shape[-2:], in that order",
+    "one row": "let a row without another be its own partner",
+    "guests": "take the number of rows from partners, and read rows by source",
+    "partners": "take (B,) or more columns than num_partners, and None for permutations",
+    "pickling": "define the class in a module, and keep no functions or files in its fields",
+}

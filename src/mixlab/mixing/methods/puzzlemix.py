@@ -1,0 +1,161 @@
+"""PuzzleMix: which blocks come from which picture, and where to, is optimised for saliency.
+
+Saliency is counted in means over a picture's blocks. Of the paper's objective, the term of local
+statistics acts on borders alone here, where the authors' also shifts the costs of single blocks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import gcd, lgamma
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mixlab import checks
+from mixlab.mixing.binding import bind
+from mixlab.mixing.blend import Blend
+from mixlab.mixing.methods.method import own_shares, picture_size
+from mixlab.mixing.partners import partner_columns
+from mixlab.mixing.puzzle import MaskEnergy, transported
+from mixlab.mixing.saliency import InputGradient, Saliency, maps_of
+
+
+@dataclass(frozen=True)
+class PuzzleMix:
+    """Mixes (R, C, H, W) images.
+
+    Paper: Kim et al., Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal Mixup, 2020,
+        https://arxiv.org/abs/2009.06962.
+    Draws: lam ~ Beta(alpha, alpha); a mask of blocks loses little saliency, changes seldom between
+        neighbours, least of all where the pictures differ, and gives the partner a share near 1 -
+        lam; then the blocks of both pictures move to where they are seen.
+    Label: the mean of the mask.
+    Avoid: where time matters: its look at the network costs nearly a training step.
+
+    Attributes:
+        alpha: > 0, of Beta(alpha, alpha), from which each row's lam is drawn.
+        labels: >= 2, shares of the partner that a block may have: 0, 1 / (labels - 1), ..., 1.
+        smoothness: >= 0, the paper's beta: price of neighbours with other shares, for a border as
+            long as the picture's side, in sixteenths of its saliency as in the authors' code.
+        contrast: >= 0, its gamma: how much higher that price is where the two pictures differ, for
+            a difference of one between their colours in neighbouring blocks.
+        prior: >= 0, its eta: how much the share follows lam.
+        transport_cost: >= 0, its xi: price of a move by a block; None moves nothing. Blocks that
+            move cannot be mixed again in a `Sequence` or chosen row by row in `OneOf`.
+        grids: blocks to a side, one of them drawn for each batch; of each, the largest number not
+            above it that divides height and width.
+        saliency: of rows and partners.
+    """
+
+    alpha: float = 1.0
+    labels: int = 3
+    smoothness: float = 1.2
+    contrast: float = 0.5
+    prior: float = 0.2
+    transport_cost: float | None = 0.8
+    grids: Sequence[int] = (2, 4, 8, 16)
+    saliency: Saliency = field(default_factory=InputGradient)
+
+    num_partners = 1
+    label_differs = None
+    mean_mixed = 0.5  # a row and its partner can change places
+
+    def __post_init__(self) -> None:
+        alpha = checks.POSITIVE.but("1.0 is usual; probability=0 mixes nothing")
+        price = checks.number(0)
+        checks.check_fields(
+            self,
+            alpha=alpha,
+            labels=checks.whole(2),
+            smoothness=price,
+            contrast=price,
+            prior=price,
+            transport_cost=price.or_(None),
+            grids=checks.several(checks.whole(1)).but("the paper's are [2, 4, 8, 16]"),
+            saliency=checks.SALIENCY,
+        )
+
+    def bind(self, network: nn.Module) -> "PuzzleMix":
+        """A copy whose saliency looks at `network`."""
+        return replace(self, saliency=bind(self.saliency, network))
+
+    def __call__(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        rng: np.random.Generator,
+        partners: np.ndarray | None = None,
+    ) -> Blend:
+        """See `Method`; waits for a GPU once, for the means of the masks."""
+        height, width = picture_size(images, "PuzzleMix")
+        partner = partner_columns(partners, images, rng)[:, 0]
+        blocks = largest_divisor(gcd(height, width), int(rng.choice(list(self.grids))))
+        own = own_shares(self.alpha, rng, len(partner))
+        maps = maps_of(self.saliency, images, targets, np.arange(len(images)))
+        rows = torch.from_numpy(np.stack([np.arange(len(partner)), partner]))
+        rows = rows.to(images.device, non_blocking=True)
+        saliency = F.adaptive_avg_pool2d(maps, blocks) * height * width
+        colours = F.adaptive_avg_pool2d(images.detach().flatten(1, -3).float(), blocks)
+        energy = self.energy(
+            [saliency[each] for each in rows], [colours[each] for each in rows], own
+        )
+        z = energy.values_L[energy.least()]
+        moves = self.moves([saliency[each] for each in rows], z)
+        mask = _enlarged(torch.stack([1 - z, z], 1), height, width)
+        blend = replace(Blend.pair(partner, mask), moves=moves)
+        return blend.where(partner != np.arange(len(partner)))
+
+    def energy(self, saliency: list[Tensor], colours: list[Tensor], own: np.ndarray) -> MaskEnergy:
+        """Of saliency (B, n, n) and colours (B, C, n, n) of rows and partners, and lam (B,)."""
+        first, second = saliency
+        z = (torch.arange(self.labels, device=first.device) / (self.labels - 1)).view(1, -1, 1, 1)
+        prior = torch.from_numpy(surprise(self.labels, 1 - own)).to(first, non_blocking=True)
+        cost = z * first[:, None] + (1 - z) * second[:, None] + self.prior * prior[..., None, None]
+        down, across = (self._weights(colours, dim) for dim in (2, 3))
+        return MaskEnergy(cost, down, across)
+
+    def _weights(self, colours: list[Tensor], dim: int) -> Tensor:
+        """Of the pairs of neighbours along a dimension."""
+        one, other = colours
+        length = one.shape[dim] - 1
+        pairs = ((one, other), (other, one))
+        apart = [
+            (a.narrow(dim, 0, length) - b.narrow(dim, 1, length)).abs().mean(1) for a, b in pairs
+        ]
+        price = self.smoothness * one.shape[2] / 16
+        return price * (1 + self.contrast * (apart[0] + apart[1]) / 2)
+
+    def moves(self, saliency: list[Tensor], z: Tensor) -> Tensor | None:
+        """(B, 2, N): the block of each source that lies at each place; None where none moves."""
+        if self.transport_cost is None or z.shape[-1] == 1:
+            return None
+        seen = (1 - z, z)
+        pairs = [
+            transported(w.flatten(1), s.flatten(1), self.transport_cost)
+            for w, s in zip(seen, saliency, strict=True)
+        ]
+        return torch.stack(pairs, 1)
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of `number` up to `limit`."""
+    return next(each for each in range(min(limit, number), 0, -1) if number % each == 0)
+
+
+def surprise(labels: int, share: np.ndarray) -> np.ndarray:
+    """(B, labels) float32: minus the log of the binomial chance of each label of mean `share`."""
+    most = labels - 1
+    share = share.clip(1e-6, 1 - 1e-6)[:, None]
+    k = np.arange(labels)
+    ways = [lgamma(most + 1) - lgamma(each + 1) - lgamma(most - each + 1) for each in k]
+    return -(ways + k * np.log(share) + (most - k) * np.log(1 - share)).astype(np.float32)
+
+
+def _enlarged(mask: Tensor, height: int, width: int) -> Tensor:
+    """(B, 2, height, width) of (B, 2, n, n), whose n divides both."""
+    size = mask.shape[-1]
+    high, wide = height // size, width // size
+    blocks = mask[:, :, :, None, :, None].expand(-1, -1, size, high, size, wide)
+    return blocks.reshape(len(mask), 2, height, width)

@@ -1,0 +1,155 @@
+"""Strength: how much of a row others replace on average, the same for every method.
+
+The gate's probability does it: probability = strength / mean mixed share of the method when every
+row is mixed. The mixed share of a row is 1 - the share of its content that it keeps; an erased
+part counts as mixed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import floor, sqrt
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlab.checks import FRACTION
+from mixlab.errors import UserError
+from mixlab.mixing.alpha import field_names
+from mixlab.mixing.binding import needs_network
+from mixlab.mixing.methods.method import Method
+from mixlab.mixing.partners import ACROSS_RANKS
+from mixlab.mixing.policy import Policy
+from mixlab.mixing.stream import Address, Purpose, stream
+
+MAY_MEET_ITSELF = ("permutation", ACROSS_RANKS)  # a row is its own partner once in a batch
+STANDARD_ERROR = 0.005  # of the mean, as a fraction of it
+ROWS_AT_ONCE = 64
+FEWEST_DRAWS, MOST_DRAWS = 30, 20_000  # draws; the standard error of fewer is not known itself
+STRENGTH = FRACTION.but("0 mixes nothing; null leaves mixing.probability as it is").or_(None)
+
+
+def check_strength(strength: float | None, policy: Policy, method: Method) -> None:
+    """Raise UserError for what is wrong whatever the pictures are."""
+    STRENGTH.check("strength", strength)
+    if strength is None:
+        return
+    given = f"mixing.strength={strength:g}"
+    if policy.probability != 1:
+        raise UserError(
+            f"{given} sets the probability, got mixing.probability={policy.probability:g} too; "
+            "give one of them"
+        )
+    if not isinstance(policy.gate, str):
+        raise UserError(f"{given} needs every row at the gate, got gate={policy.gate}; use row")
+    for knob in ("class_probability", "alpha_schedule"):
+        if getattr(policy, knob) is not None:
+            raise UserError(f"{given} and mixing.{knob} both set how much is mixed; give one")
+    if (most := known_share(method)) is not None:
+        check_reach(strength, method, most)
+
+
+def at_strength(
+    policy: Policy, method: Method, strength: float, picture: Sequence[int], batch_rows: int
+) -> Policy:
+    """The policy with the probability at which the mean mixed share of a row is `strength`.
+
+    A schedule multiplies it as usual.
+
+    Args:
+        picture: the size of one row, as (C, H, W).
+        batch_rows: rows among which a partner is drawn: a permutation makes one of them, on
+            average, its own partner. Under the other rules every row counts as having a partner.
+
+    Raises:
+        UserError: the method cannot replace so much.
+    """
+    itself = 1 / batch_rows if policy.partners in MAY_MEET_ITSELF else 0.0
+    most = mixed_share(method, picture, itself)
+    check_reach(strength, method, most)
+    return replace(policy, probability=min(1.0, strength / most) if strength else 0.0)
+
+
+def check_reach(strength: float, method: Method, most: float) -> None:
+    """Raise UserError if the strength is above `most`, the mean when every row is mixed."""
+    if strength > most * (1 + STANDARD_ERROR):
+        alpha = getattr(method, "alpha", None)
+        name = type(method).__name__ + (f"(alpha={alpha})" if alpha else "")
+        other = "alpha" if alpha and known_share(method) is None else "method"
+        end = f"{floor(most * 1000) / 1000:g}"  # rounded up it would be out of reach itself
+        raise UserError(
+            f"mixing.strength={strength:g} is out of reach: {name} replaces {end} of a row when "
+            f"every row is mixed; use 0 to {end}, or another {other}"
+        )
+
+
+def known_share(method: Any) -> float | None:
+    """The mean share of the partners by a formula, where the method knows one; else None."""
+    return getattr(method, "mean_mixed", None)
+
+
+def mixed_share(method: Method, picture: Sequence[int], itself: float = 0.0) -> float:
+    """The mean mixed share of a row when every row is mixed, with a standard error below 0.5 %.
+
+    By a formula, or measured: the method draws for random pictures at a fixed seed until the mean
+    is known. For a method whose masks depend on what is in the pictures that is an estimate; where
+    it would look at a network, it gets random maps.
+
+    Args:
+        itself: the chance that a row is its own partner.
+    """
+    if (known := known_share(method)) is not None:
+        return known * (1 - itself)
+    if hasattr(method, "methods") and hasattr(method, "weights"):  # one of several
+        parts: Any = method
+        shares = [mixed_share(each, picture, itself) for each in parts.methods]
+        return float(np.average(shares, weights=parts.weights))
+    rng = stream(Address(0), Purpose.STRENGTH)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(ROWS_AT_ONCE, *picture, generator=generator)
+    targets, drawn = torch.eye(ROWS_AT_ONCE), without_network(row_by_row(method), generator)
+    means: list[float] = []
+    while len(means) < MOST_DRAWS:
+        partners = others(ROWS_AT_ONCE, max(1, method.num_partners), itself, rng)
+        blend = drawn(images, targets, rng, partners)
+        means.append(1 - float(blend.own_content.double().mean()))
+        if len(means) >= FEWEST_DRAWS and len(means) % 10 == 0:
+            error = float(np.std(means, ddof=1)) / sqrt(len(means))
+            if error <= STANDARD_ERROR * float(np.mean(means)):
+                break
+    return float(np.mean(means))
+
+
+def others(rows: int, columns: int, itself: float, rng: np.random.Generator) -> np.ndarray:
+    """(rows, columns) int64: uniform among the other rows, or the row itself by chance `itself`."""
+    own = np.arange(rows)[:, None]
+    other = (own + rng.integers(1, rows, (rows, columns))) % rows
+    return np.where(rng.random((rows, columns)) < itself, own, other)
+
+
+def row_by_row(method: Any) -> Any:
+    """The method with draws for each row in place of each batch, which have the same mean."""
+    names, changes = field_names(method), {}
+    if "per_row" in names:
+        changes["per_row"] = True
+    if "method" in names:
+        changes["method"] = row_by_row(method.method)
+    if "methods" in names:
+        changes["methods"] = [row_by_row(each) for each in method.methods]
+    return replace(method, **changes) if changes else method
+
+
+def without_network(method: Any, generator: torch.Generator) -> Any:
+    """The method with random maps, drawn from `generator`, where it would look at a network."""
+    if hasattr(method, "methods"):
+        parts = [without_network(part, generator) for part in method.methods]
+        return replace(method, methods=parts)
+    if not needs_network(getattr(method, "saliency", None)):
+        return method
+
+    def random_maps(images: Tensor, _: Tensor) -> Tensor:
+        maps = torch.rand(len(images), *images.shape[-2:], generator=generator)
+        return maps / maps.sum((1, 2), keepdim=True)
+
+    return replace(method, saliency=random_maps)

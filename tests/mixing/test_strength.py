@@ -1,0 +1,165 @@
+"""The strength sets the mean mixed share of a row, whatever the method."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mixlab.errors import UserError
+from mixlab.mixing import (
+    Address,
+    AttentiveMix,
+    Blend,
+    CutMix,
+    Cutout,
+    Method,
+    Mixup,
+    MixupMany,
+    OneOf,
+    Policy,
+    PuzzleMix,
+    SaliencyMix,
+    Sequence,
+    SnapMix,
+)
+from mixlab.mixing import strength as strength_module
+from mixlab.mixing.saliency import InputGradient, SpectralResidual
+from mixlab.mixing.strength import at_strength, check_strength, mixed_share
+
+PICTURE, ROWS = (1, 24, 20), 32
+CASES: dict[str, Method] = {
+    "mixup": Mixup(0.2),
+    "mixup of the batch": Mixup(0.2, per_row=False),
+    "mixup of three": MixupMany(1.0, 3),
+    "cutmix": CutMix(1.0),
+    "cutmix of the batch": CutMix(0.5, per_row=False),
+    "cutout": Cutout(0.7),
+    "one of": OneOf([Mixup(1.0), CutMix(1.0)], weights=[1, 3], per_row=False),
+    "sequence": Sequence([CutMix(1.0), Mixup(0.5)]),
+}
+
+
+def mixed_shares(policy: Policy, method: Method, batches: int = 300) -> np.ndarray:
+    """(batches,) the mean of 1 - own content over the rows of a batch."""
+    images, targets = torch.rand(ROWS, *PICTURE), torch.eye(ROWS)
+    blends = (policy.draw(method, images, targets, Address(3, 0, 0, b)) for b in range(batches))
+    return np.array([1 - float(blend.own_content.double().mean()) for blend in blends])
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("partners", ["permutation", "derangement"])
+def test_rows_are_replaced_as_far_as_the_strength_says(name: str, partners: str) -> None:
+    method = CASES[name]
+    policy = at_strength(Policy(partners=partners), method, 0.12, PICTURE, ROWS)
+    found = mixed_shares(policy, method)
+    spread = found.std(ddof=1) / np.sqrt(len(found))
+    assert abs(found.mean() - 0.12) < 4 * spread + 0.12 * 0.01
+    assert policy.partners == partners and 0 < policy.probability < 1
+
+
+@pytest.mark.parametrize("name", ["mixup of three", "cutmix", "sequence"])
+def test_the_most_that_can_be_reached_mixes_every_row(name: str) -> None:
+    most = mixed_share(CASES[name], PICTURE, 1 / ROWS)
+    assert at_strength(Policy(), CASES[name], most, PICTURE, ROWS).probability == 1
+    with pytest.raises(UserError, match="out of reach"):
+        at_strength(Policy(), CASES[name], most * 1.02, PICTURE, ROWS)
+    assert at_strength(Policy(), CASES[name], 0, PICTURE, ROWS).probability == 0
+
+
+@pytest.mark.parametrize(("rows", "itself"), [(2, 0.5), (4, 0.25), (64, 1 / 64)])
+def test_a_permutation_makes_one_row_its_own_partner(rows: int, itself: float) -> None:
+    shares = {
+        name: at_strength(Policy(partners=name), Mixup(1.0), 0.2, PICTURE, rows).probability
+        for name in ("permutation", "derangement")
+    }
+    assert shares["permutation"] == pytest.approx(0.2 / (0.5 * (1 - itself)))
+    assert shares["derangement"] == pytest.approx(0.4)
+
+
+class Opaque:
+    """A method of the user's, whose draws for a batch cannot be made row by row."""
+
+    num_partners = 1
+    label_differs = None
+
+    def __call__(self, images, targets, rng, partners=None) -> Blend:
+        return CutMix(1.0, per_row=False)(images, targets, rng, partners)
+
+
+def test_draws_of_the_batch_have_the_mean_of_draws_of_the_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = mixed_share(CutMix(1.0), PICTURE)
+    assert mixed_share(CutMix(1.0, per_row=False), PICTURE) == expected
+    monkeypatch.setattr(strength_module, "STANDARD_ERROR", 0.02)
+    assert mixed_share(Opaque(), PICTURE) == pytest.approx(expected, rel=0.07)
+
+
+def test_formulas_are_what_is_measured() -> None:
+    class Unknown(MixupMany):
+        mean_mixed = None  # pyright: ignore
+
+    for method in (MixupMany(1.0, 2), MixupMany(0.3, 4)):
+        unknown = Unknown(method.alpha, method.sources)
+        assert mixed_share(unknown, PICTURE) == pytest.approx(method.mean_mixed, rel=0.02)
+    assert mixed_share(Mixup(0.1), PICTURE) == 0.5
+
+
+def test_it_needs_no_network() -> None:
+    """Nor does it change with the global generator."""
+    at_peaks = SaliencyMix(1.0, saliency=InputGradient())
+    assert mixed_share(at_peaks, PICTURE) == mixed_share(at_peaks, PICTURE)
+    boxes = mixed_share(SnapMix(2.0), (3, 24, 24))
+    assert boxes == pytest.approx(mixed_share(CutMix(2.0), (3, 24, 24)), rel=0.03)
+    grid = AttentiveMix(num_cells=6, grid=6)
+    assert mixed_share(grid, (3, 24, 24)) == pytest.approx(6 / 36)
+    several = OneOf([PuzzleMix(), Sequence([grid, grid])], weights=[1, 2], per_row=False)
+    expected = (0.5 + 2 * (1 - (5 / 6) ** 2)) / 3
+    assert mixed_share(several, (3, 24, 24)) == pytest.approx(expected, rel=0.02)
+
+
+def test_the_pictures_of_puzzlemix_change_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unknown(PuzzleMix):
+        mean_mixed = None  # pyright: ignore
+
+    monkeypatch.setattr(strength_module, "STANDARD_ERROR", 0.02)
+    unknown = Unknown(grids=[2, 4], transport_cost=None, saliency=SpectralResidual())
+    assert mixed_share(unknown, (1, 8, 8)) == pytest.approx(PuzzleMix().mean_mixed, rel=0.08)
+
+
+def test_a_schedule_multiplies() -> None:
+    policy = at_strength(Policy(schedule="linear"), Mixup(1.0), 0.3, PICTURE, 1000)
+    assert policy.rate(0.5) == pytest.approx(policy.rate(0) / 2)
+
+
+@pytest.mark.parametrize(
+    ("policy", "strength", "sentence"),
+    [
+        ({"probability": 0.5}, 0.3, "strength=0.3 sets the probability, .*probability=0.5 too"),
+        ({"gate": {"every": 5}}, 0.3, "needs every row at the gate.*; use row"),
+        ({"class_probability": {1: 0.5}}, 0.3, "mixing.class_probability both set"),
+        ({"alpha_schedule": {"linear": [1, 2]}}, 0.3, "mixing.alpha_schedule both set"),
+        ({}, 1.5, r"strength must be a number in \[0, 1\], or null, got 1.5"),
+        ({}, "0.3", "strength must be a number"),
+        ({}, 0.6, r"strength=0.6 is out of reach: Mixup\(alpha=1.0\) replaces 0.5 .*other method"),
+    ],
+)
+def test_what_is_wrong_whatever_the_pictures_are(
+    policy: dict[str, Any], strength: Any, sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence) as caught:
+        check_strength(strength, Policy(**policy), Mixup(1.0))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_sentence_says_what_can_be_reached() -> None:
+    with pytest.raises(UserError) as caught:
+        at_strength(Policy(), CutMix(1.0), 0.6, (3, 32, 32), 64)
+    end = f"{int(mixed_share(CutMix(1.0), (3, 32, 32), 1 / 64) * 1000) / 1000:g}"
+    assert str(caught.value) == (
+        f"mixing.strength=0.6 is out of reach: CutMix(alpha=1.0) replaces {end} of a row when "
+        f"every row is mixed; use 0 to {end}, or another alpha"
+    )
+    at_strength(Policy(), CutMix(1.0), float(end), (3, 32, 32), 64)
+    check_strength(None, Policy(0.5), CutMix(1.0))

@@ -1,0 +1,197 @@
+"""`mixlab-check`: what keeps the contract passes, and each way to break it is named."""
+
+import pickle
+import random
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.mixing_cases import METHODS
+from mixlab.check import lines, main, method_of, setting
+from mixlab.contract import CHECKS, examine
+from mixlab.mixing import Blend, Method
+from mixlab.mixing.partners import partner_columns
+
+
+@dataclass(frozen=True)
+class Half:
+    """Half of each of two rows, side by side; `broken` names what is wrong with it."""
+
+    broken: str = ""
+    label_differs = None
+
+    @property
+    def num_partners(self) -> Any:
+        return "one" if self.broken == "attributes" else 1
+
+    def __call__(self, images: Any, targets: Any, rng: Any, partners: Any = None) -> Any:
+        broken = self.broken
+        if broken == "partners":
+            partners = rng.permutation(len(images))[: None if partners is None else len(partners)]
+        if broken == "one row" and len(images) == 1:
+            raise IndexError("no other row")
+        if broken == "guests" and partners is not None and len(partners) < len(images):
+            partners = np.arange(len(images))
+        partner = partner_columns(partners, images, rng)[:, 0]
+        height, width = images.shape[-2:]
+        height, width = (width, height) if broken == "sizes" else (height, width)
+        mask = torch.zeros(len(partner), 2, height, width)
+        edge = int(rng.integers(1, width))
+        if broken == "determinism":
+            edge = int(np.random.default_rng().integers(1, width))
+        if broken == "global generators":
+            edge = random.randint(1, width - 1)
+        mask[:, 0, :, :edge] = 1
+        mask[:, 1, :, edge:] = 1.5 if broken == "masks" else 1
+        if broken == "inputs":
+            images[0] = 0
+        if broken == "dtypes" and images.dtype == torch.float16:
+            mask = mask / 0
+        if broken == "speed" and len(images) == 64:
+            time.sleep(0.2)
+        share = torch.tensor([[0.9, 0.1]]) if broken == "shares" else None
+        blend = Blend.pair(partner, mask, share)
+        if broken == "sources":
+            return Blend(blend.source.flip(1), blend.mask, blend.share)
+        return "a blend" if broken == "kind" else blend
+
+    def __reduce__(self) -> Any:
+        if self.broken == "pickling":
+            raise TypeError("cannot pickle an open file")
+        return super().__reduce__()
+
+
+def failed(method: Method) -> dict[str, str]:
+    return {each.name: each.said for each in examine(method) if not each.passed}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_ours_keeps_the_contract(name: str) -> None:
+    found = failed(METHODS[name])
+    found.pop("speed", None)  # a busy machine is slow; the benchmarks tell what methods cost
+    assert found == {}
+
+
+def test_a_good_method_passes() -> None:
+    assert failed(Half()) == {} and len(examine(Half())) == len(CHECKS) == 14
+
+
+SAID = {
+    "attributes": "num_partners is 'one'; make it a whole number from 0",
+    "masks": "masks sum to 1 to 1.5 at a pixel; divide them by their sum",
+    "shares": "labels row 0 with shares 0.9, 0.1, but its masks average to",
+    "sources": "column 0 of source is [",
+    "determinism": "differ; draw from rng alone",  # at some seed: two draws may agree
+    "global generators": "draws from the global generator of random; use rng",
+    "inputs": "writes into images; clone before writing",
+    "dtypes": "float16 became nan or inf; compute in float32",
+    "sizes": "take height and width from images.shape[-2:], in that order",
+    "one row": "); let a row without another be its own partner",
+    "guests": "8 rows of partners for 12 images gave 12 rows",
+    "partners": "sources are not among the 1 given partners of a row; use the columns",
+    "pickling": "); define the class in a module",
+    "speed": "copies of the batch; replace loops over rows or pixels",
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_each_way_to_break_it_is_named(name: str) -> None:
+    found = failed(Half(name))
+    assert SAID[name] in found[name]
+    also = {"masks": {"shares"}, "determinism": {"pickling"}, "attributes": set(CHECKS),
+            "sizes": {"dtypes", "one row", "guests"},
+            "global generators": {"determinism", "pickling"}}  # fmt: skip
+    assert set(found) <= {name} | also.get(name, set())
+
+
+def test_what_is_no_blend_fails_every_check_of_a_blend() -> None:
+    found = failed(Half("kind"))
+    assert "returned str; return a mixlab.mixing.Blend" in found["masks"] and len(found) > 10
+
+
+def test_checks_that_fail_for_one_reason_share_a_line() -> None:
+    said = lines(examine(Half("kind")))
+    failures = [line for line in said if line.startswith("FAIL")]
+    assert failures[0].startswith("FAIL  masks, shares, sources, determinism, global generators")
+    assert len(failures) <= 3
+    assert [line for line in said if line.startswith("pass")][0].startswith("pass  attributes: ")
+
+
+def test_an_exception_says_its_line() -> None:
+    said = failed(Half("one row"))["one row"]
+    number = Path(__file__).read_text().split('IndexError("no other row")')[0].count("\n") + 1
+    assert said.startswith(f"raised IndexError: no other row (test_check.py, line {number}); let")
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("alpha=0.5", 0.5), ("per_row=false", False), ("n=null", None), ("sizes=[1, 2]", [1, 2]),
+     ("kind=soft", "soft"), ("kind=a=b", "a=b")],
+)  # fmt: skip
+def test_settings(word: str, expected: Any) -> None:
+    assert setting(word) == (word.partition("=")[0], expected)
+
+
+def run(*words: str) -> Any:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return ended.value.code
+
+
+def test_the_command(here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (here / "my_mix.py").write_text(
+        "from mixlab.mixing import CutMix\n\n\nclass MyMix(CutMix):\n    pass\n\n\n"
+        "class Writes(CutMix):\n    def __call__(self, images, targets, rng, partners=None):\n"
+        "        images[0] = 0\n        return super().__call__(images, targets, rng, partners)\n"
+        "\n\nready = MyMix(1.0)\n"
+    )
+    assert run("my_mix:MyMix", "alpha=0.5", "per_row=false") == 0
+    said = capsys.readouterr().out
+    assert "pass  masks: sums from 1 to 1" in said and "14 checks passed, 0 failed" in said
+    assert run("my_mix:ready") == 0
+    capsys.readouterr()
+    assert run("my_mix:Writes", "alpha=1.0") == 1
+    said = capsys.readouterr().out
+    assert "FAIL  inputs: writes into images; clone" in said and "13 checks passed, 1 f" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["mixlab.mixing"], "is written module:Class, got 'mixlab.mixing'; write my_mix:MyMix"),
+        (["no_such_place:Mix"], "there is no module no_such_place; start in the folder"),
+        (
+            ["broken_mix:Mix"],
+            "broken_mix is not Python: '(' was never closed (bro",
+        ),
+        (["mixlab.mixing:Mixpu"], "has no attribute 'Mixpu'; name a class that the module"),
+        (["mixlab.mixing:Mixup"], "'alpha'; give the settings of Mixup as key=value"),
+        (["mixlab.mixing:Mixup", "alpha"], "settings are written key=value, got 'alpha'"),
+        (["mixlab.mixing:Mixup", "alpha=-1"], "alpha must be a number above 0, got -1"),
+    ],
+)
+def test_a_slip_is_one_sentence(
+    words: list[str], sentence: str, here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (here / "broken_mix.py").write_text("Mix = (\n")
+    assert run(*words) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+
+
+def test_help(capsys: Any) -> None:
+    assert run("--help") == 0
+    assert "mixlab-check my_mix:MyMix alpha=0.5" in capsys.readouterr().out
+
+
+def test_a_method_that_is_found_can_be_pickled() -> None:
+    assert pickle.loads(pickle.dumps(method_of("mixlab.mixing:Mixup", {"alpha": 1.0}))).alpha == 1
