@@ -40,7 +40,7 @@ OTHER: dict[str, Any] = {
     "aspect": [1, 1], "cell": [0.2, 0.25], "ratio": [0.6, 0.7], "turn": 0.0, "operations": 1,
     "magnitude": 9, "magnitude_std": 0, "rate": 1, "pool": ["Invert"], "policy": "svhn",
     "levels": 5, "severity": 9, "width": 1, "depth": 7, "alpha": 0.2, "all_operations": False,
-    "augmentations": [NOISE, NOISE], "weights": [1, 0],
+    "augmentations": [NOISE, NOISE], "weights": [1, 0], "cells": [3], "hidden": 0.2,
 }  # fmt: skip
 
 
@@ -185,6 +185,7 @@ BAD = {
     "cutout": {"side_fraction": [1.1, -0.1, True], "fill": ["white", None]},
     "random_erasing": {"area": [[0, 2]], "aspect": [[0, 1]], "fill": ["gray"]},
     "gridmask": {"cell": [[0, 0.5]], "ratio": [[0.5, 0.2]], "turn": [0.6]},
+    "hide_and_seek": {"cells": [[], [0], [2.5], 4, None, ["4"]], "hidden": [1.1, None]},
     "randaugment": {
         "operations": [0, 2.5, 21], "magnitude": [-1, 11], "magnitude_std": [-1], "rate": [1.1],
         "pool": [[], "Invert", ["Posterize"], None], "fill": ["noise"],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlab.data.augmentation import Cutout, GridMask, Noise, RandomErasing
+from mixlab.data.augmentation import Cutout, GridMask, HideAndSeek, Noise, RandomErasing
 from mixlab.data.augmentation.erase import hidden_squares
 
 WHITE = torch.full((2000, 3, 20, 30), 255, dtype=torch.uint8)
@@ -27,7 +27,7 @@ def boxes(black: torch.Tensor) -> torch.Tensor:
 def test_cutout_hides_a_square_that_the_border_may_cut() -> None:
     sides = boxes(hidden(Cutout(side_fraction=0.5)))
     assert sides.max() == 10 and (sides == 10).all(1).float().mean() > 0.3
-    assert sides.min() >= 5  # its centre is inside
+    assert sides.min() >= 5  # its center is inside
     assert (boxes(hidden(Cutout(side_fraction=0.0))) == 0).all()
 
 
@@ -44,7 +44,7 @@ def test_random_erasing_leaves_what_no_box_fits_into() -> None:
 
 
 def test_every_place_is_erased_sooner_or_later() -> None:
-    for one in (RandomErasing(), Cutout(), GridMask()):
+    for one in (RandomErasing(), Cutout(), GridMask(), HideAndSeek()):
         assert hidden(one).any(0).all()
 
 
@@ -71,7 +71,27 @@ def test_grid_mask_turned_by_a_quarter_is_the_picture_turned() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", [Cutout, RandomErasing, GridMask])
+@pytest.mark.parametrize("chance", [0.0, 0.3, 1.0])
+def test_hide_and_seek_hides_whole_cells_each_by_the_chance(chance: float) -> None:
+    """Four by four of 20 x 30 pixels, none more often than another or with its neighbor."""
+    black = hidden(HideAndSeek(cells=(4,), hidden=chance))
+    edges = torch.tensor([0, 8, 15, 23])  # columns of 8, 7, 8 and 7 pixels
+    cells = black[:, ::5][:, :, edges]
+    whole = cells.repeat_interleave(5, 1).repeat_interleave(torch.tensor([8, 7, 8, 7]), 2)
+    assert torch.equal(black, whole)
+    spread = (chance * (1 - chance) / len(black)) ** 0.5
+    assert ((cells.double().mean(0) - chance).abs() <= 4 * spread).all()
+    for first, second in ((cells[:, 1:], cells[:, :-1]), (cells[:, :, 1:], cells[:, :, :-1])):
+        assert abs((first & second).double().mean() - chance**2) < 0.01
+
+
+def test_hide_and_seek_draws_a_grid_for_each_image() -> None:
+    black = hidden(HideAndSeek(cells=(1, 5), hidden=0.5))
+    uniform = (black.flatten(1).all(1) | ~black.flatten(1).any(1)).double().mean()
+    assert 0.46 < uniform < 0.54  # of one cell; 25 cells are hardly ever alike
+
+
+@pytest.mark.parametrize("kind", [Cutout, RandomErasing, GridMask, HideAndSeek])
 def test_fills(kind) -> None:
     images = torch.zeros_like(WHITE[:500])
     grey = kind(fill="grey")(images, np.random.default_rng(0))

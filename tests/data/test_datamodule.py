@@ -226,4 +226,4 @@ def test_a_source_that_returns_no_datasets_is_named():
 @pytest.mark.parametrize(("shape", "labels"), [((8, 4, 4), 8), ((8, 1, 4, 4), 7)])
 def test_arrays_that_do_not_fit_together(shape, labels):
     with pytest.raises(ValueError, match=r"mine: images must be .* got Tensor \(8, "):
-        ArrayDataset(torch.zeros(shape), torch.zeros(labels), (), "mine")
+        ArrayDataset(torch.zeros(shape, dtype=torch.uint8), torch.zeros(labels), (), "mine")

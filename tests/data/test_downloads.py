@@ -111,7 +111,6 @@ def test_a_file_of_medmnist_needs_no_library(tmp_path, monkeypatch):
     ("dataset", "sentence"),
     [
         ("pathmist", "not in MedMNIST; did you mean pathmnist"),
-        ("chestmnist", "several labels an image; mixlab takes"),
         ("organmnist3d", "3-D volumes; mixlab takes"),
         ("pathmnist_32", "no such size; there are pathmnist, pathmnist_64"),
     ],

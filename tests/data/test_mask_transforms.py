@@ -18,6 +18,7 @@ from mixlab.data.augmentation import (
     Cutout,
     FlipCrop,
     GridMask,
+    HideAndSeek,
     Noise,
     OneOf,
     RandAugment,
@@ -43,7 +44,14 @@ POLICIES = {
     "trivialaugment": TrivialAugment(),
     "randaugment": RandAugment(pool=(*MOVES, "Invert", "Solarize", "GaussianBlurRand")),
 }
-HIDES = [Cutout(), RandomErasing(), GridMask(), Noise(), RandAugment(pool=["Invert"])]
+HIDES = [
+    Cutout(),
+    RandomErasing(),
+    GridMask(),
+    HideAndSeek(),
+    Noise(),
+    RandAugment(pool=["Invert"]),
+]
 
 
 def drawn(rows: int = 6) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,9 @@ WRONG = {
     "put the channels last": {"train_images": np.zeros((30, 3, 28, 28), np.uint8)},
     "are float64; they must be uint8": {"train_images": np.zeros((30, 28, 28))},
     "must be N x H x W": {"train_images": np.zeros((30, 784), np.uint8)},
-    "are multi-label": {"train_labels": np.zeros((30, 14), np.uint8)},
+    "have the value 2 in row 0, column 0; 14 columns are several labels a row, each 0 or 1": {
+        "train_labels": np.full((30, 14), 2, np.uint8)
+    },
     "must be integers": {"train_labels": np.zeros(30)},
     "30 train_images but 29 train_labels": {"train_labels": np.zeros(29, np.uint8)},
 }

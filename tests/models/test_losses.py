@@ -2,9 +2,11 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from mixlab.models.losses import LOSSES, binary_cross_entropy, cross_entropy, widened
+from mixlab.errors import UserError
+from mixlab.models.losses import LOSSES, OwnLoss, binary_cross_entropy, cross_entropy, widened
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
 SOFT = torch.tensor([[0.7, 0.3, 0.0], [0.0, 0.5, 0.5]])
@@ -59,3 +61,34 @@ def test_binary_cross_entropy_is_that_of_the_published_recipe():
     share = logits.sigmoid()
     theirs = -(targets * (share + 1e-6).log() + (1 - targets) * (1 - share + 1e-6).log()).mean()
     torch.testing.assert_close(binary_cross_entropy(logits, targets), theirs, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [(nn.NLLLoss(), " NLLLoss"), (nn.MultiMarginLoss(), " MultiMarginLoss"), (F.nll_loss, "")],
+)
+def test_a_loss_on_class_numbers_is_a_sentence(loss, name):
+    sentence = f"^model.loss{name} wants class numbers; .*: use torch.nn.CrossEntropyLoss or one"
+    for targets in (SOFT, torch.tensor([2, 1])):
+        with pytest.raises(UserError, match=sentence):
+            OwnLoss(loss)(LOGITS, targets)
+
+
+def test_a_loss_on_class_numbers_of_pixels_is_a_sentence():
+    with pytest.raises(UserError, match="NLLLoss wants class numbers"):
+        OwnLoss(nn.NLLLoss())(torch.rand(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4)))
+
+
+def test_what_else_a_loss_raises_is_its_own_error():
+    def always(logits, targets):
+        raise RuntimeError("my own")
+
+    def of_many(logits, targets):  # as where memory is short
+        if len(logits) > 2:
+            raise RuntimeError("my own")
+        return F.cross_entropy(logits, targets)
+
+    for loss in (always, of_many):
+        with pytest.raises(RuntimeError, match="^my own$"):
+            OwnLoss(loss)(torch.rand(4, 3), torch.rand(4, 3))
+    torch.testing.assert_close(OwnLoss(of_many)(LOGITS, SOFT), cross_entropy(LOGITS, SOFT))

@@ -98,7 +98,7 @@ def test_padding_puts_the_odd_row_below_and_right(side, kernel):
     ramp = torch.arange(float(side * side)).view(1, 1, side, side)
     out = conv(ramp)
     assert out.shape[-1] == math.ceil(side / 2)
-    # Row i of the output is centred on row 2i (+ 1 for an even side and a kernel of 3).
+    # Row i of the output is centered on row 2i (+ 1 for an even side and a kernel of 3).
     start = 0 if kernel == 1 or side % 2 == 0 else -1
     top = max(start, 0)
     expected = ramp[0, 0, top : start + kernel, top : start + kernel].sum()

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from mixlab.config.keys import nearest_name
 from mixlab.data.image_files import Entry, split_files
+from mixlab.data.label_lists import check_several_seen, split_labels
 from mixlab.data.spec import SPLITS, Datasets
 from mixlab.errors import UserError
 
@@ -32,11 +33,11 @@ class Table:
         """The position of a value, as the start of an error message."""
         return f"{self.path}, row {row + 1} (line {self.lines[row]}), column {column}: "
 
-    def column(self, name: str, key: str) -> list[str]:
+    def column(self, name: str, key: str, *, may_be_empty: bool = False) -> list[str]:
         """The values of the column that `key` of the configuration names.
 
         Raises:
-            ValueError: there is no such column, or a row has no value in it.
+            ValueError: there is no such column, or a row has no value in it, unless it may.
         """
         found = self.spelling(name)
         if found is None:
@@ -46,7 +47,7 @@ class Table:
                 f"{self.path} has no column {name}, but {', '.join(self.columns)}{hint}"
             )
         values = [row[found] for row in self.rows]
-        if "" in values:
+        if "" in values and not may_be_empty:
             place = self.place(values.index(""), found)
             raise UserError(f"{place}there is no value; fill it in or remove the row")
         return values
@@ -70,6 +71,8 @@ class Csv:
     Attributes:
         path: of the CSV file; its separator is a comma, semicolon or tab.
         image_column, label_column: names of columns.
+        label_separator: between the labels of an image that may have several, as `;` in
+            `cat;dog`; an empty value is none of them. None for one class an image.
         split_column: of the column with train, val or test; None ignores it. Without one every row
             trains, except for the `test_size`.
         mask_column: `mask` or another column of mask files; or `mask_path`, whose values are
@@ -84,6 +87,7 @@ class Csv:
     path: str
     image_column: str = "image"
     label_column: str = "label"
+    label_separator: str | None = None
     split_column: str | None = SPLIT_COLUMN
     mask_column: str | None = None
     mask_values: Sequence[int] | None = None
@@ -103,7 +107,14 @@ class Csv:
         names = table.column(self.image_column, "data.image_column")
         splits = split_of(table, self.split_column)
         masks = [""] * len(names)
-        if self.mask_column is None:
+        several: list[tuple[int, ...]] = []
+        if self.label_separator is not None and self.mask_column is None:
+            several, classes = several_numbered(
+                table, self.label_column, self.label_separator, self.class_names
+            )
+            check_several_seen(several, splits, classes)
+            labels = [0] * len(names)
+        elif self.mask_column is None:
             labels, classes = numbered(table, self.label_column, self.class_names)
             check_seen(table, labels, splits, self.label_column)
         else:
@@ -113,7 +124,9 @@ class Csv:
         entries: dict[str, list[Entry]] = {}
         for row, split in enumerate(splits):
             place = table.place(row, self.image_column)
-            entries.setdefault(split, []).append(Entry(names[row], labels[row], place, masks[row]))
+            entry = Entry(names[row], labels[row], place, masks[row])
+            entry = entry._replace(several=several[row]) if several else entry
+            entries.setdefault(split, []).append(entry)
         return split_files(
             entries,
             classes,
@@ -177,6 +190,23 @@ def numbered(
             place = table.place(row, column)
             raise UserError(f"{place}{value!r} is not in data.class_names{hint}")
     return [number_of[value] for value in values], names
+
+
+def several_numbered(
+    table: Table, column: str, separator: str, class_names: Sequence[str] | None
+) -> tuple[list[tuple[int, ...]], list[str]]:
+    """The labels of each row as numbers of classes, and the names of the classes."""
+    values = table.column(column, "data.label_column", may_be_empty=True)
+    lists = split_labels(values, separator, where=f"column {column} of {table.path}")
+    names = [str(name) for name in class_names or ()] or sorted({each for x in lists for each in x})
+    for row, labels in enumerate(lists):
+        for label in labels:
+            if label not in names:
+                nearest = nearest_name(label, names)
+                hint = f"; did you mean {nearest}?" if nearest else ""
+                place = table.place(row, column)
+                raise UserError(f"{place}{label!r} is not in data.class_names{hint}")
+    return [tuple(sorted(names.index(each) for each in labels)) for labels in lists], names
 
 
 def check_range(table: Table, column: str, labels: list[int], num_classes: int | None) -> None:

@@ -18,7 +18,7 @@ from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.preprocess import Normalize, Preprocess
 from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler, permuted
-from mixlab.data.spec import Datasets, ImageSpec, Source
+from mixlab.data.spec import Datasets, DataSpec, ImageSpec, Source
 from mixlab.data.splits import Split, Splits
 from mixlab.data.workers import Workers
 from mixlab.errors import UserError
@@ -26,7 +26,7 @@ from mixlab.mixing import Batch, BatchMixer
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """Images and their classes, from memory or through workers.
+    """Images, or rows of any other shape, and their classes, from memory or through workers.
 
     Data sets in memory (`ArrayDataset`: `Digits`, `Npz`, ...) are served from there. Any other
     map-style data set of (image, label) pairs, and training images with a transform that takes one
@@ -48,7 +48,8 @@ class ImageDataModule(pl.LightningDataModule):
             rows of `fraction`.
         shuffle: whether the order changes from epoch to epoch.
         image_size: side in pixels to resize all images to; None leaves them.
-        normalize: `{mean: [...], std: [...]}`, one for each channel, of images in [0, 1].
+        normalize: `{mean: [...], std: [...]}`, one for each channel, of images in [0, 1], or for
+            each feature of other rows; or `train`: those of the training rows in memory.
         num_workers: processes that read and change images one by one.
         class_names: names of the classes, if the data do not have them.
         image_key, label_key: of the items of data sets that give dicts.
@@ -76,7 +77,7 @@ class ImageDataModule(pl.LightningDataModule):
         noise_seed: int = 0,
         shuffle: bool = True,
         image_size: int | None = None,
-        normalize: Mapping[str, Sequence[float]] | None = None,
+        normalize: Mapping[str, Sequence[float]] | str | None = None,
         num_workers: int = 0,
         class_names: Sequence[str] | None = None,
         image_key: str | None = None,
@@ -108,23 +109,39 @@ class ImageDataModule(pl.LightningDataModule):
             keys=(image_key, label_key),
         )
         self.parts = self.parts.with_fewer(fraction, noise_seed)
-        self.spec: ImageSpec = self.parts.spec
+        self.spec: DataSpec = self.parts.spec
         self.noise = LabelNoise(label_noise, noise_kind, noise_seed)
         if label_noise and (self.has_masks or self.multi_label):
             what = "masks" if self.has_masks else "several labels"
             raise UserError(f"data.label_noise is for one class an image, not for {what}")
         check_kinds(label_preserving)
-        self.augmentation = augmentation and augmentation.allowed(label_preserving, name)
         if augmentation:
-            augmentation.check_spec(self.spec, name)
+            augmentation.check_spec(images_only(self.spec, name, "augmentation"), name)
+        self.augmentation = augmentation and augmentation.allowed(label_preserving, name)
         if self.augmentation and self.has_masks:
             check_serves_masks(self.augmentation)
         self.prepare = Preprocess(self.spec.num_classes, self.augmentation, None)
         self.normalize(normalize)
 
-    def normalize(self, scale: Mapping[str, Sequence[float]] | None) -> None:
-        """Set the normalization of all images, see the argument `normalize`."""
-        self.prepare = replace(self.prepare, normalize=Normalize.of(scale, self.spec.channels))
+    def normalize(self, scale: Mapping[str, Sequence[float]] | str | None) -> None:
+        """Set the normalization of all rows, see the argument `normalize`."""
+        axis = self.spec.feature_axis
+        if scale == "train":
+            found = Normalize.from_rows(self.training_rows, axis)
+        else:
+            found = Normalize.of(cast(Any, scale), self.spec.channels, axis)
+        self.prepare = replace(self.prepare, normalize=found)
+
+    @property
+    def training_rows(self) -> torch.Tensor:
+        """(N, ...): what there is to learn from, without the validation rows."""
+        part = self.parts.train
+        if not isinstance(part.data, ArrayDataset):
+            raise UserError(
+                f"data.normalize=train needs data in memory, and {self.name} is read row by row; "
+                "give data.normalize={mean: [..], std: [..]}"
+            )
+        return part.data.images[torch.from_numpy(part.rows)]
 
     @cached_property
     def label_shift(self) -> torch.Tensor:
@@ -287,6 +304,15 @@ class ImageDataModule(pl.LightningDataModule):
             if getattr(callback, "mixes_batches", False):  # isinstance of a protocol costs far more
                 batch = cast(BatchMixer, callback).mix(batch).after
         return batch
+
+
+def images_only(spec: DataSpec, name: str, key: str) -> ImageSpec:
+    """The spec of images; raises UserError for rows that are none, with `key=none` as remedy."""
+    if not isinstance(spec, ImageSpec):
+        raise UserError(
+            f"{key} is for images, and {name} has rows of shape {spec.shape}; use {key}=none"
+        )
+    return spec
 
 
 def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:

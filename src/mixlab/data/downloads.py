@@ -80,7 +80,7 @@ def flowers(root: Path, split: str) -> Any:
 
 @dataclass(frozen=True)
 class MedMnist:
-    """A MedMNIST set of 2-D images with one class each (arXiv:2110.14795).
+    """A MedMNIST set of 2-D images with one class each, or several labels (arXiv:2110.14795).
 
     Attributes:
         path: of its `.npz` file; downloaded by the library `medmnist` if it does not exist.
@@ -137,9 +137,8 @@ def flag_and_size(dataset: str, known: dict[str, Any]) -> tuple[str, int]:
         raise UserError(
             f"data.dataset={dataset} is not in MedMNIST; {hint}there are {', '.join(known)}"
         )
-    if "multi-label" in known[flag]["task"] or flag.endswith("3d"):
-        kind = "3-D volumes" if flag.endswith("3d") else "several labels an image"
-        raise UserError(f"{flag} has {kind}; mixlab takes 2-D images of one class each")
+    if flag.endswith("3d"):
+        raise UserError(f"{flag} has 3-D volumes; mixlab takes 2-D images")
     if size and size not in map(str, MEDMNIST_SIZES[1:]):
         larger = ", ".join(f"{flag}_{each}" for each in MEDMNIST_SIZES[1:])
         raise UserError(f"data.dataset={dataset} has no such size; there are {flag}, {larger}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -21,18 +22,19 @@ HELD_OUT = "stratified rows of the data, the same for every seed"
 
 
 class Entry(NamedTuple):
-    """One row: its file, relative to the root; its class; where it is listed, for errors; and its
-    mask file, if masks are the targets."""
+    """One row: its file, relative to the root; its class; where it is listed, for errors; its mask
+    file, if masks are the targets; and the classes that it has, if it may have several."""
 
     name: str
     label: int
     place: str = ""
     mask: str = ""
+    several: tuple[int, ...] | None = None
 
 
 class ImageFiles(Dataset):
-    """A map-style data set of (uint8 (C, H, W) image, class or uint8 (H, W) mask) pairs, decoded
-    on access.
+    """A map-style data set of (uint8 (C, H, W) image, target) pairs, decoded on access. The target
+    is a class, float32 (classes,) of 0 and 1, or a uint8 (H, W) mask.
 
     The header of every file is read once, here, so that a bad file is found before training.
 
@@ -48,7 +50,7 @@ class ImageFiles(Dataset):
 
     Attributes:
         entries: the rows that were kept.
-        targets: int64 (N,), their classes; None if they have masks.
+        targets: int64 (N,), their classes; None if they have masks or several labels.
         skipped: number of rows that were left out.
 
     Raises:
@@ -79,7 +81,8 @@ class ImageFiles(Dataset):
         self.skipped = len(faults)
         self.entries = [entry for number, entry in enumerate(entries) if number not in faults]
         labels = np.array([entry.label for entry in self.entries], np.int64)
-        self.targets = None if any(entry.mask for entry in entries) else labels
+        has_class = not any(entry.mask or entry.several is not None for entry in entries)
+        self.targets = labels if has_class else None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -92,9 +95,13 @@ class ImageFiles(Dataset):
             raise BadItem(f"{entry.place}{error}") from None
 
     def decoded(self, entry: Entry) -> tuple[Tensor, int | Tensor]:
-        """Image and class or mask of a row."""
+        """Image and class, labels or mask of a row."""
         path = os.path.join(self.root, entry.name)
         image = decode(path, channels=self.channels, image_size=self.image_size)
+        if entry.several is not None:
+            labels = torch.zeros(len(self.classes))
+            labels[list(entry.several)] = 1
+            return image, labels
         if not entry.mask:
             return image, entry.label
         path = os.path.join(self.root, entry.mask)
@@ -178,11 +185,12 @@ def split_files(
     rows = {split: [*entries.get(split, ())] for split in SPLITS}
     note = OWN
     if "test" not in entries:
-        labels = np.array([entry.label for entry in rows["train"]])
-        train, test = hold_out(labels, len(labels), test_size, key="data.test_size")
+        several = any(entry.several is not None for entry in rows["train"])
+        labels = None if several else np.array([entry.label for entry in rows["train"]])
+        train, test = hold_out(labels, len(rows["train"]), test_size, key="data.test_size")
         rows["test"] = [rows["train"][row] for row in test]
         rows["train"] = [rows["train"][row] for row in train]
-        note = HELD_OUT
+        note = HELD_OUT.replace("stratified", "random") if several else HELD_OUT
     elif test_size:
         raise UserError(f"{where}, so data.test_size must be 0")
     datasets = {}

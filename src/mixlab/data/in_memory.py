@@ -1,8 +1,8 @@
-"""A data set in memory: one tensor of images, one of labels."""
+"""A data set in memory: one tensor of images or other rows, one of labels."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 
@@ -21,13 +21,14 @@ RESIZE_ROWS = 4096  # resized at a time, so that the float copies stay small
 
 @dataclass(frozen=True, eq=False)
 class ArrayDataset:
-    """Images and labels of one split.
+    """Images, or rows of any other shape, and labels of one split.
 
     A map-style data set (`dataset[row]` is an image and its label), from which `ImageDataModule`
     takes whole batches instead.
 
     Attributes:
-        images: uint8 (N, C, H, W), contiguous.
+        images: uint8 (N, C, H, W), contiguous; or float32 (N, ...): rows of a table (N, F),
+            signals (N, C, L), point clouds (N, 3, P), embeddings (N, D) or (N, T, D).
         targets: int64 (N,), each in [0, number of classes); or (N, C) of several labels an image,
             each 0 or 1; or uint8 (N, H, W) segmentation masks, the class of each pixel.
         class_names: one for each class, or empty.
@@ -38,16 +39,18 @@ class ArrayDataset:
     targets: Tensor
     class_names: tuple[str, ...] = ()
     source: str = "the data"
+    feature_axis: int = 0  # of a row, where its channels or features lie: see `DataSpec`
     original: "ArrayDataset | None" = field(default=None, repr=False)  # before it was resized
 
     def __post_init__(self) -> None:
         images, targets = self.images, self.targets
         tensors = isinstance(images, Tensor) and isinstance(targets, Tensor)
-        if not tensors or images.ndim != 4 or len(images) != len(targets):
+        is_float = tensors and images.dtype == torch.float32 and images.ndim > 1
+        if not tensors or not (images.ndim == 4 or is_float) or len(images) != len(targets):
             got = [f"{type(each).__name__} {tuple(each.shape)}" for each in (images, targets)]
             raise UserError(
-                f"{self.source}: images must be a tensor (N, C, H, W) and labels a tensor (N,), "
-                f"got {got[0]} and {got[1]}"
+                f"{self.source}: images must be a tensor (N, C, H, W), or other rows "
+                f"float32 (N, ...), and labels a tensor (N,), got {got[0]} and {got[1]}"
             )
 
     def __len__(self) -> int:
@@ -69,7 +72,7 @@ class ArrayDataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Channels, height and width of an image."""
+        """Channels, height and width of an image, or the shape of another row."""
         return tuple(self.images.shape[1:])
 
     def batches(self, keys: Iterable[Key]) -> Iterator[Batch]:
@@ -106,7 +109,7 @@ class ArrayDataset:
         targets = self.targets
         if targets.ndim == 3:
             targets = F.interpolate(targets[:, None], (size, size), mode="nearest-exact")[:, 0]
-        return ArrayDataset(images, targets, self.class_names, self.source, original=self)
+        return replace(self, images=images, targets=targets, original=self)
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -124,7 +127,7 @@ def resize(images: Tensor, size: int) -> Tensor:
 def from_numpy(
     images: np.ndarray, targets: np.ndarray, *, class_names: tuple[str, ...] = (), source: str = ""
 ) -> ArrayDataset:
-    """From uint8 (N, H, W) or (N, H, W, C) images and integer (N,) labels."""
+    """From uint8 (N, H, W) or (N, H, W, C) images and integer (N,) or (N, classes) labels."""
     if images.ndim == 3:
         images = images[..., None]
     channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))

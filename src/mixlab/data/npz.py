@@ -1,11 +1,13 @@
 """Reading `.npz` files in the MedMNIST layout.
 
-`train_images` uint8 (N, H, W) or (N, H, W, C) and `train_labels` integer (N,) or (N, 1), and the
-same for `val_` and `test_`, which may be missing. An optional `class_names` names the classes.
+`train_images` uint8 (N, H, W) or (N, H, W, C) and `train_labels` integer (N,) or (N, 1), or 0 and 1
+(N, classes) for several labels an image, and the same for `val_` and `test_`, which may be missing.
+An optional `class_names` names the classes.
 """
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +31,8 @@ def read_npz(
     """Read a whole file.
 
     Returns:
-        uint8 images (N, H, W) or (N, H, W, C) and integer labels (N,) of each split in the file,
-        and the names of the classes (empty if the file has none).
+        uint8 images (N, H, W) or (N, H, W, C) and integer labels (N,) or (N, classes) of each split
+        in the file, and the names of the classes (empty if the file has none).
 
     Raises:
         ValueError: naming file, key and remedy, if the layout is different.
@@ -45,7 +47,7 @@ def read_npz(
                 raise UserError(f"{path} has {', '.join(others) or 'nothing'}; it needs {LAYOUT}")
             continue
         images = check_images(found[images_key], f"{images_key} of {path}")
-        targets = flat_labels(found[labels_key], f"{labels_key} of {path}")
+        targets = labels_of(found[labels_key], f"{labels_key} of {path}")
         if len(images) != len(targets):
             raise UserError(
                 f"{path} has {len(images)} {images_key} but {len(targets)} {labels_key}; each "
@@ -55,15 +57,15 @@ def read_npz(
     return splits, tuple(str(name) for name in found.get("class_names", ()))
 
 
-def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays of the layout in a file, and the names of all its arrays."""
+def load_arrays(path: Path, keys: Sequence[str] = KEYS) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays called `keys` in a file, and the names of all its arrays."""
     try:
         with path.open("rb") as stream:
             if not zipfile.is_zipfile(stream):
                 raise zipfile.BadZipFile("no whole zip archive")
             stream.seek(0)
             file = np.load(stream, allow_pickle=False)
-            return {name: file[name] for name in KEYS if name in file}, list(file.files)
+            return {name: file[name] for name in keys if name in file}, list(file.files)
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; set data.path to an .npz file") from None
     except UNREADABLE_NPZ as error:
@@ -89,11 +91,21 @@ def check_images(images: np.ndarray, where: str) -> np.ndarray:
     return images
 
 
-def flat_labels(labels: np.ndarray, where: str) -> np.ndarray:
+def labels_of(labels: np.ndarray, where: str) -> np.ndarray:
+    """Classes (N,), or 0 and 1 (N, classes) of several labels a row; raises UserError for others.
+
+    Several labels may be floats or flags.
+    """
     if labels.ndim == 2 and labels.shape[1] > 1:
-        raise UserError(
-            f"{where} are multi-label ({labels.shape[1]} columns); mixlab takes one class an image"
-        )
+        wrong = np.argwhere((labels != 0) & (labels != 1))
+        if len(wrong):
+            row, column = wrong[0]
+            raise UserError(
+                f"{where} have the value {labels[row, column]} in row {row}, column {column}; "
+                f"{labels.shape[1]} columns are several labels a row, each 0 or 1; give class "
+                "numbers as N or N x 1"
+            )
+        return labels.astype(np.int64)
     labels = labels.reshape(-1)
     if labels.dtype.kind not in "iu":
         raise UserError(f"{where} are {labels.dtype}; they must be integers counted from 0")

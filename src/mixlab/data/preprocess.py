@@ -15,13 +15,20 @@ from mixlab.mixing import Address, Batch, Purpose, stream
 
 @dataclass(frozen=True)
 class Normalize:
-    """(image - mean) / std, channel by channel, of float images in [0, 1]."""
+    """(row - mean) / std, channel by channel (feature by feature), of floats; images in [0, 1].
+
+    Attributes:
+        feature_axis: of a row, see `DataSpec`.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    feature_axis: int = 0
 
     @staticmethod
-    def of(config: Mapping[str, Sequence[float]] | None, channels: int) -> "Normalize | None":
+    def of(
+        config: Mapping[str, Sequence[float]] | None, channels: int, feature_axis: int = 0
+    ) -> "Normalize | None":
         """From `{mean: [...], std: [...]}`; one number applies to every channel.
 
         Raises:
@@ -30,22 +37,42 @@ class Normalize:
         if config is None:
             return None
         if not isinstance(config, Mapping) or set(config) != {"mean", "std"}:
-            raise UserError(f"data.normalize must be null or {{mean: .., std: ..}}, got {config}")
+            raise UserError(
+                f"data.normalize must be null, train or {{mean: .., std: ..}}, got {config}"
+            )
         values = {key: per_channel(key, value, channels) for key, value in config.items()}
         if min(values["std"]) <= 0:
             raise UserError(f"data.normalize.std must be > 0, got {list(values['std'])}")
-        return Normalize(**values)
+        return Normalize(**values, feature_axis=feature_axis)
+
+    @staticmethod
+    def from_rows(rows: Tensor, feature_axis: int) -> "Normalize":
+        """Mean and standard deviation of each channel or feature of (N, ...) training rows.
+
+        uint8 counts as [0, 1]. A channel that never changes has the standard deviation 1.
+        """
+        rows = rows.movedim(feature_axis + 1 if feature_axis >= 0 else feature_axis, 1)
+        parts = [values_of_channel(rows[:, channel]) for channel in range(rows.shape[1])]
+        mean = tuple(part.mean().item() for part in parts)
+        std = tuple(part.std(correction=0).item() for part in parts)
+        return Normalize(mean, tuple(each if each > 0 else 1.0 for each in std), feature_axis)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalised copy of float (B, C, H, W) images."""
+        """Normalised copy of float (B, ...) images or other rows."""
+        shape = [-1] + [1] * (images.ndim - 2) if self.feature_axis == 0 else [-1]
         mean, std = (
             # `torch.tensor(.., device=..)` would wait for a GPU.
             torch.tensor(values, dtype=images.dtype)
-            .view(-1, 1, 1)
+            .view(shape)
             .to(images.device, non_blocking=True)
             for values in (self.mean, self.std)
         )
         return (images - mean).div_(std)
+
+
+def values_of_channel(rows: Tensor) -> Tensor:
+    """float64 of one channel, in [0, 1] if it is uint8."""
+    return rows.double() / (255 if rows.dtype == torch.uint8 else 1)
 
 
 def per_channel(key: str, value: Sequence[float] | float, channels: int) -> tuple[float, ...]:
@@ -98,7 +125,7 @@ class Preprocess:
                 rows.images = self.augmentation(rows.images, rng)
 
     def floated(self, images: Tensor) -> Tensor:
-        """float32 (B, C, H, W): uint8 divided by 255, then normalized if configured."""
+        """float32 (B, ...): uint8 divided by 255, then normalized if configured."""
         floats = images.to(torch.float32)
         if images.dtype == torch.uint8:
             floats.div_(255)

@@ -52,8 +52,8 @@ def picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def shape(kind: int, rng: np.random.Generator) -> np.ndarray:
     """bool (SIDE, SIDE), the pixels of a disc (1), square (2) or triangle (3) at random."""
     radius = rng.uniform(6, 16)
-    centre = rng.uniform(radius, SIDE - radius, 2)
-    down, right = np.mgrid[:SIDE, :SIDE] - centre[:, None, None]
+    center = rng.uniform(radius, SIDE - radius, 2)
+    down, right = np.mgrid[:SIDE, :SIDE] - center[:, None, None]
     if kind == 1:
         return down**2 + right**2 <= radius**2
     inside = (np.abs(down) <= radius) & (np.abs(right) <= radius)

@@ -27,14 +27,50 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class ImageSpec:
-    """Shape of one image, as (channels, height, width) in pixels, and the names of the classes."""
+class DataSpec:
+    """Shape of one row, and the names of the classes.
 
-    channels: int
-    height: int
-    width: int
+    Attributes:
+        shape: without the batch: (F,) of a table, (C, L) of signals, (D,) or (T, D) of embeddings.
+        feature_axis: of `shape`, where channels or features lie: 0, or -1 for embeddings (T, D).
+    """
+
+    shape: tuple[int, ...]
     class_names: tuple[str, ...]
+    feature_axis: int = 0
 
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def channels(self) -> int:
+        """Channels or features of a row."""
+        return self.shape[self.feature_axis]
+
+    @property
+    def words(self) -> str:
+        """As in `rows of 13` or `rows of 3 x 128`."""
+        return f"rows of {' x '.join(map(str, self.shape))}"
+
+
+class ImageSpec(DataSpec):
+    """Shape of one image, as (channels, height, width) in pixels, and the names of the classes."""
+
+    def __init__(
+        self, channels: int, height: int, width: int, class_names: tuple[str, ...]
+    ) -> None:
+        super().__init__((channels, height, width), class_names)
+
+    @property
+    def height(self) -> int:
+        return self.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.shape[2]
+
+    @property
+    def words(self) -> str:
+        """As in `images 1 x 16 x 16`."""
+        return f"images {' x '.join(map(str, self.shape))}"

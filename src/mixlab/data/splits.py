@@ -15,7 +15,7 @@ from mixlab.data.in_memory import ArrayDataset
 from mixlab.data.label_noise import fewer_rows
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.shards import ShardedImages
-from mixlab.data.spec import ImageSpec
+from mixlab.data.spec import DataSpec, ImageSpec
 from mixlab.errors import UserError
 
 Images = ArrayDataset | ItemDataset
@@ -36,7 +36,7 @@ class Split:
 class Splits:
     """All data of an experiment; `note` says where the validation rows come from."""
 
-    spec: ImageSpec
+    spec: DataSpec
     train: Split
     val: Split
     test: Split
@@ -62,7 +62,7 @@ class Splits:
         images = as_images(train, image_size, keys)
         if images is None:
             raise UserError("the training data are empty; there is nothing to train on")
-        spec = image_spec(images, class_names)
+        spec = data_spec(images, class_names)
         images = fitted(images, spec, "training")
         own_val = whole_split(as_images(val, image_size, keys), spec, "validation")
         own_test = whole_split(as_images(test, image_size, keys), spec, "test")
@@ -125,8 +125,18 @@ def as_images(
     if isinstance(dataset, ArrayDataset):
         if len(dataset) == 0:
             return None
+        if image_size is not None:
+            check_resizable(dataset.shape, dataset.source)
         return dataset.resized(image_size) if image_size else dataset
     return ItemDataset(dataset, image_size, keys=keys)
+
+
+def check_resizable(shape: tuple[int, ...], source: str) -> None:
+    """Raise UserError for rows that are no images."""
+    if len(shape) != 3:
+        raise UserError(
+            f"data.image_size is for images, and {source} has rows of shape {shape}; leave it out"
+        )
 
 
 def class_labels(data: Images) -> np.ndarray | None:
@@ -136,7 +146,7 @@ def class_labels(data: Images) -> np.ndarray | None:
     return data.targets.numpy()
 
 
-def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
+def data_spec(data: Images, class_names: Sequence[str] | None) -> DataSpec:
     """Shape and classes of the training data; `class_names` take precedence over those of the data.
 
     Classes without names are called by their number, if the labels are known.
@@ -153,26 +163,30 @@ def image_spec(data: Images, class_names: Sequence[str] | None) -> ImageSpec:
         targets = data.targets
         count = targets.shape[1] if targets.ndim == 2 else int(targets.max()) + 1
         names = [str(label) for label in range(count)]
-    channels, height, width = data.shape
+    shape = data.shape  # which also checks the first row
     if len(names) < 2:
         raise UserError(
             f"the training data have only one class, {names[0]}; at least two are needed. Where "
             "data.path is a folder, set it to the one with the class folders"
         )
-    return ImageSpec(channels, height, width, tuple(names))
+    if len(shape) != 3:
+        return DataSpec(shape, tuple(names), getattr(data, "feature_axis", 0))
+    return ImageSpec(*shape, tuple(names))
 
 
-def whole_split(data: Images | None, spec: ImageSpec, what: str) -> Split | None:
+def whole_split(data: Images | None, spec: DataSpec, what: str) -> Split | None:
     """All rows of a data set that fits; None for None."""
     return None if data is None else Split(fitted(data, spec, what), np.arange(len(data)))
 
 
-def fitted(data: Images, spec: ImageSpec, what: str) -> Images:
+def fitted(data: Images, spec: DataSpec, what: str) -> Images:
     """The data of a part; raises ValueError unless they match the training data."""
-    if data.shape != (spec.channels, spec.height, spec.width):
+    if data.shape != spec.shape:
+        is_image = isinstance(spec, ImageSpec)
+        remedy = "data.image_size makes sizes equal" if is_image else "give rows of one shape"
         raise UserError(
-            f"the {what} images of {data.source} have shape {data.shape}, but those to train on "
-            f"({spec.channels}, {spec.height}, {spec.width}); data.image_size makes sizes equal"
+            f"the {what} {'images' if is_image else 'rows'} of {data.source} have shape "
+            f"{data.shape}, but those to train on {spec.shape}; {remedy}"
         )
     if data.targets is not None:
         check_labels(data.targets, spec.num_classes, f"the {what} labels of {data.source}")
@@ -182,7 +196,7 @@ def fitted(data: Images, spec: ImageSpec, what: str) -> Images:
 
 
 def check_learnable(
-    trained: np.ndarray, held_out: np.ndarray, spec: ImageSpec, val_split: str
+    trained: np.ndarray, held_out: np.ndarray, spec: DataSpec, val_split: str
 ) -> None:
     """Raise ValueError if all rows of a class are held out, as in a file sorted by class."""
     lost = np.setdiff1d(held_out, trained)
@@ -197,9 +211,10 @@ def check_learnable(
 def check_labels(targets: Tensor, num_classes: int, what: str) -> None:
     if targets.ndim == 2:
         if targets.shape[1] != num_classes or not bool(((targets == 0) | (targets == 1)).all()):
+            values = ", ".join(f"{value:g}" for value in targets.unique().tolist()[:4])
             raise UserError(
-                f"{what} have shape {tuple(targets.shape)}; several labels an image are 0 or 1 for "
-                f"each of the {num_classes} classes"
+                f"{what} have shape {tuple(targets.shape)} and the values {values}; several labels "
+                f"an image are 0 or 1 for each of the {num_classes} classes"
             )
         return
     lowest, highest = int(targets.min()), int(targets.max())

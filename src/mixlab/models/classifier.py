@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytorch_lightning as pl
 import torch
@@ -28,7 +28,7 @@ class ImageClassifier(pl.LightningModule):
     `val/<name>` and `test/<name>`.
 
     Args:
-        network: (B, C, H, W) float images to (B, num_classes) logits.
+        network: float images (B, C, H, W) or other rows (B, ...) to (B, num_classes) logits.
         optimizer: takes parameter groups, as `torch.optim.Adam` with its other arguments bound.
         scheduler: takes the optimizer; it is stepped once an epoch.
         num_classes: of the data, if known.
@@ -38,9 +38,11 @@ class ImageClassifier(pl.LightningModule):
         weight_decay_on: what the optimizer's weight decay acts on: `all` parameters, `weights`
             (without biases and normalisation) or `convolutions` (their kernels only).
         layer_decay: in (0, 1]; see `parameter_groups`.
-        channels_last: memory format in which CPUs and tensor cores convolve fastest.
+        channels_last: memory format in which CPUs and tensor cores convolve images fastest.
         compile: whether to run the network through `torch.compile`.
     """
+
+    forward_is_network: ClassVar[bool] = True  # so whoever looks at the network leaves this out
 
     def __init__(
         self,
@@ -82,8 +84,9 @@ class ImageClassifier(pl.LightningModule):
         self.confusion: list[list[int]] = []  # of the last test, see `ClassMetrics`
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, num_classes) of float images (B, C, H, W)."""
-        return self.network(images.contiguous(memory_format=self.layout))
+        """Logits (B, num_classes) of float images (B, C, H, W), or other rows (B, ...)."""
+        layout = self.layout if images.ndim == 4 else torch.contiguous_format
+        return self.network(images.contiguous(memory_format=layout))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self.step(batch, batch_idx, "train", smoothing=self.label_smoothing)

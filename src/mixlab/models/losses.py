@@ -51,7 +51,17 @@ class OwnLoss(nn.Module):
         self.own = own  # a module is moved to the device with the model, and saved with it
 
     def forward(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-        loss = self.own(logits, as_shares(targets, logits, smoothing))
+        shares = as_shares(targets, logits, smoothing)
+        try:
+            loss = self.own(logits, shares)
+        except Exception as error:
+            if wants_numbers(self.own, logits, shares):
+                name = f" {type(self.own).__name__}" if isinstance(self.own, nn.Module) else ""
+                raise UserError(
+                    f"model.loss{name} wants class numbers; losses here get shares (B, classes): "
+                    "use torch.nn.CrossEntropyLoss or one of your own"
+                ) from error
+            raise
         if not isinstance(loss, Tensor) or loss.ndim:
             what = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise UserError(
@@ -64,6 +74,21 @@ class OwnLoss(nn.Module):
                 "be learned; leave out detach(), item() and numpy()"
             )
         return loss
+
+
+def wants_numbers(own: Callable[..., Any], logits: Tensor, shares: Tensor) -> bool:
+    """Whether a loss takes class numbers in place of shares, tried on two rows."""
+    few, of = logits[:2].detach(), shares[:2]  # whatever else fails, such as memory, does not here
+    return not runs(own, few, of) and runs(own, few, of.argmax(1))
+
+
+def runs(own: Callable[..., Any], logits: Tensor, targets: Tensor) -> bool:
+    """Whether a loss raises nothing."""
+    try:
+        own(logits, targets)
+    except Exception:
+        return False
+    return True
 
 
 def as_shares(targets: Tensor, logits: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -2,7 +2,7 @@
 
 from mixlab.data.augmentation.augmentation import KINDS, Augmentation
 from mixlab.data.augmentation.compose import OneOf, Sequence
-from mixlab.data.augmentation.erase import Cutout, GridMask, RandomErasing
+from mixlab.data.augmentation.erase import Cutout, GridMask, HideAndSeek, RandomErasing
 from mixlab.data.augmentation.flip_crop import FlipCrop
 from mixlab.data.augmentation.policies import AugMix, AutoAugment, RandAugment, TrivialAugment
 from mixlab.data.augmentation.transforms import Blur, ColorJitter, Grayscale, Noise, Rotation
@@ -18,6 +18,7 @@ __all__ = [
     "FlipCrop",
     "Grayscale",
     "GridMask",
+    "HideAndSeek",
     "Noise",
     "OneOf",
     "RandAugment",

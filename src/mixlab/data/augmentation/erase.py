@@ -1,4 +1,4 @@
-"""Cutout, random erasing and grid mask: parts of each image are black, gray or noise."""
+"""Cutout, random erasing, grid mask, hide-and-seek: parts of an image are black, gray or noise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,15 @@ from torch import Tensor
 from mixlab import checks
 from mixlab.data.augmentation.augmentation import Occasional, grey, white
 from mixlab.data.augmentation.transforms import as_pixels, normal_like
-from mixlab.mixing.masks import Boxes, clipped_boxes
+from mixlab.mixing.cells import equal_cells
+from mixlab.mixing.masks import Boxes, clipped_boxes, sent_to
 
 ERASE_FILLS = ("black", "grey", "noise")
 BOX_ATTEMPTS = 10  # to draw a box that fits, as in torchvision
+GRIDS = checks.Allowed(
+    "a list of whole numbers from 1",
+    lambda given: checks.is_list(given) and given and all(map(checks.whole(1).contains, given)),
+)
 
 
 @dataclass(frozen=True)
@@ -151,3 +156,36 @@ def hidden_squares(drawn: Tensor, height: int, width: int) -> Tensor:
     x = torch.arange(width, device=drawn.device) - (width - 1) / 2
     across = (cosine * x - sine * y + right).remainder(1) < ratio
     return (across & ((sine * x + cosine * y + down).remainder(1) < ratio))[:, None]
+
+
+@dataclass(frozen=True)
+class HideAndSeek(Erasing):
+    """Hides each cell of a grid by chance; the grid is drawn per image (arXiv:1704.04933, 3.1).
+
+    Attributes:
+        cells: along each side, one of the list for each image, all equally likely; the authors'
+            squares of 56, 44, 32 and 16 of ImageNet's 224 pixels are 4, 5, 7 and 14 cells.
+        hidden: in [0, 1], the chance that a cell is hidden.
+
+    The paper fills with the mean color of the data, to which `fill=grey` is nearest.
+    """
+
+    cells: Sequence[int] = (4, 5, 7, 14)
+    hidden: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        GRIDS.check("augmentation.cells", self.cells)
+        checks.number(0, 1).check("augmentation.hidden", self.hidden)
+
+    def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        count, most = len(images), max(self.cells)
+        grid = rng.integers(len(self.cells), size=count)
+        hidden = rng.random((count, most, most)) < self.hidden
+        cell_of = [
+            np.stack([equal_cells(side, each) for each in self.cells])[grid]
+            for side in images.shape[-2:]
+        ]
+        row, column = cell_of
+        pixels = hidden[np.arange(count)[:, None, None], row[:, :, None], column[:, None]]
+        return self.filled(images, sent_to(torch.from_numpy(pixels)[:, None], images.device), rng)

@@ -18,7 +18,7 @@ from mixlab.errors import UserError
 
 @dataclass(frozen=True)
 class Rotation(PilLibrary):
-    """Turns each image around its centre (bilinear), by an angle drawn uniformly.
+    """Turns each image around its center (bilinear), by an angle drawn uniformly.
 
     Attributes:
         degrees: in [0, 180], the most, either way.

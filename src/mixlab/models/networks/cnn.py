@@ -23,6 +23,8 @@ class CNN(nn.Sequential):
     initial weights: Glorot-uniform kernels and zero biases.
     """
 
+    feature_layers = ("2", "5")  # whose features may be mixed
+
     def __init__(self, spec: ImageSpec, *, dropout: float = 0.2) -> None:
         check_smallest(spec, 16, "CNN")
         BELOW_1.check("model.network.dropout", dropout)
@@ -52,6 +54,8 @@ class CNN6(nn.Module):
     The first dense layer is sized by the image: 128 x 5 x 5 inputs at 32 x 32 pixels. Initial
     weights are torch's. It gives logits; the sigmoid belongs to the loss.
     """
+
+    feature_layers = ("features.4", "features.9")
 
     def __init__(self, spec: ImageSpec) -> None:
         check_smallest(spec, 16, "CNN6")
@@ -90,6 +94,8 @@ class CNNBN(nn.Sequential):
         spec: of the data, whose images are at least 8 pixels high and wide.
         width: channels of the first convolution; each of the others has twice as many as the last.
     """
+
+    feature_layers = ("3", "7", "10")
 
     def __init__(self, spec: ImageSpec, *, width: int = 32) -> None:
         check_smallest(spec, 8, "CNNBN")

@@ -93,6 +93,10 @@ class ResNet(nn.Module):
         self.features = nn.Sequential(
             SameConv(spec.channels, 16), normalisation(16), nn.ReLU(), *blocks
         )
+        blocks_a_stage, stem = depth // 6, 3
+        self.feature_layers = tuple(
+            f"features.{stem + stage * blocks_a_stage - 1}" for stage in (1, 2, 3)
+        )
         self.head = nn.Linear(64, spec.num_classes)
         he_normal_(self.head.weight)
         nn.init.zeros_(self.head.bias)
