@@ -7,22 +7,46 @@ batch's address, the gate, the partners, the method. The last two columns leave 
 away and let one generator live on, as theirs does. Twenty calls of each by turns in one process;
 the lower quartile of all in microseconds, and ratios ours / theirs. Exit status 1 where a bound is
 missed.
+
+    python benchmarks/mixing.py --copies   one CPU thread, (64, 3, 224, 224)
+
+Every file of `configs/mixing/`, against a copy of the batch: one call of each by turns, medians of
+processor time, as a wait for a busy processor would fall upon the longer calls. A method that looks
+at the network is given its maps; `benchmarks/guided_mixing.py` measures the look. Exit status 1
+where a method that needs no network takes longer than the bound.
+
+    python benchmarks/mixing.py --copies --write docs/methods_costs.json
+
+also keeps them, and the reach of `mixing.strength`, for the cards in `docs/methods.md`.
 """
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from findings import keep
+from omegaconf import OmegaConf
 from timm.data.mixup import Mixup as TimmMixup
 from torch import Tensor
 from torchvision.transforms import v2
 
-from mixlab.mixing import Address, CutMix, Method, Mixup, Policy
+from mixlab.errors import UserError
+from mixlab.mixing import Address, CutMix, FMix, Method, Mixup, Policy
+from mixlab.mixing.binding import needs_network
+from mixlab.mixing.strength import mixed_share
+from mixlab.previews.batches import shipped_methods
 
 NUM_CLASSES = 10
+MOST_COPIES = 12  # of the batch, in the time of which a method has to be done
+SMALL = ((3, 32, 32), (3, 64))  # rows of which a reach is measured: an image, else a point cloud
 Call = Callable[[Tensor, Tensor], object]  # of images and one-hot targets
 
 
@@ -74,13 +98,83 @@ def contests() -> list[tuple[str, Method, Call, float]]:
     ]
 
 
+def shipped() -> dict[str, Method]:
+    """The methods of configs/mixing by name, and a setting that costs more."""
+    found = shipped_methods(OmegaConf.create({"allow": []}))
+    return {**found, "fmix, soft edges": FMix(1.0, max_soft=0.2)}
+
+
+def given_maps(method: Any) -> Method:
+    """A copy of a method whose looks at the network are free: all maps are of random numbers."""
+    if not needs_network(getattr(method, "saliency", None)):
+        return method
+    return replace(method, saliency=lambda images, _: torch.rand(len(images), *images.shape[2:]))
+
+
+def reach(method: Method) -> float:
+    """The mean mixed share of a row when every row is mixed, which no strength can exceed."""
+    for shape in SMALL:
+        with suppress(UserError):
+            return mixed_share(method, shape)
+    raise UserError(f"{type(method).__name__} takes rows of none of the shapes {SMALL}; add one")
+
+
+def refusal(call: Call, images: Tensor, targets: Tensor) -> str | None:
+    """Why a method takes no such images, or None where it does."""
+    try:
+        call(images, targets)
+    except UserError as error:
+        return str(error).partition(";")[0]
+    return None
+
+
+def medians(calls: dict[str, Call], images: Tensor, targets: Tensor, turns: int) -> dict:
+    """Seconds of processor time of each call, the median of its turns."""
+    times = np.empty((turns, len(calls)))
+    for turn, (number, call) in itertools.product(range(turns), enumerate(calls.values())):
+        start = time.process_time()
+        call(images, targets)
+        times[turn, number] = time.process_time() - start
+    return dict(zip(calls, np.median(times, axis=0).tolist(), strict=True))
+
+
+def in_copies(turns: int, path: Path | None, note: str) -> int:
+    """Print each method's time in copies of the batch; how many take too long."""
+    images = torch.rand(64, 3, 224, 224)
+    targets = torch.eye(NUM_CLASSES)[torch.randint(NUM_CLASSES, (len(images),))]
+    methods = shipped()
+    calls: dict[str, Call] = {"a copy": lambda images, _: images.clone()}
+    calls |= {name: ours(given_maps(method))[0] for name, method in methods.items()}
+    refused = {name: why for name, call in calls.items() if (why := refusal(call, images, targets))}
+    calls = {name: call for name, call in calls.items() if name not in refused}
+    seconds = medians(calls, images, targets, turns)
+    copy = seconds.pop("a copy")
+    print(f"{'a copy':24}{1e3 * copy:8.1f} ms{'copies':>8}{'bound':>8}")
+    for name, each in seconds.items():
+        print(f"{name:24}{1e3 * each:8.1f} ms{each / copy:8.2f}{MOST_COPIES:8}")
+    if path:
+        found: dict = {name: {"refused": why} for name, why in refused.items()}
+        for name, each in seconds.items():
+            found[name] = {"ms": round(1e3 * each, 1), "copies": round(each / copy, 1)}
+        keep(path, "copies", {"copy_ms": round(1e3 * copy, 1), "methods": found}, turns, note)
+        reaches = {name: round(reach(method), 3) for name, method in methods.items()}
+        keep(path, "reach", {"methods": reaches}, 1)
+    free = [name for name in seconds if not needs_network(methods[name])]
+    return sum(seconds[name] > MOST_COPIES * copy for name in free)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--size", type=int, default=32, help="height and width in pixels")
     parser.add_argument("--turns", type=int, default=50)
+    parser.add_argument("--copies", action="store_true", help="all methods against a copy")
+    parser.add_argument("--write", type=Path, help="a JSON file for what --copies finds")
+    parser.add_argument("--note", default="", help="what the reader of the file should know")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.copies:
+        return int(in_copies(arguments.turns, arguments.write, arguments.note) > 0)
     images = torch.rand(arguments.batch_size, 3, arguments.size, arguments.size)
     missed = 0
     print(f"{'us':32}{'ours':>8}{'theirs':>8}{'ratio':>8}{'bound':>8}{'method':>8}{'ratio':>8}")

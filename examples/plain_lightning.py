@@ -1,4 +1,4 @@
-"""Mixing in a Lightning project: a callback, and `TupleBatches`, since these batches are tuples."""
+"""Mixing in a Lightning project: one callback, and a network that takes shares as labels."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from mixlab.callbacks import MixingCallback, TupleBatches
+from mixlab.callbacks import MixingCallback
 from mixlab.mixing import CutMix, hard_labels
 
 
@@ -18,7 +18,7 @@ class Digit(NamedTuple):
     label: Tensor  # class numbers (B,); in a mixed batch the share of each class (B, 10)
 
 
-class Net(TupleBatches, pl.LightningModule):
+class Net(pl.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         features = nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU()

@@ -2,6 +2,7 @@
 
     python scripts/mutate.py                  # all of tests/mutants.toml; some 20 minutes
     python scripts/mutate.py reporting/       # those whose file has this in its path
+    python scripts/mutate.py --write-table    # count them in docs/how-it-works.md, and run none
 
 A mutant that no test notices is listed, and the exit status is 1, unless the file says why it may
 survive. The tree itself is not touched: a copy of it is. A mutant that only slow tests or those
@@ -16,6 +17,7 @@ import tempfile
 import time
 import tomllib
 import traceback
+from collections import defaultdict
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -25,12 +27,20 @@ LIBRARIES = (
     "hydra.main", "hypothesis", "matplotlib.figure", "pytest", "pytorch_lightning", "scipy.stats",
     "statsmodels.stats.power", "timm", "torchvision.transforms.v2",
 )  # fmt: skip
-COPIED = ("src", "tests", "configs", "scripts", "docs", "benchmarks", "pyproject.toml", "README.md")
+PAGE = ROOT / "docs" / "how-it-works.md"
+HEAD = "| part | mutants | one of them |\n| --- | --- | --- |\n"
+COPIED = (
+    "src", "tests", "configs", "scripts", "docs", "benchmarks", "pyproject.toml", "README.md",
+    "requirements.lock", "Dockerfile", ".dockerignore", "LICENSE",
+)  # fmt: skip
 
 
 def main(pattern: str = "") -> int:
     """Try each mutant; the exit status."""
     mutants = read_mutants()
+    if pattern == "--write-table":
+        PAGE.write_text(with_table(PAGE.read_text(), mutants))
+        return 0
     if lines := misplaced(mutants):
         raise SystemExit("\n".join(lines))
     chosen = [mutant for mutant in mutants if pattern in mutant["file"]]
@@ -62,6 +72,27 @@ def misplaced(mutants: list[dict]) -> list[str]:
         for mutant in mutants
         if (count := texts[mutant["file"]].count(mutant["was"])) != 1
     ]
+
+
+def with_table(page: str, mutants: list[dict]) -> str:
+    """The text of the page with the counts of these mutants in its table."""
+    before, _, rest = page.partition(HEAD)
+    lines = rest.splitlines(keepends=True)
+    after = next(number for number, line in enumerate(lines) if not line.startswith("|"))
+    return before + HEAD + "".join(table(mutants)) + "".join(lines[after:])
+
+
+def table(mutants: list[dict]) -> list[str]:
+    """A line for each part of the code: how many mutants it has, and the first of them."""
+    parts = defaultdict(list)
+    for mutant in mutants:
+        _, _, inner = mutant["file"].partition("src/mixlab/")
+        part = f"`{inner.split('/')[0]}/`" if "/" in inner else "the rest"
+        parts[part].append(mutant["what"])
+    last = parts.pop("the rest", [])
+    found = [*sorted(parts.items(), key=lambda each: (-len(each[1]), each[0])), ("the rest", last)]
+    lines = [f"| {part} | {len(whats)} | {whats[0]} |\n" for part, whats in found if whats]
+    return [*lines, f"| all | {len(mutants)} | |\n"]
 
 
 def words_for(mutant: dict) -> list[str]:

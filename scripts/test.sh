@@ -5,6 +5,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/setup.sh dev
-# The quick tests on two cores; a file's tests share what they have trained.
-[[ $# -gt 0 ]] || set -- --numprocesses 2 --dist loadfile
+# The quick tests on two cores, each with its half; who is done first helps the other.
+[[ $# -gt 0 ]] || set -- --numprocesses 2 --dist worksteal
 exec .venv/bin/python -m pytest "$@"

@@ -4,7 +4,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,11 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
 for name in ("WANDB_API_KEY", "WANDB_DIR", "WANDB_PROJECT", "MIXLAB_TRACEBACK", "HYDRA_FULL_ERROR"):
     os.environ.pop(name, None)
+
+# absl (of keras and array_record) keeps the standard error of its import, and closes it when Hydra
+# configures logging, unless that is the process's own: here it would be pytest's capture.
+with redirect_stderr(sys.__stderr__), suppress(ImportError):
+    import_module("absl.logging")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,10 +39,12 @@ def one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def speaking_loggers() -> None:
-    """Hydra disables the loggers that are there when it begins, in this process for all tests."""
+    """Hydra configures logging for the whole process: loggers are disabled, a sweep logs errors."""
+    logging.disable(logging.NOTSET)
+    logging.root.setLevel(logging.WARNING)
     for name, logger in logging.root.manager.loggerDict.items():
         if name.startswith("mixlab") and isinstance(logger, logging.Logger):
-            logger.disabled = False
+            logger.disabled, logger.propagate = False, True
 
 
 @pytest.fixture
@@ -64,11 +73,9 @@ class Said:
 
 @pytest.fixture
 def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Said]]:
     """Run a command in this process, as `command("train", "mixing=none")`."""
-    from importlib import import_module
-
     from hydra.core.global_hydra import GlobalHydra
 
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the command sets it; here it is taken back

@@ -253,6 +253,7 @@ def test_a_trainer_takes_more_than_the_file_lists(lab: Path, command: Callable) 
         (["model._target_=mylab.MyNet"], "is not a LightningModule; for a network of yours"),
         (["model.loss._target_=mylab.Rows"], "model.loss returned (64,) for logits (64, 10)"),
         (["model.loss._target_=mylab.Detached"], "leave out detach()"),
+        (["model.loss._target_=torch.nn.NLLLoss"], "model.loss NLLLoss wants class numbers; "),
         (["model.loss._target_=mylab.OneArgument"], "called with logits and targets, and does not"),
         (["model.network._target_=mylab.MyNett"], "is not there; did you mean mylab.MyNet?"),
         (["model.network._target_=mylib.MyNet"], "may call; did you mean mylab.MyNet?"),

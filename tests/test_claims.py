@@ -17,7 +17,14 @@ from mixlab.sweeps import grid
 
 FILES = sorted((config_dir() / "claim").glob("*.yaml"))
 every_sweep = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-ARMS = {"more_sources": 6, "partners": 7, "same_class": 7, "probability": 9, "cutmix_or_cutout": 5}
+ARMS = {
+    "methods": 55,
+    "more_sources": 6,
+    "partners": 7,
+    "same_class": 7,
+    "probability": 9,
+    "cutmix_or_cutout": 5,
+}
 
 
 def arms_of(file: Path) -> list[list[str]]:

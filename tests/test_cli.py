@@ -27,7 +27,7 @@ KEYS = {
     "trainer.max_epoch=3": "did you mean trainer.max_epochs?",
     "trainer.kwargs.max_time=1": "write trainer.kwargs={max_time: value}",
     "optimizer.kwargs={foreeach:true}": "did you mean foreach?",
-    "mixing=mixupp": "did you mean mixup? there are cutmix, cutmix_cifar10",
+    "mixing=mixupp": "did you mean mixup? there are alignmix, attentivemix",
     "mixing=null": "logger=none, say, instead of logger=null",
     "mixing.method._target_=mixlab.mixing.methods.Mixupp": "Mixupp",
     "mixing.method._target_=os.system": "add allow=[mylab]",

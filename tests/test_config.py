@@ -38,6 +38,7 @@ NEEDS = {
     "data=folder": "data.path=photos",
     "data=csv": "data.path=labels.csv",
     "data=shards": "data.path=shards",
+    "data=embeddings": "data.path=my.npz",
     "data=medmnist": "data.dataset=pathmnist",
 }
 

@@ -18,6 +18,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from helpers.mixing_cases import check_mixing_config
 from helpers.pages import PAGES, ROOT, blocks, write_files
 from helpers.small_runs import trainer
+from mixlab.mixing.partners import _PARTNER_RULES, NETWORK_RULES
 
 SHORT = [
     "trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=2",
@@ -57,6 +58,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folders = [tmp_path / "data" / name for name in ("flowers5", "flowers5-shards")]
     script = [sys.executable, "-m", "mixlab.data.make_shards", *folders]
     subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
+    files = sorted((tmp_path / "data" / "flowers5").glob("*/*.jpg"))
+    lines = [f"flowers5/{f.parent.name}/{f.name},{('a', 'a;b', '', 'b')[n % 4]}"
+             for n, f in enumerate(files)]  # fmt: skip
+    (tmp_path / "data" / "findings.csv").write_text("\n".join(["image,label", *lines]))
+    script = [sys.executable, ROOT / "scripts" / "digits_embeddings.py", "data/embeddings.npz"]
+    subprocess.run(script, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path)
     return tmp_path
@@ -111,6 +118,14 @@ def test_the_method_of_the_readme_tells_the_truth() -> None:
     assert labels.max() <= 1 and (labels == 0.5).any()
 
 
+def test_the_check_that_the_readme_names_passes(tmp_path: Path) -> None:
+    [line] = re.findall(r"`(mixlab-check my_mix:Half)`", PAGES[0].read_text())
+    source = next(block for block in blocks(PAGES[0], "python") if "class Half" in block)
+    (tmp_path / "my_mix.py").write_text(source)
+    done = subprocess.run(shortened(line), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_configuration_of_the_readme_is_one_of_ours(tmp_path: Path) -> None:
     """As printed, it passes what every file of configs/mixing has to."""
     file = tmp_path / "half.yaml"
@@ -125,11 +140,13 @@ def test_the_programs_of_your_own_project_run(
     monkeypatch.setenv("PL_GLOBAL_SEED", "")  # set by one of them; taken back after the test
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 10))
     loader = [(torch.rand(8, 3, 16, 16), torch.arange(8))] * 2
+    rows = [(torch.rand(3, 16, 16), number) for number in range(8)]
     names: dict = {
         "LightningModule": pl.LightningModule,
         "Trainer": lambda callbacks: trainer(tmp_path, *callbacks),
         "seed_everything": pl.seed_everything, "F": torch.nn.functional, "network": network,
-        "loader": loader, "epochs": 2, "seed": 0, "rank": 0, "logits": torch.rand(8, 10),
+        "loader": loader, "rows": rows, "epochs": 2, "seed": 0,
+        "rank": 0, "logits": torch.rand(8, 10),
         "multiclass_accuracy": multiclass_accuracy,
     }  # fmt: skip
     sources = blocks(ROOT / "docs" / "own-project.md", "python")
@@ -137,7 +154,7 @@ def test_the_programs_of_your_own_project_run(
         exec(source, names)
         if number == 0:
             module, run = names["Net"](), names["trainer"]
-    assert len(sources) == 6 and names["mixing"].seed == 4
+    assert len(sources) == 7 and names["mixing"].seed == 4
     assert names["targets"].shape == (8, 10) and 0 <= names["mixed_accuracy"] <= 1
 
     module.network = network
@@ -145,6 +162,13 @@ def test_the_programs_of_your_own_project_run(
     run.fit(module, DataLoader(loader, batch_size=None, collate_fn=tuple))  # pyright: ignore
     targets = run.callbacks[0].seen.after.targets
     assert targets.shape == (8, 10) and 0 < (targets.max(1).values < 1).sum() < 8
+
+
+def test_the_knobs_name_every_partner_rule_of_a_run() -> None:
+    knobs = (ROOT / "docs" / "running.md").read_text().partition("\n## How much is mixed")[2]
+    named = re.findall(r"`(?:mixing\.partners=)?(\w+)`", knobs.partition("\n## ")[0])
+    rules = {*_PARTNER_RULES, *NETWORK_RULES} - {"guests"}  # which no data module loads
+    assert not rules - {*named}
 
 
 def test_links_lead_somewhere() -> None:

@@ -17,15 +17,17 @@ from mixlab.runs.status import Status
 PACKAGE = Path(mixlab.__file__).parent
 STOREYS = {
     "ground": "errors checks signals runtime runs config pictures mixing",
-    "middle": "training callbacks loggers models evaluation data reporting",
+    "middle": "training callbacks loggers models evaluation data reporting "
+    "timm torchvision collate contract",
     "roof": "sweeps ledger previews",
-    "commands": "commands cli train evaluate preview compare sweep rank",
+    "commands": "commands cli train evaluate preview compare sweep rank check",
 }
 LEVEL = {
     room: level for level, rooms in enumerate(STOREYS.values()) for room in ["", *rooms.split()]
 }
 # Methods and augmentations of one paper, each command's `main`, what each format calls its own.
 MAY_BE_DOUBLE = {"main", "render", "Cutout", "OneOf", "RandAugment", "Sequence", "__all__"}
+MAY_BE_DOUBLE |= {"CutMix", "Mixup"}  # where other libraries' classes are replaced by name
 
 
 def files() -> dict[str, ast.Module]:

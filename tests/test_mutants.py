@@ -27,3 +27,14 @@ def test_a_mutant_without_a_place_is_named() -> None:
     lost = {"file": "scripts/mutate.py", "was": "no such" + " words", "becomes": "", "tests": []}
     (line,) = mutate.misplaced([lost])
     assert line == "scripts/mutate.py has 0 places like 'no such words', not 1"
+
+
+def test_the_page_counts_the_mutants() -> None:
+    """If not: python scripts/mutate.py --write-table."""
+    mutants, page = mutate.read_mutants(), mutate.PAGE.read_text()
+    assert mutate.with_table(page, mutants) == page
+    assert f"| all | {len(mutants)} | |" in page
+    fewer = mutate.with_table(page, mutants[1:])
+    assert fewer != page and mutate.with_table(fewer, mutants) == page
+    counts = [int(line.split(" | ")[1]) for line in mutate.table(mutants)]
+    assert sum(counts[:-1]) == counts[-1] == len(mutants)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from helpers.small_runs import Watch, composed, small, train_with, write_npz
+from mixlab.mixing import CutMix, Mixup, Ricap
 from mixlab.pictures.captions import Line
 from mixlab.preview import OF_SHOW, preview
 from mixlab.previews.batches import batch_at, batch_of
@@ -106,7 +107,30 @@ def test_a_gallery_of_all_methods_and_of_the_users_own(here: Path, command: Call
     drawn(here / "preview.png")
 
 
-def test_a_gallery_of_pictures(pictures: list[str], here: Path, command: Callable) -> None:
+def test_a_method_that_looks_at_a_network(here: Path, command: Callable) -> None:
+    """At the initial weights of model=, the same again and again, others with another seed."""
+    pages = []
+    for words in ([], [], ["model=cnn6"]):
+        said = command("preview", "mixing=attentivemix", *words)
+        assert said.status == 0 and "decided by a network before its training" in said.out
+        pages.append(drawn(here / "preview.png"))
+    assert np.array_equal(pages[0], pages[1])
+    assert pages[0].shape != pages[2].shape or not np.array_equal(pages[0], pages[2])
+    said = command("preview", "mixing=attentivemix", "+mixing.method.saliency.layer=conv4")
+    assert "saliency.layer=conv4 is no layer of CNN; did you mean" in said.sentence
+    assert "before its training" not in command("preview", "mixing=saliencymix").out
+
+
+@pytest.fixture
+def few_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gallery of three methods: to compose the file of each takes seconds."""
+    few = {"mixup": Mixup(1.0), "cutmix": CutMix(1.0), "ricap": Ricap(0.5)}
+    monkeypatch.setattr("mixlab.previews.figures.shipped_methods", lambda cfg: few)
+
+
+def test_a_gallery_of_pictures(
+    pictures: list[str], few_methods: None, here: Path, command: Callable
+) -> None:
     words = ["images=[red.png,green.png]", "partners=[1,0]", "output=a.png"]
     assert command("preview", "show=gallery", *words).status == 0
     page = drawn(here / "a.png")
@@ -154,7 +178,7 @@ def test_methods_beside_each_other(pictures: list[str], here: Path, command: Cal
         assert has_colour(page, *colour)
 
 
-def test_pictures_of_a_run(here: Path, command: Callable) -> None:
+def test_pictures_of_a_run(here: Path, few_methods: None, command: Callable) -> None:
     cfg = small(here, "mixing=cutmix", "augmentation=standard", "data.image_size=16")
     train(cfg)
     run = f"run={run_folder(cfg)}"
@@ -229,9 +253,11 @@ def test_one_sentence_and_status_2(pictures: list[str], here: Path, command: Cal
     for words in (
         ["show=blend", "images=[red.png,gone.png]"],
         ["show=gallery", "mixing.method.alpha=1"],
+        ["experiment=signal"],
     ):
         said = command("preview", *words)
-        assert said.status == 2 and re.search("no file gone.png|mixing= means", said.sentence)
+        expected = "no file gone.png|mixing= means|experiment=... is for mixlab-train"
+        assert said.status == 2 and re.search(expected, said.sentence)
 
 
 def test_help_has_an_example_of_each_picture(command: Callable) -> None:

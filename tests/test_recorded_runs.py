@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", [*DIGITS, "flowers_workers"])
+@pytest.mark.parametrize("name", ["one_of", "averaged", "resumed", "two_ranks", "flowers_workers"])
 def test_a_run_trained_twice_is_equal_to_the_bit(data: Path, name: str) -> None:
     """Two processes at once; of the run that is stopped half way, only one is stopped."""
     words = {**DIGITS, **FILES}[name]

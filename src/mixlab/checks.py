@@ -157,10 +157,20 @@ def weights(count: int) -> Allowed:
 
 
 METHODS = instances("num_partners", "mixing methods")
+SALIENCY = Allowed(
+    "a saliency, as SpectralResidual()",
+    lambda value: callable(value) and not isinstance(value, type),
+    remedy="give a node with a _target_",
+)
 NUM_CLASSES = whole(1).or_(None)
 SEED = Allowed("an integer from 0 to 2**32 - 1", lambda n: type(n) is int and 0 <= n < 2**32)
 KEY = Allowed("a key or a position", lambda key: type(key) in (str, int))
 BATCH_KEYS = several(KEY, 2).or_(None)  # of images and targets
+LAYERS = (
+    several(Allowed("the name of a layer", KEY.contains))
+    .or_(None)
+    .but("""quote a name that looks like a number, as "7.1" """.strip())
+)
 FLAG = Allowed("true or false", lambda value: type(value) is bool)
 DURATION = Allowed(
     "a time above 0 as 90s, 5min or 1h, or a number of seconds",
@@ -176,6 +186,7 @@ CROP = one_of("imagenet").or_(None)
 LOSS = one_of("cross_entropy", "binary_cross_entropy").but(
     "for a loss of yours, model.loss._target_=mylab.Focal"
 )
+MIX = one_of("both", "inputs", "labels").but("both mixes images and labels")
 NOISE_KIND = one_of("symmetric", "asymmetric")
 ON_ERROR = one_of("raise", "skip")
 FREEZE = one_of("backbone").or_(None)

@@ -144,8 +144,6 @@ def evaluate_run(
     paths = {when: path for when, path in paths.items() if path.is_file()}
     if not paths:
         raise UserError(f"{folder} has no checkpoints/best.ckpt nor last.ckpt; train it first")
-    if views is not None:
-        views.check(run_cfg.data.get("label_preserving") or (), run_cfg.data.name)
     if cfg.metrics:
         run_cfg.metrics = OmegaConf.merge(run_cfg.get("metrics") or {}, cfg.metrics)
     from mixlab.evaluation.checkpoints import Options, evaluated

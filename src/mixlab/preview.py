@@ -19,8 +19,8 @@ OF_SOURCE = {  # where images come from, and the keys that this source uses
     "data": {"data", "augmentation", "seed", "epoch", "batch"},
 }
 OF_SHOW = {
-    "batch": {"mixing", "count"},
-    "gallery": {"partners", "count"},
+    "batch": {"mixing", "model", "count"},
+    "gallery": {"model", "partners", "count"},
     "augmentation": {"count"},
     "blend": set(),
     "cutmix": {"partners", "box", "published", "count"},
@@ -73,7 +73,7 @@ def check_given(cfg: DictConfig, given: Collection[str]) -> None:
     source = next((name for name in ("images", "run") if cfg[name] is not None), "data")
     used = ALWAYS | OF_SOURCE[source] | OF_SHOW[cfg.show]
     if source == "run":
-        used -= {"mixing"}  # the run has its own
+        used -= {"mixing", "model"}  # the run has its own
     for key in sorted(set(given) - used):
         raise UserError(f"{key}= means nothing to show={cfg.show} with {source}=...; leave it out")
 

@@ -28,5 +28,7 @@ def join(folder: Path, allow: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    # Python looks first where the program is, and mixlab.timm would be taken for timm.
+    sys.path[:] = [path for path in sys.path if path != str(Path(__file__).parent)]
     end_with_parent()
     join(Path(sys.argv[1]), [name for name in sys.argv[2].split(",") if name])

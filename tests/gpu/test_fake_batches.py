@@ -12,25 +12,34 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpu.conftest import Covered
-from helpers.fake_gpu import FakeGpu, on_gpu
+from helpers.fake_gpu import CUDA, FakeGpu, on_gpu
 from helpers.mixing_cases import METHODS
 from mixlab.data.augmentation import Augmentation
 from mixlab.mixing import Address, CutMix, Method, Mixup, Policy
-from mixlab.mixing.partners import _PARTNER_RULES
+from mixlab.mixing.methods.ablations import ablated
+from mixlab.mixing.network_partners import bind_rule
+from mixlab.mixing.partners import _PARTNER_RULES, NETWORK_RULES
 
 READS = {"copy to the CPU": 1}
 # What has to know values that are on the GPU: labels, pixels, or masks painted for three cuts, or
-# for a cut after a choice of cuts.
+# for a cut after a choice of cuts. A method that looks at the picture reads once what it decided.
+# for a cut after a choice of cuts or after tiles.
 TWICE = {"copy to the CPU": 2}
 WAITING_METHODS = {
+    "attentivemix": READS,
+    "puzzlemix": READS,
+    "saliencymix": READS,
+    "snapmix": READS,
     "mixup_both_classes": READS,
     "cutmix thrice": TWICE,
     "cutmix or cutout, then cutmix": TWICE,
+    "mosaic, then cutmix": READS,
 }
-WAITING_RULES = {"same_class": READS, "other_class": READS, "nearest": READS}
+WITHOUT_MASKS = {"mixup_both_classes", "alignmix"}  # one class a row; features that move
+WAITING_RULES = {"same_class": READS, "other_class": READS, "nearest": READS, "farthest": READS}
 CONFIGS = Path(__file__).parents[2] / "configs" / "augmentation"
 
 
@@ -64,7 +73,7 @@ def test_a_method(name: str, gpu: FakeGpu, covered: Covered) -> None:
     assert after.dtype == torch.bfloat16 and labels.dtype == torch.float32
     assert after.is_contiguous(memory_format=torch.channels_last)
     checked = "float32, bfloat16 channels-last"
-    if name != "mixup_both_classes":  # which needs one class a row
+    if name not in WITHOUT_MASKS:
         planes = gpu.put(torch.rand(8, 5, 16, 12).softmax(1))
         after, labels = mixed(METHODS[name], images, planes)
         assert on_gpu(labels) and labels.shape == planes.shape
@@ -82,6 +91,18 @@ def test_a_partner_rule(rule: str, gpu: FakeGpu, covered: Covered) -> None:
     covered("partners", rule, "float32", gpu.operations, gpu.copies, said(waits))
 
 
+@pytest.mark.parametrize("rule", NETWORK_RULES)
+def test_a_rule_that_asks_the_network(rule: str, gpu: FakeGpu, covered: Covered) -> None:
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(576, 8), nn.BatchNorm1d(8), nn.Linear(8, 5))
+    network, counts = layers.to(CUDA), np.ones((5, 5), dtype=np.int64)
+    images, targets = batch_on(gpu, 16)  # half of them guests
+    bound = {"partners": bind_rule(rule, network, counts)}
+    after, labels = mixed(Mixup(1.0), images, targets, policy=bound, num_rows=8)
+    assert on_gpu(after) and on_gpu(labels) and len(after) == len(labels) == 8
+    assert gpu.waits == READS and network.training
+    covered("partners", rule, "float32", gpu.operations, gpu.copies, said(READS))
+
+
 @pytest.mark.parametrize(
     "knobs",
     [
@@ -90,6 +111,7 @@ def test_a_partner_rule(rule: str, gpu: FakeGpu, covered: Covered) -> None:
         {"gate": {"every": 2}},
         {"schedule": "cosine"},
         {"schedule": {"off_after": 0.9}},
+        {"class_probability": {1: 0.5}},
     ],
     ids=str,
 )
@@ -98,9 +120,28 @@ def test_a_gate_and_a_schedule(method: Method, knobs: dict, gpu: FakeGpu, covere
     images, targets = batch_on(gpu, 8)
     index = torch.arange(8)
     after, labels = mixed(method, images, targets, policy=knobs, index=index, progress=0.5)
-    assert on_gpu(after) and on_gpu(labels) and not gpu.waits
+    waits = READS if "class_probability" in knobs else {}
+    assert on_gpu(after) and on_gpu(labels) and gpu.waits == waits
     words = ", ".join(f"{key}={value}" for key, value in knobs.items())
-    covered("gate", words, "mixup, CutMix, sequence", gpu.operations, gpu.copies, "none")
+    covered("gate", words, "mixup, CutMix, sequence", gpu.operations, gpu.copies, said(waits))
+
+
+@pytest.mark.parametrize("mix", ["inputs", "labels"])
+def test_an_ablation(mix: str, gpu: FakeGpu, covered: Covered) -> None:
+    for method in (Mixup(1.0), CutMix(1.0), METHODS["sequence"]):
+        images, targets = batch_on(gpu, 8)
+        after, labels = mixed(ablated(method, mix), images, targets)
+        assert on_gpu(after) and on_gpu(labels) and not gpu.waits
+    covered("mix", mix, "mixup, CutMix, sequence", gpu.operations, gpu.copies, "none")
+
+
+def test_an_alpha_over_time(gpu: FakeGpu, covered: Covered) -> None:
+    knobs = {"alpha_schedule": {"linear": [0.1, 1.0]}}
+    for method in (Mixup(1.0), CutMix(1.0)):
+        images, targets = batch_on(gpu, 8)
+        after, labels = mixed(method, images, targets, policy=knobs, progress=0.5)
+        assert on_gpu(after) and on_gpu(labels) and not gpu.waits
+    covered("alpha_schedule", "linear", "mixup, CutMix", gpu.operations, gpu.copies, "none")
 
 
 def augmentations() -> dict[str, Augmentation]:

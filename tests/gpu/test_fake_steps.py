@@ -7,6 +7,7 @@ The loop is Lightning's with our data module, model and callbacks. What a step m
 - Each sends its loss to the CPU. `StopOnDivergence` awaits it when the backward pass is queued,
   so the GPU has work meanwhile.
 - Every `log_every_n_steps`-th reads its loss, to log it.
+- A method that looks at the network reads once what it decided.
 - With averaged weights (`callbacks=ema`) torch reads its counter of averages twice.
 """
 
@@ -23,16 +24,21 @@ from gpu.conftest import Covered
 from helpers.fake_gpu import FakeEvent, FakeGpu
 from helpers.fake_gpu_runs import trained
 from helpers.small_runs import small
-from mixlab.callbacks import mixing
+from mixlab.callbacks import mixing, mixing_counts
 from mixlab.data import ArrayDataset, Datasets, ImageDataModule
 from mixlab.models import MultiLabelClassifier, metrics
 
 LOSS_SENT = {"copy to the CPU": 1}
+SHARES_READ = {"copy to the CPU": 1}
 COUNTER_READ = {"value read (_local_scalar_dense)": 2}
 LOSS_LOGGED = {"value read (_local_scalar_dense)": 1}
 FEW = (
     "trainer.max_epochs=1", "trainer.limit_train_batches=4", "trainer.limit_val_batches=1",
     "callbacks.best=null", "callbacks.last=null",
+)  # fmt: skip
+VIT = (
+    "model=timm", "model.name=vit_tiny_patch16_224",
+    "model.network.kwargs={patch_size: 4, depth: 2, embed_dim: 48, num_heads: 3}",
 )  # fmt: skip
 CASES = {
     "classifier, CutMix of three, flip and crop, normalized": (
@@ -47,6 +53,20 @@ CASES = {
         "mixing=sequence", "callbacks=[default,ema]", "trainer.gradient_clip_val=1.0",
         "metrics=nll", "scheduler=cosine",
     ),
+    "manifold mixup at hidden layers": ("mixing=manifold_mixup", "mixing.layers=['2','5']"),
+    "PatchUp at hidden layers, averaged weights": (
+        "mixing=patchup_soft", "model=cnn_bn", "callbacks=[default,ema]",
+    ),
+    "AlignMix at the last layer": ("mixing=alignmix",),
+    "TokenMix, labels by activation": ("mixing=tokenmix", "mixing.method.grid=4"),
+    "TransMix, labels by attention, bf16-true": (
+        "mixing=transmix", *VIT, "trainer.precision=bf16-true",
+    ),
+    "classifier, puzzlemix by the network": ("mixing=puzzlemix", "model=cnn_bn"),
+    "AutoMix and its mix block": ("mixing=automix", "model=cnn_bn"),
+    "AutoMix, averaged weights, bf16-true": (
+        "mixing=automix", "callbacks=[default,ema]", "trainer.precision=bf16-true",
+    ),
     "segmenter, CutMix": (
         "data=shapes", "model=segmentation", "callbacks=segmentation", "mixing=cutmix",
         "trainer.limit_val_batches=0", "data.image_size=32", "data.batch_size=4",
@@ -58,7 +78,7 @@ CASES = {
 def counts_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is counted for many steps at once is counted within these few."""
     monkeypatch.setattr(metrics, "BATCHES_TOGETHER", 2)
-    monkeypatch.setattr(mixing, "COUNTED_TOGETHER", 2)
+    monkeypatch.setattr(mixing_counts, "COUNTED_TOGETHER", 2)
     monkeypatch.setattr(mixing, "check_promise", lambda *_: None)  # masks have no values to check
 
 
@@ -78,13 +98,15 @@ def test_a_training_step(name: str, tmp_path: Path, gpu: FakeGpu, covered: Cover
 
 def check_steps(name: str, steps: list, covered: Covered) -> None:
     _, *later = steps
+    waited = COUNTER_READ if "averaged" in name else SHARES_READ if "network" in name else {}
     assert len(later) == 3
     for step in later:
-        assert step.waits == (COUNTER_READ if "averaged" in name else {})
+        assert step.waits == waited
         assert step.sent == LOSS_SENT
         assert step.dtype == (torch.bfloat16 if "bf16" in name else torch.float32)
     most = max(step.operations for step in later)
     waits = "torch's counter of averages" if "averaged" in name else "none"
+    waits = "the method's shares" if "network" in name else waits
     covered("training step", name, "device, dtype", most, later[-1].copies, waits)
 
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from mixlab.pictures.batch import before_and_after
-from mixlab.pictures.gallery import LARGEST, bands, column, gallery
+from mixlab.pictures.gallery import LARGEST, bands, column, empty_column, gallery
 from mixlab.pictures.sheet import MARGIN, PAGE_WIDTH, Cell
 from mixlab.pictures.tiles import TILE
 
@@ -84,3 +84,10 @@ def test_pairs_of_other_sizes_and_numbers() -> None:
     assert page.width <= PAGE_WIDTH
     with pytest.raises(ValueError, match="2 images before and 1 after"):
         before_and_after(greys(0, 1), greys(0))
+
+
+def test_a_reason_ends_before_its_remedy_and_is_not_cut() -> None:
+    reason = "AlignMix matches each position, and 64 x 64 are more than 1024; choose a later layer"
+    _, first, second = empty_column("alignmix", reason, 2, (64, 64))
+    said = " ".join(word for line in first.lines for word in line.texts)
+    assert said == reason.split(";")[0] and not second.lines

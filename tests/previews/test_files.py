@@ -15,7 +15,7 @@ def save(picture: Image.Image, path: Path, **options: object) -> str:
     return str(path)
 
 
-def centre(file: str) -> list[float]:
+def center(file: str) -> list[float]:
     images = read_pictures([file])
     assert images.dtype == torch.float32 and images.shape[:2] == (1, 3)
     return images[0, :, images.shape[2] // 2, images.shape[3] // 2].tolist()
@@ -37,13 +37,13 @@ def centre(file: str) -> list[float]:
 )
 def test_every_mode_becomes_rgb(tmp_path: Path, mode, colour, suffix, expected) -> None:
     file = save(Image.new(mode, (8, 6), colour), tmp_path / f"a.{suffix}")
-    assert centre(file) == pytest.approx(expected, abs=0.005)
+    assert center(file) == pytest.approx(expected, abs=0.005)
 
 
 def test_a_palette_with_a_transparent_colour(tmp_path: Path) -> None:
     palette = Image.new("RGB", (8, 6), (255, 0, 0)).quantize()
     file = save(palette, tmp_path / "a.png", transparency=palette.getpixel((0, 0)))
-    assert centre(file) == [1, 1, 1]
+    assert center(file) == [1, 1, 1]
 
 
 def test_others_are_cut_and_resized_to_the_first(tmp_path: Path) -> None:

@@ -34,6 +34,12 @@ def test_training_that_was_still_improving(tmp_path, epochs, late):
     assert not late or RISING.format(late, len(epochs)) in told
 
 
+@pytest.mark.parametrize(("of", "told"), [(2, False), (3, False), (4, True)])
+def test_of_two_or_three_epochs_the_last_two_say_nothing(tmp_path, of, told):
+    with_best(tmp_path, [of - 1, of - 1], of=of)
+    assert ("may change the order" in notes(tmp_path)) == told
+
+
 def test_each_block_has_its_own_note(tmp_path):
     with_best(tmp_path, [9, 9], node=config(**{"data.name": "rising"}))
     with_best(tmp_path, [2, 2], node=config(**{"data.name": "level"}))

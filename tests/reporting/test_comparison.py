@@ -288,11 +288,13 @@ def test_a_run_kept_though_its_code_changed_is_named(tmp_path):
     change(kept, stale_code=["mixlab/a.py", "mixlab/b.py"])
     many = next(tmp_path.glob("runs/*/*cutmix*/seed-1"))
     change(many, stale_code=[f"mixlab/{n}.py" for n in range(9)])
+    twin = next(tmp_path.glob("runs/*/*cutmix*/seed-2"))
+    change(twin, stale_code=[f"mixlab/{n}.py" for n in range(9)])
     told = compared(sweep).blocks[0].notes
     words = "kept by existing=reuse though its code changed: "
     assert sorted(told) == sorted([
         f"{words}{kept} (mixlab/a.py, mixlab/b.py).",
-        f"{words}{many} (mixlab/0.py, mixlab/1.py, mixlab/2.py, mixlab/3.py, ...).",
+        f"{words}{many}, {twin} (mixlab/0.py, mixlab/1.py, mixlab/2.py, mixlab/3.py, ...).",
     ])  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -138,6 +138,7 @@ def check_mixing(cfg: DictConfig) -> None:
         return
     from mixlab.config.build import build
     from mixlab.mixing import Policy
+    from mixlab.mixing.strength import check_strength
 
     node = OmegaConf.to_container(cfg.mixing, resolve=True)
     assert isinstance(node, dict)
@@ -151,10 +152,13 @@ def check_mixing(cfg: DictConfig) -> None:
     devices, nodes = (OmegaConf.select(cfg, f"trainer.{key}") for key in ("devices", "num_nodes"))
     ranks = devices if isinstance(devices, int) and devices > 1 else 1
     check_partners(cfg, ranks * nodes if isinstance(nodes, int) else ranks)
-    if node.pop("_target_") == "mixlab.callbacks.MixingCallback":
+    if str(node.pop("_target_")).startswith("mixlab.callbacks."):
         knobs = Policy.__dataclass_fields__
         with knob_prefix("mixing."):
-            Policy(**{key: value for key, value in node.items() if key in knobs})
+            policy = Policy(**{key: value for key, value in node.items() if key in knobs})
+            found = cast(Any, method)
+            policy.scheduled(found, 0.0)
+            check_strength(node.get("strength"), policy, found)
 
 
 def check_partners(cfg: DictConfig, ranks: int) -> None:

@@ -123,6 +123,8 @@ def way_to_add(key: str, known: Sequence[str]) -> str:
         return ""
     if key.split(".")[0] in ("trainer", "optimizer", "scheduler") and "." in key:
         return f"; +{key}=... passes an argument that is not listed"
+    if (config_dir() / key).is_dir():
+        return f"; {key}=... is for mixlab-{'evaluate' if key == 'tta' else 'train'}"
     own = "." not in key and is_of_the_user(key, {name.split(".")[0] for name in known})
     return f"; +{key}=... records a value of your own" if own else ""
 

@@ -1,6 +1,6 @@
 """A run's checkpoints, tested on its own data in one process."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -11,6 +11,8 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from mixlab.data import ImageDataModule
+from mixlab.data.augmentation.augmentation import KINDS
+from mixlab.data.datamodule import images_only
 from mixlab.data.sampler import EvalBatchSampler
 from mixlab.errors import UserError
 from mixlab.evaluation.tta import Views
@@ -76,7 +78,11 @@ def evaluated(cfg: DictConfig, paths: Mapping[str, Path], options: Options) -> E
     cfg = cfg.copy()
     cfg.trainer.devices = 1
     experiment = Experiment.build(
-        cfg, check=partial(check_part, options=options), trainer=partial(testing_trainer, options)
+        cfg,
+        check=partial(
+            check_part, options=options, label_preserving=cfg.data.get("label_preserving") or ()
+        ),
+        trainer=partial(testing_trainer, options),
     )
     model, data, part = experiment.model, experiment.data, options.part
     found = Evaluated(data, data.fingerprint, metrics=recorded_metrics(model))
@@ -96,8 +102,13 @@ def evaluated(cfg: DictConfig, paths: Mapping[str, Path], options: Options) -> E
     return found
 
 
-def check_part(data: ImageDataModule, options: Options) -> None:
-    """Raise UserError if the data do not have what is to be tested."""
+def check_part(
+    data: ImageDataModule, options: Options, label_preserving: Collection[str] = KINDS
+) -> None:
+    """Raise UserError if the data do not have what is to be tested, or a view changes labels."""
+    if options.views is not None:
+        images_only(data.spec, str(data.name), "tta")
+        options.views.check(label_preserving, str(data.name))
     if not len(data.parts.named()[options.part]):
         raise UserError(
             f"the data of {data.name} have no {PARTS[options.part]} set; give a file that has one"

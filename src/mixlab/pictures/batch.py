@@ -37,7 +37,8 @@ def mixed_batch(
         after: the mixed batch: images (B, C, H, W) and targets (B, num_classes), which the captions
             show ("0.70 cat + 0.30 dog"); or masks (B, num_classes, H, W), shown in colors below
             the images.
-        blend: how it was mixed; up to three partners of `source` (B, K) are shown.
+        blend: how it was mixed; up to three partners of `source` (B, K) are shown, of the columns
+            that are not the row itself in the whole batch.
         class_names: names of the classes; their numbers where None.
         count: rows to show, at most.
         columns: rows of the batch side by side; as many as fit into 1300 pixels where None.
@@ -51,8 +52,9 @@ def mixed_batch(
     """
     check_pictures(before.images)
     count = min(count, len(after.images))
-    source = blend.source[:count, :MAX_SOURCES]
-    share = blend.share.expand(len(blend.source), -1)[:count, :MAX_SOURCES]
+    columns_shown = [0, *partner_columns_of(blend.source)][:MAX_SOURCES]
+    source = blend.source[:count, columns_shown]
+    share = blend.share.expand(len(blend.source), -1)[:count, columns_shown]
     inputs = _rows_with_guests(before, "images", source.flatten())
     lines = [tiles(torch.cat([inputs, after.images[:count].float()]), inputs, mean=mean, std=std)]
     targets = after.targets[:count].float().cpu()
@@ -81,6 +83,12 @@ def _strip(shown: list[Image.Image], row: int, num_sources: int, used: list[int]
     sources = shown[row * num_sources :][:num_sources]
     mixture = shown[num_rows * num_sources + row]
     return strip([*(tile if k in used else None for k, tile in enumerate(sources)), mixture])
+
+
+def partner_columns_of(source: Tensor) -> list[int]:
+    """The columns of `source` (B, K) in which any row has a partner; all but the first if none."""
+    others = (source != source[:, :1]).any(0).nonzero()[:, 0].tolist()
+    return others or list(range(1, source.shape[1]))
 
 
 def partners_of(row: int, source: Tensor, share: Tensor) -> dict[int, int]:

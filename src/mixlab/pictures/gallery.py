@@ -89,10 +89,10 @@ def title(name: str, colour: str, width: int) -> Cell:
 
 
 def empty_column(name: str, reason: str, count: int, tile_size: tuple[int, int]) -> list[Cell]:
-    """A name above gray tiles, the first with the reason."""
+    """A name above gray tiles, the first with the reason; its remedy has no room."""
     grey = Image.new("RGB", tile_size, EMPTY_CELL)
     width = max(tile_size[0], NARROWEST)
-    lines = [Line([line], FAINT, 11) for line in wrap_text(reason, width, 11)[:7]]
+    lines = [Line([line], FAINT, 11) for line in wrap_text(reason.split("; ")[0], width, 11)[:7]]
     rows = [Cell(grey, lines if row == 0 else ()) for row in range(count)]
     return [title(name, ACCENT, max(map(cell_width, rows))), *rows]
 

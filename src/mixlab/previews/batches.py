@@ -13,12 +13,13 @@ from torch import Tensor
 from mixlab.config.build import build
 from mixlab.config.checks import compose_plain
 from mixlab.config.keys import config_dir
-from mixlab.data import ImageDataModule
+from mixlab.data import ImageDataModule, ImageSpec
 from mixlab.data.preprocess import one_hot
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, MixedBatch
 from mixlab.previews.files import names_of, read_pictures
 from mixlab.previews.replay import Replay, batch_from, replay
+from mixlab.previews.untrained import with_untrained
 from mixlab.training.build import build_data
 
 
@@ -69,9 +70,11 @@ def rows_from(cfg: DictConfig) -> Rows:
 def rows_of_data(data: ImageDataModule, batch: Batch, what: str) -> Rows:
     normal = data.prepare.normalize
     scale = {"mean": normal.mean, "std": normal.std} if normal else {}
-    if batch.images.ndim != 4:
-        shape = tuple(batch.images.shape)
-        raise UserError(f"{data.name} has rows of shape {shape[1:]}; only images have a picture")
+    if not isinstance(data.spec, ImageSpec):
+        raise UserError(
+            f"{data.name} has {data.spec.words}, and only images have a picture; mixing/own_share "
+            "and mixing/mixed_rows in a run's metrics.csv say how much is mixed"
+        )
     return Rows(batch, data.spec.class_names, what, scale, data)
 
 
@@ -97,7 +100,10 @@ def mixed(cfg: DictConfig, batch: Batch) -> MixedBatch:
     """A batch before and after mixing with `cfg.mixing`."""
     if not cfg.get("mixing"):
         raise UserError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
-    return build(cfg.mixing, allow=cfg.get("allow", ())).mix(batch)
+    callback = build(cfg.mixing, allow=cfg.get("allow", ()))
+    images, targets = batch
+    callback.bound = with_untrained(callback.method, cfg, images, range(targets.shape[1]))
+    return callback.mix(batch)
 
 
 def words_of(cfg: DictConfig, replayed: Replay) -> str:
@@ -156,19 +162,24 @@ def first_two(cfg: DictConfig, rows: Rows) -> tuple[Tensor, Tensor]:
 
 def shipped_methods(cfg: DictConfig) -> dict[str, Any]:
     """The methods of the files in `mixing/`, by file name, without those that mix nothing."""
+    nodes = shipped_configs("preview").items()
+    return {name: build(node.mixing.method, allow=cfg.allow) for name, node in nodes}
+
+
+def shipped_configs(config_name: str, *words: str) -> dict[str, DictConfig]:
+    """A configuration with each file of `mixing/` in turn, by file name, as above.
+
+    `words` are those of a command line, such as `model=cnn`.
+    """
     if GlobalHydra.instance().is_initialized():
-        nodes = mixing_nodes()
-    else:
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            nodes = mixing_nodes()
-    return {name: build(node, allow=cfg.allow) for name, node in nodes.items()}
+        return with_each_mixing(config_name, words)
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return with_each_mixing(config_name, words)
 
 
-def mixing_nodes() -> dict[str, DictConfig]:
-    """The `method` node of each file in `mixing/` that Hydra finds."""
+def with_each_mixing(config_name: str, words: tuple[str, ...]) -> dict[str, DictConfig]:
+    """The same, of the files that Hydra finds."""
     loader = GlobalHydra.instance().config_loader()
     names = [name for name in loader.get_group_options("mixing") if name[:1] != "_"]
-    nodes = {
-        name: compose_plain(loader, "preview", (f"mixing={name}",)).mixing.method for name in names
-    }
-    return {name: node for name, node in nodes.items() if node.get("_target_")}
+    found = {name: compose_plain(loader, config_name, (f"mixing={name}", *words)) for name in names}
+    return {name: cfg for name, cfg in found.items() if cfg.mixing.method.get("_target_")}

@@ -9,9 +9,10 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
-from mixlab.config.build import plain
+from mixlab.config.build import build, plain
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Blend, Purpose, stream
+from mixlab.mixing.binding import needs_network
 from mixlab.pictures import mixed_batch
 from mixlab.pictures.batch import before_and_after
 from mixlab.pictures.boxed import PUBLISHED, TABLE_HEADER, boxed, label_table
@@ -20,6 +21,7 @@ from mixlab.pictures.gallery import gallery
 from mixlab.pictures.sheet import heading, stacked
 from mixlab.previews.batches import Rows, first_two, mixed, rows_from, shipped_methods
 from mixlab.previews.replay import unaugmented
+from mixlab.previews.untrained import NOTE, with_untrained
 from mixlab.reporting.labels import knob_labels, settings_of
 
 Shown = tuple[Image.Image, str]  # a picture and its description
@@ -39,7 +41,13 @@ def show_batch(cfg: DictConfig) -> Shown:
     ]
     own = plain(rows.replayed.cfg if rows.replayed else cfg)
     title = knob_labels({"": settings_of(own)})[""]
-    return titled(title, rows, *pictures), f"{rows.what}, before and after mixing"
+    note = "" if rows.replayed else untrained_note(cfg)
+    return titled(title, rows, *pictures), f"{rows.what}, before and after mixing{note}"
+
+
+def untrained_note(cfg: DictConfig) -> str:
+    """What is to be said of a method that looks at a network, empty for others."""
+    return NOTE if needs_network(build(cfg.mixing, allow=cfg.get("allow", ())).method) else ""
 
 
 def titled(title: str, rows: Rows, *pictures: Image.Image) -> Image.Image:
@@ -56,17 +64,20 @@ def show_gallery(cfg: DictConfig) -> Shown:
     most = max(method.num_partners for method in found.values())
     partners = given_partners(cfg, len(images))[: cfg.count or GALLERY_ROWS]
     partners = np.repeat(partners[:, None], most, axis=1)
-    results = {name: method_outcome(method, rows, partners) for name, method in found.items()}
+    results = {name: method_outcome(method, cfg, rows, partners) for name, method in found.items()}
     first = torch.from_numpy(partners[:, 0])
     picture = gallery(images, targets, first, results, rows.class_names, **rows.scale)
     title = "The same rows and partners under each method"
     return titled(title, rows, picture), f"{rows.what}, under {', '.join(found)}"
 
 
-def method_outcome(method: Any, rows: Rows, partners: np.ndarray) -> tuple[Tensor, Tensor] | str:
+def method_outcome(
+    method: Any, cfg: DictConfig, rows: Rows, partners: np.ndarray
+) -> tuple[Tensor, Tensor] | str:
     """The images and targets that a method makes, or the reason why it cannot."""
     images, targets = rows.batch
     try:
+        method = with_untrained(method, cfg, images, range(targets.shape[1]))
         blend = method(images, targets, stream(rows.address, Purpose.MIXING), partners)
         return blend.mix(images, targets)
     except ValueError as error:

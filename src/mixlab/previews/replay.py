@@ -8,18 +8,20 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from mixlab.callbacks import MixingCallback
+from mixlab.callbacks import HiddenMixingCallback, MixingCallback
 from mixlab.callbacks.mixing import length_in_epochs, mixing_callbacks
 from mixlab.config.build import build, plain
 from mixlab.data import ImageDataModule
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, MixedBatch
+from mixlab.mixing.binding import needs_network
 from mixlab.mixing.partners import ACROSS_RANKS
 from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import BATCHES, check_code, check_same_data, versions
 from mixlab.runs.records import read_config
 from mixlab.runs.status import Status
 from mixlab.training.build import build_callbacks, build_data, set_up_process
+from mixlab.training.model import build_model
 
 ONE_PROCESS = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "profiler": None,
@@ -55,14 +57,34 @@ def replay(cfg: DictConfig) -> Replay:
     data = build_data(run_cfg)
     check_same_data(record, data)
     trainer = bare_trainer(run_cfg, data)
+    check_replayable(trainer)
     address = Address(run_cfg.seed, cfg.rank, cfg.epoch, cfg.batch)
     processes = (record.get("devices") or 1) * run_cfg.trainer.num_nodes
     check_address(address, processes, trainer, record)
     all_ranks(data, trainer, address, processes)
+    attach_network(run_cfg, data, trainer)
+    for callback in mixing_callbacks(trainer):
+        callback.learn(data, processes)
     after = data.on_after_batch_transfer(batch_from(data, address, processes), 0)
     seen = [callback.seen for callback in mixing_callbacks(trainer) if callback.seen is not None]
     seen = seen or [MixedBatch(after, after, Blend.identity(len(after.images)))]
-    return Replay(data, run_cfg, address, after, seen, processes, notes(record))
+    differing = [*notes(record), *not_replayed(trainer)]
+    return Replay(data, run_cfg, address, after, seen, processes, differing)
+
+
+def attach_network(cfg: DictConfig, data: ImageDataModule, trainer: pl.Trainer) -> None:
+    """Build the run's network where features are mixed: their shapes decide what is drawn."""
+    hidden = [each for each in mixing_callbacks(trainer) if isinstance(each, HiddenMixingCallback)]
+    if hidden:
+        model = build_model(cfg, data)
+        for callback in hidden:
+            callback.attach(model)
+
+
+def not_replayed(trainer: pl.Trainer) -> list[str]:
+    """What the callbacks cannot do again without the network as it was."""
+    found = (getattr(callback, "not_replayed", "") for callback in mixing_callbacks(trainer))
+    return [sentence for sentence in found if sentence]
 
 
 def notes(record: dict[str, Any]) -> list[str]:
@@ -101,6 +123,17 @@ def batches_an_epoch(trainer: pl.Trainer, data: ImageDataModule) -> int:
     """Training batches of an epoch, as `trainer.limit_train_batches` leaves them."""
     limit, whole = trainer.limit_train_batches, len(data.train_dataloader())
     return min(limit, whole) if isinstance(limit, int) else int(whole * limit)
+
+
+def check_replayable(trainer: pl.Trainer) -> None:
+    """Raise UserError for a method that looked at weights which no run keeps."""
+    for callback in mixing_callbacks(trainer):
+        if needs_network(callback.method):
+            raise UserError(
+                f"{type(callback.method).__name__} mixed this run as the network was at each step, "
+                "and those weights are not kept; the run's figures folder has what it made of a "
+                "batch, and mixlab-preview mixing=... shows the method"
+            )
 
 
 def check_address(

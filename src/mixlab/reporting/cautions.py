@@ -6,6 +6,7 @@ from mixlab.reporting.pairing import Question, finished
 from mixlab.runs.records import StoredRun, finite_number, mapping
 
 LATE = 2  # a best epoch among so many last ones says that the model was still improving
+SHORT = 3  # epochs: of so few, most are among the last two anyway
 FEW_ROWS = 50  # of validation data; below, one row moves accuracy by more than two points
 WIDE_MARGIN = 0.1  # of a metric in percent
 
@@ -58,7 +59,7 @@ def _still_rising(done: Sequence[StoredRun]) -> list[str]:
 
 def _is_late(run: StoredRun) -> bool:
     best, epochs = best_epoch(run), finite_number(run.record.get("epochs"))
-    return best is not None and epochs is not None and best > epochs - LATE
+    return best is not None and epochs is not None and epochs > SHORT and best > epochs - LATE
 
 
 def _test_rows(run: StoredRun) -> str:

@@ -150,13 +150,14 @@ def _changed_code(runs: Sequence[StoredRun]) -> list[str]:
     if changed:
         files = one_line(_listed(changed))
         notes.append(f"code differs: {files}. Train the older runs again with existing=replace.")
+    kept: dict[str, list[str]] = {}  # the runs by the files that changed
     for run in runs:
         if stale := [str(name) for name in run.record.get("stale_code") or ()]:
-            notes.append(
-                f"kept by existing=reuse though its code changed: {shown_path(run.folder)} "
-                f"({one_line(_listed(stale))})."
-            )
-    return notes
+            kept.setdefault(one_line(_listed(stale)), []).append(shown_path(run.folder))
+    return notes + [
+        f"kept by existing=reuse though its code changed: {_listed(folders)} ({files})."
+        for files, folders in kept.items()
+    ]
 
 
 def _tally(runs: Sequence[StoredRun]) -> dict[str, Counter[str]]:

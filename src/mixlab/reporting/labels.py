@@ -10,6 +10,7 @@ from mixlab.runs.identity import (
     HASHED,
     NOT_HASHED_OF_DATA,
     acting,
+    of_mixing,
     of_trainer,
     without,
 )
@@ -40,6 +41,7 @@ def settings_of(config: Mapping[str, Any], watching: Collection[str] = ()) -> Se
     kept: dict[str, Any] = {group: config.get(group) for group in HASHED}
     if isinstance(data, Mapping):
         kept["data"] = without(data, NOT_HASHED_OF_DATA)
+    kept["mixing"] = of_mixing(config.get("mixing"))
     kept["trainer"] = of_trainer(mapping(config.get("trainer")))
     kept["callbacks"] = acting(mapping(config.get("callbacks")), watching)
     kept["ckpt_path"] = config.get("ckpt_path")

@@ -1,0 +1,225 @@
+"""Make docs/methods.md, the cards of the mixing methods, and the pictures that are missing.
+
+    python scripts/method_cards.py              the page, and pictures of what has none
+    python scripts/method_cards.py --redraw     the page, and all pictures; a minute or two
+
+What a card says comes from the comment at the top of its file in configs/mixing/, the docstring of
+its method's class, its composed settings, and docs/methods_costs.json, which two benchmarks write.
+A table of what the methods gain is added where there is a docs/methods_claim.csv: the report.csv
+of `mixlab-compare`.
+"""
+
+import argparse
+import csv
+import json
+from inspect import cleandoc
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from card_words import (
+    COMMAND,
+    CONFIGS,
+    NEEDED,
+    filled,
+    found_of,
+    header,
+    is_in_network,
+    marked,
+    network_words,
+    parts_of,
+    settings,
+    taken,
+)
+from hydra.utils import get_class
+from omegaconf import DictConfig
+
+from mixlab.config.build import build
+from mixlab.mixing.binding import needs_network
+from mixlab.previews.batches import shipped_configs
+from mixlab.previews.cards import briefly_trained, card_of
+from mixlab.reporting.formatting import p_value, unit
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE, PICTURES = DOCS / "methods.md", DOCS / "pictures" / "methods"
+COSTS, CLAIM = DOCS / "methods_costs.json", DOCS / "methods_claim.csv"
+FAMILIES = ("Any rows", "Images", "Methods that look", "In the network", "Combinations and recipes")
+INTRO = """\
+Every file of `configs/mixing/`, chosen as `mixing=NAME`, except `mixing=none`. In the formulas x, y
+are a row and its label, x', y' those of its partner, h features; lam is the row's own share where
+nothing else is said. A label is the sum of its sources' labels by the weights given here. Every row
+is mixed (`mixing.probability=1`) unless you set less.
+
+Each picture has two rows, what the method makes of the first, framed, with its label, and the mask.
+It is the first of up to 40 draws with fixed seeds in which the row keeps 0.52 to 0.72 of itself, or
+the nearest to that. The methods with saliency maps look at a `resnet20` after 30 steps of training
+on shifted copies of the two photographs, and AutoMix's mix block learned for 100 more; where
+features are mixed, those of its last stage are shown, as the mean over channels. The photographs,
+cut and made smaller, are china.jpg by danielbuechele and flower.jpg by vultilion, from
+scikit-learn, both [CC BY 2.0](https://creativecommons.org/licenses/by/2.0/)."""
+CLAIM_CONFIG = CONFIGS.parent / "claim" / "methods.yaml"
+CLAIM_TITLE = "## Which orderings of the papers show"
+CLAIM_INTRO = """\
+The arms of one sweep, the largest gain first, with 95 % intervals of the difference. Two methods
+whose intervals overlap are not clearly ordered by it. `strength=0.2`: a fifth of a row is mixed on
+average; without, as the paper does it. `one_of` is `mixing=randommix`."""
+
+
+def page(configs: dict[str, DictConfig], costs: dict[str, Any], claim: Path = CLAIM) -> str:
+    """The whole page.
+
+    Args:
+        configs: by name, as composed.
+        costs: of `COSTS`.
+        claim: a report.csv, or no file.
+    """
+    made = f"<!-- made by `{COMMAND}`: change its inputs, not this page -->"
+    parts = ["# Mixing methods", made, INTRO, measured_words(costs)]
+    families = {name: family(name, cfg.mixing) for name, cfg in configs.items()}
+    grouped = {title: [n for n in configs if families[n] == title] for title in FAMILIES}
+    parts += [index(grouped, costs)]
+    if claim.exists():
+        parts += [claim_section(claim.read_text())]
+    for title, names in grouped.items():
+        parts += [f"## {title}", *[card(name, configs[name].mixing, costs) for name in names]]
+    return "\n\n".join(parts) + "\n"
+
+
+def family(name: str, node: DictConfig) -> str:
+    """Which part of the page a card is in."""
+    method, kind = build(node.method, allow=()), get_class(node.method._target_)
+    if is_in_network(node):
+        return "In the network"
+    if hasattr(method, "saliency"):
+        return "Methods that look"
+    if kind.__module__.rpartition(".")[2] != name or hasattr(method, "methods"):
+        return "Combinations and recipes"
+    return "Images" if not any("rows" in words for words in taken(method)) else "Any rows"
+
+
+def index(grouped: dict[str, list[str]], costs: dict[str, Any]) -> str:
+    """A table of all cards: what each costs, and how strong it can be."""
+    lines = ["| `mixing=` | | copies | reach |", "| --- | --- | ---: | ---: |"]
+    for title, names in grouped.items():
+        for name in names:
+            copies = costs["copies"]["methods"].get(name, {}).get("copies", "-")
+            reach = costs["reach"]["methods"].get(name, "-")
+            lines.append(f"| [{name}](#{name}) | {title.lower()} | {copies} | {reach} |")
+    return "\n".join(lines)
+
+
+def card(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
+    """The card of configs/mixing/<name>.yaml."""
+    kind, method = get_class(node.method._target_), build(node.method, allow=())
+    said, first = parts_of(kind), cleandoc(kind.__doc__ or "").partition("\n\n")[0]
+    reach = costs["reach"]["methods"].get(name)
+    lines = {
+        "Rows": f"{first} It takes {'; '.join(taken(method))}.",
+        **{word: said[word] for word in NEEDED},
+        "Paper": said.get("Paper"),
+        "Published": said.get("Published"),
+        "Network": network_words(node, method),
+        "Defaults": f"`{settings(node)}`",
+        "Strength": f"`mixing.strength` reaches {reach}." if reach else None,
+        "Cost": cost_words(name, node, costs),
+    }
+    bullets = [filled(f"- **{word}:** {marked(text)}") for word, text in lines.items() if text]
+    picture = f"![Two rows, and one of them under {name}](pictures/methods/{name}.png)"
+    return "\n\n".join([f"### {name}", filled(marked(header(name))), picture, "\n".join(bullets)])
+
+
+def cost_words(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
+    """Milliseconds and copies of a batch, and what the look at the network takes."""
+    found, look = costs["copies"]["methods"].get(name), costs["looks"]["methods"].get(name)
+    if found is None:
+        return "not measured yet."
+    if "refused" in found:
+        words = f"not measured at (64, 3, 224, 224): {found['refused']}"
+    else:
+        words = f"{found['ms']} ms for a batch (64, 3, 224, 224), {found['copies']} copies of it"
+        words += ", without what the callback does" if is_in_network(node) else ""
+    if look is None:
+        return f"{words}."
+    is_looked_at = "refused" not in found and needs_network(build(node.method, allow=()))
+    return (
+        f"{words}{', without the look' if is_looked_at else ''}. At (64, 3, 32, 32) the "
+        f"look takes {look['look_ms']} ms and the rest {look['rest_ms']} ms: {look['of_step']} of "
+        "a training step of `resnet20`."
+    )
+
+
+def measured_words(costs: dict[str, Any]) -> str:
+    """Where and when costs were measured, and what the numbers are."""
+    of = costs["copies"]["measured"]
+    note = f" ({of['note']})" if of["note"] else ""
+    return filled(
+        f"`{COMMAND}` makes this page again. Costs are processor time of drawing and applying on "
+        f"one thread of an {of['cpu']}, medians of {of['turns']} turns, {of['date']}{note}; a copy "
+        f"of the batch takes {costs['copies']['copy_ms']} ms. `python benchmarks/mixing.py "
+        "--copies --write docs/methods_costs.json` and `python benchmarks/guided_mixing.py "
+        "--write docs/methods_costs.json` measure them. The reach of `mixing.strength` is the mean "
+        "share of a row that others replace when every row is mixed; where masks depend on the "
+        "image it is an estimate."
+    )
+
+
+def claim_section(text: str) -> str:
+    """The tables of a report.csv, the largest gain first."""
+    rows = [row for row in csv.DictReader(text.splitlines()) if row["runs"] != "0"]
+    parts = ["<!-- claim: from docs/methods_claim.csv -->", CLAIM_TITLE, CLAIM_INTRO]
+    for title, block in groupby(rows, key=lambda row: row["block"]):
+        parts += [f"**{title}**" if title else "", claim_table(list(block))]
+    parts += [filled(marked(found_of(CLAIM_CONFIG.read_text())))]
+    return "\n\n".join([*filter(None, parts), "<!-- end of claim -->"])
+
+
+def claim_table(rows: list[dict[str, str]]) -> str:
+    """A line for each arm and checkpoint."""
+    first, of = rows[0], unit(rows[0]["metric"])
+    lines = [
+        f"| arm | checkpoint | runs | {first['metric']}, {of.name} | "
+        f"difference to {first['baseline']}, {of.of_difference} | p by Holm |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for row in sorted(rows, key=lambda row: -float(row["difference"] or "inf")):
+        mean, sd, change, low, high, p = (
+            float(row[key] or "nan")
+            for key in ("mean", "sd", "difference", "low", "high", "p_holm")
+        )
+        gain = of.difference(change, low, high) if row["difference"] else "-"
+        cells = row["arm"], row["checkpoint"], row["runs"], of.spread(mean, sd), gain, p_value(p)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(configs: dict[str, DictConfig], redraw: bool) -> None:
+    """The pictures of all configurations, or of those that have none; others are removed."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for path in PICTURES.glob("*.png"):
+        if redraw or path.stem not in configs:
+            path.unlink()
+    wanted = [name for name in configs if not (PICTURES / f"{name}.png").exists()]
+    if not wanted:
+        return
+    torch.set_num_threads(1)
+    network = briefly_trained(configs[wanted[0]])
+    for name in wanted:
+        card_of(configs[name].mixing, network).save(PICTURES / f"{name}.png", optimize=True)
+
+
+def composed() -> dict[str, DictConfig]:
+    """The configurations of `mixlab-preview`, with the network that pictures are made with."""
+    return shipped_configs("preview", "model=resnet20")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--redraw", action="store_true", help="draw all pictures again")
+    configs = composed()
+    PAGE.write_text(page(configs, json.loads(COSTS.read_text())))
+    draw(configs, parser.parse_args().redraw)
+
+
+if __name__ == "__main__":
+    main()

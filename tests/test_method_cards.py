@@ -1,0 +1,193 @@
+"""docs/methods.md is what its inputs make, and every method and configuration has a card."""
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra.utils import get_class
+from omegaconf import DictConfig
+from PIL import Image
+
+from mixlab.config.build import build
+from mixlab.errors import UserError
+from mixlab.mixing import methods
+from mixlab.mixing.binding import needs_network
+from mixlab.mixing.methods import CutMix, OneOf, published
+from mixlab.mixing.strength import mixed_share
+from mixlab.previews.cards import briefly_trained, card_of
+from mixlab.reporting.export import CSV_COLUMNS
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import card_words  # noqa: E402
+import method_cards  # noqa: E402
+
+RUN = f"run `{card_words.COMMAND}` and commit what it writes"
+ARXIV = re.compile(r"arxiv\.org/abs/(\d+\.\d+)")
+CONFIGS = {path.stem for path in card_words.CONFIGS.glob("[!_]*.yaml")} - {"none"}
+NO_CLAIM = Path("no such file")
+
+
+@pytest.fixture(scope="module")
+def configs() -> dict[str, DictConfig]:
+    return method_cards.composed()
+
+
+@pytest.fixture(scope="module")
+def costs() -> dict[str, Any]:
+    return json.loads(method_cards.COSTS.read_text())
+
+
+def test_the_page_is_what_its_inputs_make(configs: dict, costs: dict) -> None:
+    assert method_cards.PAGE.read_text() == method_cards.page(configs, costs), f"docs differ; {RUN}"
+
+
+def test_every_configuration_has_a_card_and_a_picture(configs: dict) -> None:
+    page = method_cards.PAGE.read_text()
+    cards = re.findall(r"^### (\S+)$", page, re.M)
+    indexed = re.findall(r"^\| \[(\S+)\]\(#", page, re.M)
+    assert set(cards) == CONFIGS == set(configs), f"a card for each file of configs/mixing; {RUN}"
+    assert len(cards) == len(CONFIGS) and sorted(indexed) == sorted(cards)
+    shown = re.findall(r"\(pictures/methods/(\S+)\.png\)", page)
+    drawn = {path.stem for path in method_cards.PICTURES.iterdir()}
+    assert shown == cards and set(shown) == drawn, f"a picture for each card; {RUN}"
+    assert sum(path.stat().st_size for path in method_cards.PICTURES.iterdir()) < 600_000
+    assert f"`{card_words.COMMAND}` makes this page again" in page
+
+
+def test_every_method_has_a_configuration(configs: dict) -> None:
+    """So that it has a card: of its own, or as a part of another."""
+    found: set[str] = set()
+
+    def note(node: Any) -> None:
+        found.add(node._target_.rpartition(".")[2])
+        for part in [*node.get("methods", []), *([node.method] if "method" in node else [])]:
+            note(part)
+
+    for cfg in configs.values():
+        note(cfg.mixing.method)
+    known = {*methods.__all__, *published.__all__} - {"Method"}
+    assert not known - found, "give each a file in configs/mixing/"
+
+
+def test_a_new_configuration_changes_the_page(configs: dict, costs: dict) -> None:
+    few = {name: configs[name] for name in ("mixup", "cutmix")}
+    page = method_cards.page(few, costs, NO_CLAIM)
+    assert "### cutmix\n" in page and "[cutmix](#cutmix)" in page
+    assert "cutmix" not in method_cards.page({"mixup": configs["mixup"]}, costs, NO_CLAIM)
+    new = method_cards.cost_words("zz_mine", configs["mixup"].mixing, costs)
+    assert new == "not measured yet."
+
+
+def test_a_configuration_cites_what_its_class_cites(configs: dict) -> None:
+    compared = 0
+    for name, cfg in configs.items():
+        paper = card_words.parts_of(get_class(cfg.mixing.method._target_)).get("Paper", "")
+        if cited := ARXIV.findall(paper):
+            compared += 1
+            assert set(ARXIV.findall(card_words.header(name))) <= set(cited), name
+    assert compared > 25
+
+
+def test_a_class_without_the_parts_of_a_card_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Half:
+        """Mixes halves.
+
+        Draws: nothing.
+        """
+
+    with pytest.raises(UserError, match="Half does not say Label and Avoid; add 'Label: ...'"):
+        card_words.parts_of(Half)
+
+
+def test_the_parts_of_a_docstring() -> None:
+    found = card_words.parts_of(CutMix)
+    assert list(found) == ["Paper", "Draws", "Label", "Avoid"]
+    assert found["Paper"].endswith("https://arxiv.org/abs/1905.04899.")
+    assert found["Draws"].startswith("lam ~ Beta(alpha, alpha); ") and "\n" not in found["Draws"]
+
+
+def test_rows_are_those_that_a_method_takes() -> None:
+    images, signals, tables = card_words.ROWS
+    assert card_words.taken(methods.Mixup(1.0)) == [images, signals, tables]
+    assert card_words.taken(methods.SignalCutMix(1.0)) == [images, signals]
+    assert card_words.taken(methods.PointMixup(1.0)) == [signals]
+    assert card_words.taken(CutMix(1.0)) == card_words.taken(methods.SnapMix()) == [images]
+    assert card_words.taken(OneOf([methods.Mixup(1.0), CutMix(1.0)], per_row=False)) == [images]
+
+
+def test_defaults_are_the_composed_ones(configs: dict) -> None:
+    assert card_words.settings(configs["cutmix"].mixing) == "CutMix(alpha=1.0, per_row=true)"
+    found = card_words.settings(configs["deit"].mixing)
+    assert found.startswith(
+        "OneOf(methods=[Mixup(alpha=0.8, per_row=false), CutMix(alpha=1.0, per_"
+    )
+    assert found.endswith('per_row=false) mixing.partners="reverse"')
+    assert card_words.settings(configs["transmix"].mixing).endswith(") mixing.attention=1.0")
+
+
+def test_what_is_written_is_shown_as_it_is() -> None:
+    found = card_words.marked("x~ = lam * x (https://arxiv.org/abs/1710.09412) `a * b`.")
+    link = "[arXiv:1710.09412](https://arxiv.org/abs/1710.09412)"
+    assert found == f"x~ = lam \\* x ({link}) `a * b`."
+    lines = card_words.filled("- " + "word and - or + word 3. " * 20).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert not any(re.match(r" *([-+]|\d+\.) ", line) for line in lines[1:])
+
+
+def test_the_reach_on_record_is_that_of_the_code(configs: dict, costs: dict) -> None:
+    known = {"mixup": 0.5, "cutmix": None, "cut_thumbnail": 0.25, "mixup_many": 2 / 3}
+    for name, reach in known.items():
+        method = methods.CutMix(1.0) if name == "cutmix" else None
+        found = costs["reach"]["methods"][name]
+        wanted = reach if method is None else mixed_share(method, (3, 32, 32))
+        assert found == pytest.approx(wanted, rel=0.02), name
+    assert set(costs["reach"]["methods"]) >= set(configs)
+
+
+def test_what_the_methods_gain_is_there_once_it_is_known(
+    configs: dict, costs: dict, tmp_path: Path
+) -> None:
+    few = {"cutmix": configs["cutmix"]}
+    assert method_cards.CLAIM_TITLE not in method_cards.page(few, costs, tmp_path / "none.csv")
+    rows = [
+        {"arm": "none", "mean": "0.9", "sd": "0.01"},
+        {"arm": "cutmix", "mean": "0.91", "sd": "0.01", "difference": "0.01", "low": "-0.01",
+         "high": "0.03", "p_holm": "0.25"},
+        {"arm": "mixup", "mean": "0.93", "sd": "0.02", "difference": "0.03", "low": "0.01",
+         "high": "0.05", "p_holm": "0.0001"},
+    ]  # fmt: skip
+    shared = {"baseline": "none", "checkpoint": "best", "metric": "test/accuracy", "runs": "6"}
+    lines = [",".join({**shared, **row}.get(key, "") for key in CSV_COLUMNS) for row in rows]
+    file = tmp_path / "claim.csv"
+    file.write_text("\n".join([",".join(CSV_COLUMNS), *lines]) + "\n")
+    page = method_cards.page(few, costs, file)
+    section = page.partition("<!-- claim:")[2].partition("<!-- end of claim -->")[0]
+    assert method_cards.CLAIM_TITLE in section
+    assert re.findall(r"^\| (\w+) \| best", section, re.M) == ["none", "mixup", "cutmix"]
+    assert "| mixup | best | 6 | 93.00 ± 2.00 | +3.00 [+1.00, +5.00] | <0.001 |" in section
+
+
+@pytest.mark.slow
+def test_the_pictures_are_what_the_code_draws(configs: dict) -> None:
+    """Without those of a trained network, whose last bits depend on the machine."""
+    network = briefly_trained(configs["mixup"])
+    compared = 0
+    for name, cfg in configs.items():
+        drawn = card_of(cfg.mixing, network).convert("RGB")
+        with Image.open(method_cards.PICTURES / f"{name}.png") as found:
+            assert found.size == drawn.size, name
+            same = np.array_equal(np.asarray(found.convert("RGB")), np.asarray(drawn))
+        looks = card_words.is_in_network(cfg.mixing) or needs_network(
+            build(cfg.mixing.method, allow=())
+        )
+        compared += not looks
+        assert looks or same, f"{name}: run `{card_words.COMMAND} --redraw`"
+    assert compared > 25
