@@ -52,27 +52,40 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 def test_the_one_behind_hangs(tmp_path: Path, watch: Callable[..., RankWatch]) -> None:
     zero, one = watch(0, AHEAD), watch(1, BEHIND)
-    for second in range(11):
+    for second in range(10):
         for each in (zero, one):
             each.step(second)
-    assert not (tmp_path / ".ranks" / "verdict.json").exists()
-    for second in (11, 12):
-        one.step(second)  # who judges the same, and leaves it to the lowest
-        zero.step(second)
-        if second == 11:
-            facts = read_json(tmp_path / ".ranks" / "verdict.json")
-            assert (facts["guilty"], facts["recorder"], facts["silent"]) == ([1], 0, False)
-            break
+    file = tmp_path / ".ranks" / "verdict.json"
+    one.step(10)  # who judges the same, and leaves it to the lowest
+    assert not file.exists()
+    zero.step(10)
+    facts = read_json(file)
+    assert (facts["guilty"], facts["recorder"], facts["silent"]) == ([1], 0, False)
     with pytest.raises(Ended) as end:
-        one.step(12)
+        one.step(11)
     assert end.value.args == (1,) and read_json(tmp_path / "run.json")["status"] == "running"
     with pytest.raises(Ended) as end:
-        zero.step(12)
+        zero.step(11)
     record, text = read_json(tmp_path / "run.json"), (tmp_path / "error.txt").read_text()
     assert end.value.args == (1,) and record["status"] == "failed"
     assert record["error"].startswith("rank 1 has not gone on for 10 s while the others waited")
     assert text.index("rank 1, at batch 3 (a)") < text.index("rank 0, at batch 3 (b)")
     assert "test_the_one_behind_hangs" in text.partition("rank 0, at")[0]
+
+
+@pytest.mark.parametrize("written", ["", '{"number": 3, "ord'])
+def test_who_is_stopped_while_it_beats_is_silent(
+    tmp_path: Path, watch: Callable[..., RankWatch], written: str
+) -> None:
+    zero, one = watch(0, BEHIND), watch(1, AHEAD)
+    assert set(zero.beats()) == {0, 1}, "each beats before it trains"
+    one.beat_file(1).write_text(written)
+    for second in range(10):
+        zero.step(second)
+    assert not (tmp_path / ".ranks" / "verdict.json").exists(), "not rank 0, which waits for it"
+    zero.step(10)
+    verdict = read_json(tmp_path / ".ranks" / "verdict.json")
+    assert (verdict["guilty"], verdict["silent"]) == ([1], True)
 
 
 def test_a_stopped_process_is_woken_and_killed(

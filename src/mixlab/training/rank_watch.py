@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mixlab.callbacks.rank_marks import RankMarks
+from mixlab.callbacks.rank_marks import OUTSIDE, RankMarks
 from mixlab.callbacks.uneven import UnevenBatches
 from mixlab.checks import seconds_of
 from mixlab.errors import print_error
@@ -81,12 +81,14 @@ class RankWatch(threading.Thread):
         self.watched = Watched(limit or 1000)
         self.process = this_process()
         self._number, self._next = 0, 0.0
+        self._heard: dict[int, Beat] = {}  # the last readable beat of each rank
         self._stopped, self._ending = threading.Event(), threading.Lock()
         self.home.mkdir(exist_ok=True)
         for old in self.home.glob(f"{rank}.*"):
             old.unlink()
         self.stacks = open(self.home / f"{rank}.stack", "ab", buffering=0)
         faulthandler.register(DUMP, file=self.stacks, all_threads=True)  # loader workers inherit it
+        self.beat()  # before it trains: a rank that is stopped at once has begun
 
     def stop(self) -> None:
         """No verdict is about this rank any more. Does not return if it is being carried out."""
@@ -133,12 +135,15 @@ class RankWatch(threading.Thread):
             file.write(json.dumps(asdict(beat)).ljust(1000))
 
     def beats(self) -> dict[int, Beat]:
-        """The last beat of each rank that has not ended."""
+        """The last beat of each rank that has begun and has not ended."""
         found = {}
         for file in self.home.glob("*.beat"):
-            with suppress(ValueError, FileNotFoundError):  # half written, or just ended
-                facts = json.loads(file.read_text(encoding="utf-8"))
-                found[int(file.stem)] = Beat(**{**facts, "order": tuple(facts["order"])})
+            rank = int(file.stem)
+            with suppress(FileNotFoundError):  # it has just ended
+                text = file.read_text(encoding="utf-8")
+                # One that was stopped while it wrote has not ended.
+                self._heard[rank] = beat_of(text) or self._heard.get(rank, Beat(0, where=OUTSIDE))
+                found[rank] = self._heard[rank]
         return found
 
     def pronounced(self) -> tuple[Verdict, int] | None:
@@ -235,6 +240,15 @@ class RankWatch(threading.Thread):
             text = text or "no stack: the process was stopped, or its machine is gone\n"
             parts.append(f"rank {rank}, at {beats[rank].where}:\n{text}")
         return "\n\n".join(parts)
+
+
+def beat_of(text: str) -> Beat | None:
+    """What a rank wrote, None if that is incomplete."""
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        return None
+    return Beat(**{**facts, "order": tuple(facts["order"])})
 
 
 def recorder_of(verdict: Verdict, seen: dict[int, Any]) -> int | None:
