@@ -258,17 +258,18 @@ def test_flags_and_overrides_may_be_mixed(here: Path, command: Callable) -> None
 
 
 def test_bad_mixing_is_seen_before_lightning_is_loaded(here: Path) -> None:
-    """Within the time that torch takes to load."""
+    """Within the time that torch takes to load; a sweep is planned in it, too."""
     code = (
         "import os, sys; from mixlab.train import main; os._exit = sys.exit\n"
         "try: main()\n"
         "finally: print(*(name in sys.modules for name in ('torch', 'pytorch_lightning')))"
     )
-    for argument, loaded in (
+    for arguments, loaded in (
         ("+mixin=1", "False False"),
         ("mixing.probability=7", "False False"),
         ("mixing.method.alpha=0", "True False"),
+        ("-m mixing.method.alpha=1,0", "True False"),
     ):
-        words = [sys.executable, "-c", code, argument]
+        words = [sys.executable, "-c", code, *arguments.split()]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout.strip()) == (2, loaded), done.stderr

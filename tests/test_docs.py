@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from helpers import warm
 from helpers.mixing_cases import check_mixing_config
 from helpers.pages import PAGES, ROOT, blocks, write_files
 from helpers.small_runs import trainer
@@ -32,40 +34,48 @@ def commands(page: Path) -> list[str]:
     return [line for line in lines if line.startswith("mixlab-")]
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder with small data under the names that the pages use."""
+    folder = tmp_path_factory.mktemp("place")
     rng = np.random.default_rng(0)
     shapes = {"fashion_mnist": (28, 28), "cifar10": (32, 32, 3), "pathmnist": (28, 28, 3)}
-    (tmp_path / "data").mkdir()
+    (folder / "data").mkdir()
     for name, shape in shapes.items():
         arrays = {
             f"{split}_{what}": rng.integers(0, high, (rows, *size), dtype=np.uint8)
             for split, rows in (("train", 2100), ("test", 100))
             for what, high, size in (("images", 256, shape), ("labels", 10, ()))
         }
-        np.savez(tmp_path / "data" / f"{name}.npz", **arrays)
+        np.savez(folder / "data" / f"{name}.npz", **arrays)
     for number in range(40):
-        path = tmp_path / "data" / "flowers5" / ("daisy", "rose")[number % 2] / f"{number}.jpg"
+        path = folder / "data" / "flowers5" / ("daisy", "rose")[number % 2] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
     for name in ("cat", "dog"):
         Image.fromarray(rng.integers(0, 256, (80, 80, 3), dtype=np.uint8)).save(
-            f"{tmp_path}/{name}.jpg"
+            folder / f"{name}.jpg"
         )
-    script = [sys.executable, ROOT / "scripts" / "folder_to_csv.py", tmp_path / "data" / "flowers5"]
+    script = [sys.executable, ROOT / "scripts" / "folder_to_csv.py", folder / "data" / "flowers5"]
     subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
-    folders = [tmp_path / "data" / name for name in ("flowers5", "flowers5-shards")]
+    folders = [folder / "data" / name for name in ("flowers5", "flowers5-shards")]
     script = [sys.executable, "-m", "mixlab.data.make_shards", *folders]
     subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
-    files = sorted((tmp_path / "data" / "flowers5").glob("*/*.jpg"))
+    files = sorted((folder / "data" / "flowers5").glob("*/*.jpg"))
     lines = [f"flowers5/{f.parent.name}/{f.name},{('a', 'a;b', '', 'b')[n % 4]}"
              for n, f in enumerate(files)]  # fmt: skip
-    (tmp_path / "data" / "findings.csv").write_text("\n".join(["image,label", *lines]))
+    (folder / "data" / "findings.csv").write_text("\n".join(["image,label", *lines]))
     script = [sys.executable, ROOT / "scripts" / "digits_embeddings.py", "data/embeddings.npz"]
-    subprocess.run(script, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
+    subprocess.run(script, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    write_files(folder)
+    return folder
+
+
+@pytest.fixture
+def place(small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Such a folder, as the working directory."""
+    shutil.copytree(small_data, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    write_files(tmp_path)
     return tmp_path
 
 
@@ -87,13 +97,13 @@ def resolved(word: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # a command takes five seconds to start, and a page has up to twenty
+@pytest.mark.timeout(900)  # a page has up to twenty commands
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_run(page: Path, place: Path) -> None:
     if any("weights.safetensors" in line for line in commands(page)):
         subprocess.run([sys.executable, "weights.py"], check=True)
     for line in commands(page):
-        done = subprocess.run(shortened(line), capture_output=True, text=True)
+        done = warm.run(shortened(line))
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 

@@ -1,5 +1,7 @@
 """Where the console commands begin: without `mixlab[train]`, each is one sentence."""
 
+import atexit
+import gc
 from functools import partial
 from importlib import import_module
 
@@ -8,6 +10,7 @@ from mixlab.errors import one_sentence
 
 def start(name: str) -> None:
     """Run the command `mixlab-<name>`."""
+    atexit.register(gc.freeze)  # at its end, Python looks for garbage in torch for a second
     with one_sentence(f"mixlab-{name}"):
         module = import_module(f"mixlab.{name}")
     module.main()

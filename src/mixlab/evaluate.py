@@ -15,6 +15,7 @@ from mixlab.runs.evaluations import check_keeps
 from mixlab.runs.locks import in_use, is_running
 from mixlab.runs.records import StoredRun, find, read_config, shown_path
 from mixlab.runs.status import Status
+from mixlab.runtime import no_garbage_collection
 
 if TYPE_CHECKING:
     from mixlab.evaluation import Views
@@ -146,7 +147,8 @@ def evaluate_run(
         raise UserError(f"{folder} has no checkpoints/best.ckpt nor last.ckpt; train it first")
     if cfg.metrics:
         run_cfg.metrics = OmegaConf.merge(run_cfg.get("metrics") or {}, cfg.metrics)
-    from mixlab.evaluation.checkpoints import Options, evaluated
+    with no_garbage_collection():
+        from mixlab.evaluation.checkpoints import Options, evaluated
 
     files = {"predictions": cfg.predictions, "confusion": cfg.confusion}
     options = Options(cfg.part, views, cfg.limit_test_batches, any(files.values()))

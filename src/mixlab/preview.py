@@ -11,6 +11,7 @@ from mixlab.cli import run_hydra
 from mixlab.config.keys import nearest_name
 from mixlab.errors import UserError
 from mixlab.runs.atomic import make_folder, unwritable
+from mixlab.runtime import no_garbage_collection
 
 ALWAYS = {"show", "output", "logger", "allow", "paths", "tags", "hydra"}
 OF_SOURCE = {  # where images come from, and the keys that this source uses
@@ -42,7 +43,8 @@ def preview(cfg: DictConfig, given: Collection[str] = ()) -> Path:
     path = Path(cfg.output)
     if path.suffix.lower() != ".png":
         raise UserError(f"output={path} must end in .png")
-    from mixlab.previews.figures import SHOWS
+    with no_garbage_collection():
+        from mixlab.previews.figures import SHOWS
 
     picture, said = SHOWS[cfg.show](cfg)
     make_folder(path.parent, "output")

@@ -8,17 +8,19 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from mixlab.runtime import no_garbage_collection
 from mixlab.signals import end_with_parent
 
 
 def join(folder: Path, allow: list[str]) -> None:
     """Train as another rank. The parent decides what code may be called, not the folder."""
-    from omegaconf import OmegaConf
+    with no_garbage_collection():
+        from omegaconf import OmegaConf
 
-    from mixlab.callbacks import Diverged, Interrupted
-    from mixlab.callbacks.trial_reports import Pruned
-    from mixlab.runs import Run
-    from mixlab.training.fit import fit
+        from mixlab.callbacks import Diverged, Interrupted
+        from mixlab.callbacks.trial_reports import Pruned
+        from mixlab.runs import Run
+        from mixlab.training.fit import fit
 
     cfg = OmegaConf.load(folder / "config.yaml")
     cfg.allow = allow

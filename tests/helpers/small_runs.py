@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from helpers import warm
 from mixlab.config.checks import prepare
 from mixlab.config.keys import config_dir
 from mixlab.runs import run_folder
@@ -214,5 +215,4 @@ def inside(folder: Path) -> Iterator[None]:
 
 def console(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a console command in a process of its own, in the working directory."""
-    words = [str(Path(sys.executable).with_name(f"mixlab-{program}")), *arguments]
-    return subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
+    return warm.run([str(Path(sys.executable).with_name(f"mixlab-{program}")), *arguments])

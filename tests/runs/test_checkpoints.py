@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.corrupt import DAMAGES
-from mixlab.runs.checkpoints import Broken, SealedFiles, load_checkpoint, newest, sealed
+from mixlab.runs.checkpoints import Broken, load_checkpoint, newest, sealed
+from mixlab.training.sealed_files import SealedFiles
 
 STATE = {"weights": torch.arange(40.0), "plain": [1, {"two": "three"}]}
 SEALED = bytes(sealed(STATE))

@@ -8,8 +8,8 @@ import pytest
 from helpers.small_runs import composed, small, write_npz
 from mixlab.runs import Run, run_folder
 from mixlab.runs.atomic import read_json
-from mixlab.runs.checkpoints import SealedFiles
 from mixlab.training.resume import ResumePoint, check_start, resume_point
+from mixlab.training.sealed_files import SealedFiles
 from mixlab.training.supervise import train
 
 

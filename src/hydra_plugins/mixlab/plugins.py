@@ -10,6 +10,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 
+from mixlab.runtime import no_garbage_collection
 from mixlab.sweeps.slurm.options import SlurmOptions
 
 
@@ -89,9 +90,10 @@ class MixlabSweeper(BasicSweeper):
     """The basic sweeper with `seeds=` and `arms=`; equal arms are trained once."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from mixlab.sweeps import grid, sweep
-        from mixlab.sweeps.compose import Composer
-        from mixlab.sweeps.summary_run import send_summary
+        with no_garbage_collection():
+            from mixlab.sweeps import grid, sweep
+            from mixlab.sweeps.compose import Composer
+            from mixlab.sweeps.summary_run import send_summary
 
         assert self.config is not None and self.hydra_context is not None and self.launcher
         params = [f"{key}={value}" for key, value in (self.params or {}).items()]

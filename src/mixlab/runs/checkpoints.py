@@ -1,7 +1,6 @@
-"""Checkpoints that are complete or absent, and checked before they are used.
+"""Checkpoints that are sealed with a digest, and checked before they are used.
 
-Lightning's own writer stages in `TMPDIR`, and copying to another file system is not atomic: a full
-disk can leave half a checkpoint under its final name. And torch does not notice flipped bits.
+torch does not notice flipped bits.
 """
 
 import hashlib
@@ -14,7 +13,6 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins import CheckpointIO
 from safetensors.torch import save
 
 from mixlab.errors import UserError
@@ -33,31 +31,6 @@ class Broken(UserError):
     def __init__(self, path: Path, reason: str) -> None:
         self.fault = f"{path} is broken: {reason}"
         super().__init__(f"{self.fault}; {RESTART_REMEDY}")
-
-
-class SealedFiles(CheckpointIO):
-    """Write atomically, keeping the old `last.ckpt` as `previous.ckpt`; load only plain values."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, sealed(checkpoint), before=rotate_last if path.name == LAST else None)
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        return load_checkpoint(Path(path))
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        Path(path).unlink(missing_ok=True)
-
-
-def rotate_last(last: Path) -> None:
-    """Keep the checkpoint that is about to be replaced as the previous one."""
-    if last.exists():
-        os.replace(last, last.with_name(PREVIOUS))
 
 
 def sealed(checkpoint: dict[str, Any]) -> memoryview:

@@ -14,6 +14,7 @@ from mixlab.config.build import copied
 from mixlab.errors import UserError
 
 HASHED = ("data", "model", "mixing", "augmentation", "optimizer", "scheduler")
+PARTLY_HASHED = ("trainer", "callbacks", "ckpt_path", "lr_base_size")
 NOT_HASHED_OF_TRAINER = (
     "_target_", "accelerator", "num_sanity_val_steps", "deterministic", "detect_anomaly",
     "profiler", "enable_progress_bar", "enable_model_summary", "log_every_n_steps",
@@ -42,17 +43,22 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     with flag_override(masked, ["readonly", "struct"], False):
         masked.seed = "<seed>"
         masked.paths = {name: f"<{name}>" for name in masked.get("paths") or {}}
-    plain: Any = OmegaConf.to_container(masked, resolve=True)
-    trainer, data = plain.get("trainer") or {}, plain.get("data") or {}
+    plain = {name: resolved(masked.get(name)) for name in (*HASHED, *PARTLY_HASHED)}
+    trainer, data = plain["trainer"] or {}, plain["data"] or {}
     return {
-        **{name: plain.get(name) for name in HASHED},
+        **{name: plain[name] for name in HASHED},
         "data": without(data, NOT_HASHED_OF_DATA),
-        "mixing": of_mixing(plain.get("mixing")),
+        "mixing": of_mixing(plain["mixing"]),
         "trainer": of_trainer(trainer),
-        "callbacks": acting(plain.get("callbacks") or {}, watching(cfg)),
-        "ckpt_path": plain.get("ckpt_path"),
-        **({"lr_base_size": size} if (size := plain.get("lr_base_size")) else {}),
+        "callbacks": acting(plain["callbacks"] or {}, watching(cfg)),
+        "ckpt_path": plain["ckpt_path"],
+        **({"lr_base_size": size} if (size := plain["lr_base_size"]) else {}),
     }
+
+
+def resolved(value: Any) -> Any:
+    """A value of a configuration; a node as plain dicts and lists."""
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def of_trainer(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """From the overrides of a multirun to a list of runs, each arm and seed once."""
 
-import gc
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +11,7 @@ from omegaconf import DictConfig
 from mixlab.errors import UserError
 from mixlab.runs.identity import arm_folder, identity
 from mixlab.runs.status import Status, asked_again
+from mixlab.runtime import no_garbage_collection
 
 SWEEP_KEYS = ("seeds", "arms", "seed", "retry")
 
@@ -146,18 +145,6 @@ def override_value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(override_value, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Thousands of configurations all stay: looking for garbage among them takes a third longer."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def plan(

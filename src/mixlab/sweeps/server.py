@@ -5,6 +5,7 @@ codes of its jobs would be lost. So it blocks these signals, and each job unbloc
 """
 
 import atexit
+import gc
 import os
 import signal
 
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 from mixlab.runs.reach import reached_files
 from mixlab.sweeps.worker import HELD_BACK
 
+gc.disable()  # the libraries, imported next, stay; a job that is forked enables it again
 signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
 # Nothing needs cleaning up; torch would take seconds for it, and keep our output open meanwhile.
 atexit.register(os._exit, 0)

@@ -1,6 +1,7 @@
 """One job of a sweep, in a process of its own: what happens in the child."""
 
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -42,6 +43,8 @@ class JobSpec:
 
 def run_job(spec: JobSpec) -> None:
     """Train one run. The exit status is 0 only if the run is finished."""
+    gc.freeze()  # what the server has imported
+    gc.enable()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     os.setsid()  # only the launcher receives Ctrl-C, and it can kill the whole group
     forget_torchrun(os.environ)

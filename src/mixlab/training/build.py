@@ -30,12 +30,13 @@ from mixlab.models.networks.pretrained import pretrained_scale
 from mixlab.reporting.labels import knob_labels, settings_of
 from mixlab.runs import arm_hash, arm_slug
 from mixlab.runs.atomic import read_json
-from mixlab.runs.checkpoints import LAST, SealedFiles
+from mixlab.runs.checkpoints import LAST
 from mixlab.runs.identity import watching
 from mixlab.runtime import keep_memory, quiet, set_threads, threads_for
 from mixlab.training.cluster import cluster
 from mixlab.training.model import build_model
 from mixlab.training.ranks import ALL_THERE_ARE, check_strategy, launched
+from mixlab.training.sealed_files import SealedFiles
 
 NO_CONTEXT = nullcontext()
 

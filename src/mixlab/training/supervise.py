@@ -13,6 +13,7 @@ from mixlab.runs.atomic import CannotWrite, write_text
 from mixlab.runs.folder import keep_stale
 from mixlab.runs.records import shown_path
 from mixlab.runs.status import Action, Status, other_code, results_line, run_name
+from mixlab.runtime import no_garbage_collection
 from mixlab.training.ranks import check_alone, launched
 
 
@@ -45,8 +46,9 @@ def open_and_train(
     Args:
         begin: called with the run before it is trained.
     """
-    from mixlab.callbacks import Diverged
-    from mixlab.training.resume import check_data_of
+    with no_garbage_collection():
+        from mixlab.callbacks import Diverged
+        from mixlab.training.resume import check_data_of
 
     cfg = cfg.copy()
     with Run.open(cfg) as run:
