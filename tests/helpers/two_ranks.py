@@ -154,7 +154,8 @@ def two_ranks(folder: Path, *names: str, seconds: float = 400) -> list[dict[str,
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    path = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    paths = (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     processes = [
         subprocess.Popen(
             [sys.executable, __file__, str(folder), *names],

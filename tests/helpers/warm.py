@@ -4,6 +4,7 @@ A command takes five seconds to import torch and Lightning, and the pages have a
 A fork runs the same script, with its own arguments, environment, working directory and output.
 """
 
+import atexit
 import json
 import os
 import runpy
@@ -25,9 +26,11 @@ LIBRARIES = (
 
 @cache
 def server() -> subprocess.Popen[str]:
-    """The process that is forked; it ends with this one, when its standard input does."""
+    """The process that is forked; it ends when its standard input does."""
     words = [sys.executable, __file__]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.communicate)
+    return process
 
 
 def run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
