@@ -177,17 +177,18 @@ def test_what_the_methods_gain_is_there_once_it_is_known(
 
 @pytest.mark.slow
 def test_the_pictures_are_what_the_code_draws(configs: dict) -> None:
-    """Without those of a trained network, whose last bits depend on the machine."""
+    """All but those of a trained network, whose last bits depend on the machine; one is drawn."""
     network = briefly_trained(configs["mixup"])
     compared = 0
     for name, cfg in configs.items():
+        in_network = card_words.is_in_network(cfg.mixing)
+        looks = in_network or needs_network(build(cfg.mixing.method, allow=()))
+        if looks and name != "saliencymix":
+            continue
         drawn = card_of(cfg.mixing, network).convert("RGB")
         with Image.open(method_cards.PICTURES / f"{name}.png") as found:
             assert found.size == drawn.size, name
             same = np.array_equal(np.asarray(found.convert("RGB")), np.asarray(drawn))
-        looks = card_words.is_in_network(cfg.mixing) or needs_network(
-            build(cfg.mixing.method, allow=())
-        )
         compared += not looks
         assert looks or same, f"{name}: run `{card_words.COMMAND} --redraw`"
     assert compared > 25

@@ -4,7 +4,7 @@ import pickle
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
@@ -37,9 +37,10 @@ class Finding:
     cause: str = ""
 
 
-def examine(method: Method) -> list[Finding]:
-    """Run every check on a method; an exception of the method is a finding, too."""
-    return [found(name, check, method) for name, check in CHECKS.items()]
+def examine(method: Method, leave_out: Collection[str] = ()) -> list[Finding]:
+    """Run the checks on a method, but those left out; its exceptions are findings, too."""
+    checks = [(name, check) for name, check in CHECKS.items() if name not in leave_out]
+    return [found(name, check, method) for name, check in checks]
 
 
 def found(name: str, check: Callable[[Method], str], method: Method) -> Finding:
@@ -266,7 +267,7 @@ def speed(method: Method) -> str:
 
     def fastest(work: Callable[[], object], times: int) -> float:
         spent = []
-        for _ in range(times):
+        while len(spent) < times and sum(spent) < 1:
             began = time.perf_counter()
             work()
             spent.append(time.perf_counter() - began)

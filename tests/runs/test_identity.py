@@ -82,6 +82,12 @@ def test_one_is_one_point_nought() -> None:
     assert arm_hash(whole) == arm_hash(real)
 
 
+def test_a_layer_whose_name_is_a_number_is_one_layer() -> None:
+    words = (f"mixing=manifold_mixup mixing.layers={given}" for given in ("[2]", "['2']", "[3]"))
+    two, quoted, three = (arm_hash(composed(*each.split())) for each in words)
+    assert two == quoted != three
+
+
 def test_true_is_not_one() -> None:
     cfg = composed()
     one, true = cfg.copy(), cfg.copy()

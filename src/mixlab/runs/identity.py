@@ -67,8 +67,13 @@ def of_trainer(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_mixing(node: Any) -> Any:
-    """The mixing's node without younger keys that change nothing."""
-    return without_usual(node, YOUNGER_OF_MIXING) if isinstance(node, Mapping) else node
+    """The mixing's node without younger keys that change nothing; names of layers are text."""
+    if not isinstance(node, Mapping):
+        return node
+    kept = without_usual(node, YOUNGER_OF_MIXING)
+    if kept.get("layers"):
+        kept["layers"] = [str(layer) for layer in kept["layers"]]
+    return kept
 
 
 def without_usual(node: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
