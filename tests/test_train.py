@@ -144,9 +144,12 @@ def test_without_validation_the_last_stands_alone(tmp_path: Path) -> None:
     assert (run_folder(cfg) / "checkpoints" / "last.ckpt").exists()
 
 
-def test_test_false_leaves_the_test_set_alone(tmp_path: Path) -> None:
+def test_test_false_leaves_the_test_set_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     found = train(small(tmp_path, "test=false"))
     assert not any(name.startswith("test/") for row in found.values() for name in row)
+    assert capsys.readouterr().out.endswith(" part=val\n"), "evaluates what there are figures of"
 
 
 def test_reads_neither_arguments_nor_working_directory(

@@ -3,6 +3,7 @@
 Everything else is a defect, ours or of a user's own code: it keeps its traceback, and exits with 1.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,10 +80,17 @@ def print_error(program: str, sentence: str) -> None:
 
 @contextmanager
 def one_sentence(program: str) -> Iterator[None]:
-    """Within, an error for users, or a file that cannot be used, ends the program with status 2."""
+    """Within, an error for users, or a file that cannot be used, ends the program with status 2.
+
+    A reader that has seen enough, as `head` has, ends it with the status of SIGPIPE.
+    """
     try:
         with train_extra("the command"):
             yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to flush
+        sys.exit(141)
     except (ForUsers, OSError) as error:
         if isinstance(error, OSError) and error.filename is None and not is_user_error(error):
             raise

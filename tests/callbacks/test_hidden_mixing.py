@@ -277,7 +277,7 @@ def test_features_without_height_and_width_are_those_of_a_layer(method: Any) -> 
     table = Batch(torch.rand(6, 12), batch_of().targets, Address(0, 0, 0, 0))
     images = Hidden(method, layers=["input"])
     images.attach(Module(Net()))
-    with pytest.raises(UserError, match=r"got \(6, 12\); use Mixup$"):
+    with pytest.raises(UserError, match=r"got \(6, 12\); use Mixup \(mixing=mixup\)$"):
         images.mix(table)
 
 

@@ -6,9 +6,12 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from helpers.image_folders import write_folder
+from helpers.small_runs import console
 from mixlab.data.workers import survive_first_sigterm
 
 
@@ -33,3 +36,14 @@ def test_a_worker_outlives_the_sigterm_of_its_job() -> None:
     worker.terminate()
     worker.join(10)
     assert worker.exitcode == -signal.SIGTERM
+
+
+@pytest.mark.timeout(120)
+def test_a_program_ends_that_has_read_only_some_batches(here: Path) -> None:
+    """Python asks its children to end once, and waits for them."""
+    write_folder(here / "data")
+    done = console(
+        "preview", "data=folder", "data.path=data", "data.num_workers=2", "data.batch_size=4",
+        "mixing=mixup", "output=seen.png",
+    )  # fmt: skip
+    assert done.returncode == 0 and (here / "seen.png").exists(), done.stderr

@@ -33,8 +33,12 @@ def test_several_labels_an_image_have_neither() -> None:
 def test_a_part_that_there_is_not() -> None:
     data = build_data(composed("data.val_size=0"))
     check_part(data, Options())
-    with pytest.raises(ValueError, match="the data of digits have no validation set"):
+    with pytest.raises(ValueError, match="digits have no validation set; give data with one"):
         check_part(data, Options(part="val"))
+    images = ArrayDataset(torch.zeros(12, 1, 4, 4, dtype=torch.uint8), torch.arange(12) % 2, "ab")
+    data = ImageDataModule(Datasets(images, None, None), val_size=3)
+    with pytest.raises(ValueError, match="have no test set; use part=val"):
+        check_part(data, Options())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Reading a data set in worker processes."""
 
+import atexit
 import signal
 import sys
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -38,6 +40,8 @@ class Workers:
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # or each epoch would draw from the global one
         )
+        # Python asks them to end once, which they survive, and then waits for them.
+        atexit.register(closed, weakref.ref(self))
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self.keys)
@@ -54,6 +58,12 @@ class Workers:
     def close(self) -> None:
         """End the processes, after the last iterator is deleted."""
         self.loader = None
+
+
+def closed(workers: weakref.ref[Workers]) -> None:
+    """Close them if they are still there."""
+    if (there := workers()) is not None:
+        there.close()
 
 
 class Reader(Dataset):

@@ -109,10 +109,10 @@ def check_part(
     if options.views is not None:
         images_only(data.spec, str(data.name), "tta")
         options.views.check(label_preserving, str(data.name))
-    if not len(data.parts.named()[options.part]):
-        raise UserError(
-            f"the data of {data.name} have no {PARTS[options.part]} set; give a file that has one"
-        )
+    rows = data.parts.named()
+    if not len(rows[options.part]):
+        remedy = "use part=val" if len(rows["val"]) else "give data with one"
+        raise UserError(f"the data of {data.name} have no {PARTS[options.part]} set; {remedy}")
     has_one = not data.has_masks and not data.multi_label
     if not has_one and (options.views is not None or options.keeps_answers):
         labels = "a class for each pixel" if data.has_masks else "several labels an image"

@@ -205,12 +205,13 @@ def end(jobs: Sequence[Job], config: DictConfig) -> None:
             why = f"by {ANOTHER}" if is_running(job.folder) else "its process is gone"
         print(f"{status}: {shown_path(job.folder)}: {' '.join(str(why).split())[:300]}")
     print(f"{len(jobs) - len(missing)} of {len(jobs)} runs finished")
+    can_be_mended = all(record.get("user_error") for _, record in missing)
     for advice in advised([record.get("status", "missing") for _, record in missing]):
-        print(advice)
+        print(f"once that is corrected, {advice}" if can_be_mended else advice)
     if len(missing) < len(jobs):
         print(f"next: mixlab-compare {shown_path(sweep_folder(config))}", flush=True)
     if missing:
-        raise SystemExit(2 if all(record.get("user_error") for _, record in missing) else 1)
+        raise SystemExit(2 if can_be_mended else 1)
 
 
 def advised(statuses: Sequence[str]) -> Iterator[str]:

@@ -107,15 +107,19 @@ def supervised(run: Run, begin: Callable[[Run], None]) -> dict[str, Any]:
             run.discard()  # a mistake on the command line leaves no run behind
             raise
         with suppress(CannotWrite):  # the error is printed in any case
-            run.end(
-                Status.FAILED, f"{type(error).__name__}: {error}", user_error=is_user_error(error)
-            )
+            for_users = is_user_error(error)
+            said = str(error) if for_users else f"{type(error).__name__}: {error}"
+            run.end(Status.FAILED, said, user_error=for_users)
             write_text(run.folder / "error.txt", "".join(traceback.format_exception(error)))
         raise
     line = results_line(results, run.record.get("monitor"))
-    print(
-        f"{run_name(run.folder)}: {line}, {run.record['seconds']:.1f} s\n"
-        f"next: mixlab-evaluate run={shown_path(run.folder)}",
-        flush=True,
-    )
+    print(f"{run_name(run.folder)}: {line}, {run.record['seconds']:.1f} s", flush=True)
+    if (part := evaluable(results)) is not None:
+        print(f"next: mixlab-evaluate run={shown_path(run.folder)}{part}", flush=True)
     return results
+
+
+def evaluable(results: dict[str, Any]) -> str | None:
+    """What to add to `mixlab-evaluate` for rows that the data have, None where there are none."""
+    stages = {name.partition("/")[0] for found in results.values() for name in found or ()}
+    return "" if "test" in stages else " part=val" if "val" in stages else None

@@ -69,7 +69,7 @@ def picture_size(images: Tensor, name: str) -> tuple[int, int]:
     """Height and width of (R, C, ..., H, W) images; the method called `name` refuses others."""
     if images.ndim < 4:
         shape = tuple(images.shape)
-        remedy = "use Mixup"
+        remedy = "use Mixup (mixing=mixup)"
         if images.ndim == 3:
             remedy += ", for signals also SignalCutMix, for point clouds PointMixup"
         raise NoPicture(f"{name} needs rows x channels x height x width, got {shape}; {remedy}")
