@@ -111,6 +111,19 @@ def test_several_blocks_have_a_summary(tmp_path):
     assert "| cifar10, cnn | 90.00 | +1.50 unclear |" in export.markdown(compared(tmp_path))
 
 
+def test_a_summary_is_shown_where_it_fits(tmp_path):
+    for data in ("one", "two"):
+        names = {"data.name": data}
+        for number in range(8):
+            arm = {f"mixup{number}": (config(mixing("Mixup", alpha=number + 1), **names), 0.9)}
+            write_arms(tmp_path, arm, range(2))
+    comparison = compared(tmp_path)
+    assert "difference to it with the verdict." in printed(comparison, 300)
+    narrow = printed(comparison, 60)
+    assert "overview of 2 blocks and 8 arms is wider than" in " ".join(narrow.split())
+    assert "difference to it with the verdict." not in " ".join(narrow.split())
+
+
 def test_csv_is_the_numbers_themselves(tmp_path):
     comparison = compared(quickstart(tmp_path))
     rows = list(csv.DictReader(io.StringIO(export.csv_text(comparison))))

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -151,14 +152,33 @@ def _rich(title: tuple[str, str], headings: dict[str, str], rows: list[dict[str,
     return table
 
 
-def _rich_summary(overall: SweepSummary) -> Table:
+@dataclass(frozen=True)
+class _IfItFits:
+    """A table where the terminal has room for its longest words, else a sentence."""
+
+    table: Table
+    else_said: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        anywhere = options.update(width=10_000)
+        needed = Measurement.get(console, anywhere, self.table).minimum
+        yield self.table if needed <= options.max_width else Text(self.else_said)
+
+
+def _rich_summary(overall: SweepSummary) -> _IfItFits:
     table = Table(title=Text(overall.caption), title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("", *overall.labels):
-        table.add_column(Text(heading), overflow="fold")
+        cells = [words for _, found in overall.rows for words in found.get(heading, ("",))]
+        width = max(map(len, " ".join([heading, *cells]).split()), default=None)
+        table.add_column(Text(heading), overflow="fold", min_width=width)
     for title, cells in overall.rows:
         found = [cells.get(label, ("", "")) for label in overall.labels]
         table.add_row(Text(title), *(Text(words, STYLES.get(key, "")) for words, key in found))
-    return table
+    return _IfItFits(
+        table,
+        f"The overview of {len(overall.rows)} blocks and {len(overall.labels)} arms is wider than "
+        "this terminal; the report's page and --format markdown have it.",
+    )
 
 
 def _rich_note(note: str) -> Text:
