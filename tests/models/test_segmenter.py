@@ -99,6 +99,6 @@ def test_overlap_is_the_mean_over_the_classes_of_intersection_over_union():
 @pytest.mark.parametrize("mixing", ["none", "cutmix"])
 def test_shapes_are_learnt_with_and_without_mixing(tmp_path, mixing):
     words = ("data=shapes", "data.image_size=null", "model=segmentation", "callbacks=segmentation")
-    length = ("trainer.limit_train_batches=1.0", "trainer.max_epochs=8")
+    length = ("trainer.limit_train_batches=1.0", "trainer.max_epochs=6")
     results = train(small(tmp_path, *words, *length, f"mixing={mixing}"))
-    assert results["best"]["test/iou"] > 0.6, "background alone has 0.2"
+    assert results["best"]["test/iou"] > 0.55, "background alone has 0.2"
