@@ -150,6 +150,16 @@ def test_the_reach_on_record_is_that_of_the_code(configs: dict, costs: dict) -> 
         wanted = reach if method is None else mixed_share(method, (3, 32, 32))
         assert found == pytest.approx(wanted, rel=0.02), name
     assert set(costs["reach"]["methods"]) >= set(configs)
+    assert mixed_share(CutMix(1.0), (3, 16, 16)) == pytest.approx(0.280, rel=0.01)
+    assert mixed_share(CutMix(1.0), (3, 32, 32), 1 / 64) == pytest.approx(0.296, rel=0.01)
+    assert all(f" {each} " in method_cards.STRENGTH_WORDS for each in ("0.280", "0.296"))
+
+
+def test_an_arm_of_the_comparison_has_the_name_of_a_configuration() -> None:
+    section = method_cards.PAGE.read_text().partition("<!-- claim:")[2]
+    named = re.findall(r"^\| (\w+)(?: strength=0.2)? \| best", section, re.M)
+    assert {"patchup_soft", "vh_mixup"} < {*named} <= {*CONFIGS, "none"}
+    assert "one_of" not in named and "docs/methods.md." not in section
 
 
 def test_what_the_methods_gain_is_there_once_it_is_known(
