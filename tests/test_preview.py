@@ -12,11 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from helpers.small_runs import Watch, composed, small, train_with, write_npz
-from mixlab.mixing import CutMix, Mixup, Ricap
+from mixlab.callbacks import AttentionMixingCallback, HiddenMixingCallback, MixingCallback
+from mixlab.config.keys import config_dir
+from mixlab.mixing import Mixup, Ricap
+from mixlab.mixing.methods import AttentiveMix, HardPatchUp, PointMixup, TransMix
 from mixlab.pictures.captions import Line
+from mixlab.pictures.sheet import heading
 from mixlab.preview import OF_SHOW, preview
 from mixlab.previews.batches import batch_at, batch_of
 from mixlab.previews.figures import SHOWS
+from mixlab.previews.notes import AS_INPUT, BY_AREA, UNTRAINED
 from mixlab.runs import run_folder
 from mixlab.training.build import build_data
 from mixlab.training.supervise import train
@@ -99,11 +104,10 @@ def test_a_gallery_of_all_methods_and_of_the_users_own(here: Path, command: Call
     )
     said = command("preview", "show=gallery", "count=3", "--config-dir=conf")
     assert said.status == 0, said.err
-    listed = re.search(r"under (.*)", said.out)
-    assert listed is not None
-    names = listed[1].split(", ")
-    assert names[-1] == "zz_mine" and {"cutmix", "mixup", "cutout"} < set(names)
-    assert "none" not in names
+    of_mixlab = {path.stem for path in (config_dir() / "mixing").glob("[!_]*.yaml")}
+    names = {*of_mixlab, "zz_mine"} - {"none"}
+    assert f"digits, under {len(names)} methods; as if in the input: alignmix, " in said.out
+    assert len(of_mixlab) > 40
     drawn(here / "preview.png")
 
 
@@ -123,9 +127,78 @@ def test_a_method_that_looks_at_a_network(here: Path, command: Callable) -> None
 
 @pytest.fixture
 def few_methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gallery of three methods: to compose the file of each takes seconds."""
-    few = {"mixup": Mixup(1.0), "cutmix": CutMix(1.0), "ricap": Ricap(0.5)}
-    monkeypatch.setattr("mixlab.previews.figures.shipped_methods", lambda cfg: few)
+    """A gallery of a few methods: to compose the file of each takes seconds."""
+    few = {
+        "mixup": MixingCallback(Mixup(1.0)),
+        "ricap": MixingCallback(Ricap(0.5)),
+        "attentive": MixingCallback(AttentiveMix()),
+        "points": HiddenMixingCallback(PointMixup(1.0)),
+        "manifold": HiddenMixingCallback(Mixup(1.0)),
+        "input": HiddenMixingCallback(Mixup(1.0), layers=["input"]),
+        "patchup": HiddenMixingCallback(HardPatchUp(0.5)),
+        "trans": AttentionMixingCallback(TransMix(1.0)),
+    }
+    monkeypatch.setattr("mixlab.previews.figures.shipped_callbacks", lambda cfg: few)
+
+
+@pytest.fixture
+def subtitles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What pictures say below their titles."""
+    seen: list[str] = []
+
+    def noted(title: str, note: str, width: int) -> Image.Image:
+        seen.append(note)
+        return heading(title, note, width)
+
+    monkeypatch.setattr("mixlab.previews.figures.heading", noted)
+    return seen
+
+
+def test_a_gallery_says_what_it_does_not_show(
+    few_methods: None, subtitles: list[str], here: Path, command: Callable
+) -> None:
+    notes = f"; {UNTRAINED}: attentive; {AS_INPUT}: manifold, patchup; {BY_AREA}: trans"
+    said = command("preview", "show=gallery")
+    assert f"batch 0 of epoch 0 of digits, under 8 methods{notes}\n" in said.out
+    assert subtitles == [f"batch 0 of epoch 0 of digits{notes}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        ("mixing=transmix", f"; {BY_AREA}"),
+        ("mixing=tokenmix mixing.method.grid=8", f"; {BY_AREA}"),
+        ("mixing=attentivemix", f"; {UNTRAINED}"),
+        ("mixing=manifold_mixup mixing.layers=[input]", ""),
+        ("mixing=cutmix", ""),
+    ],
+)
+def test_a_picture_says_what_it_does_not_show(subtitles: list[str], words: str, note: str) -> None:
+    _, said = SHOWS["batch"](composed(*words.split(), config="preview"))
+    batch = "batch 0 of epoch 0 of digits"
+    assert said == f"{batch}, before and after mixing{note}" and subtitles == [f"{batch}{note}"]
+
+
+def test_a_picture_of_a_run_says_so_too(
+    here: Path, subtitles: list[str], command: Callable
+) -> None:
+    cfg = small(here, "mixing=tokenmix", "mixing.method.grid=4", "trainer.max_epochs=1")
+    train(cfg)
+    said = command("preview", f"run={run_folder(cfg)}")
+    batch = f"batch 0 of epoch 0 of {run_folder(cfg)}"
+    assert f": {batch}, before and after mixing; {BY_AREA}\n" in said.out
+    assert subtitles == [f"{batch}; {BY_AREA}"]
+
+
+@pytest.mark.parametrize("layers", [[], ["mixing.layers=[input,last]"]])
+def test_features_have_no_picture(layers: list[str]) -> None:
+    cfg = composed("mixing=patchup_hard", *layers, config="preview")
+    sentence = (
+        "HardPatchUp mixes features of the network, which have no picture; mixing.layers=[input] "
+        "shows it as if in the input"
+    )
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        SHOWS["batch"](cfg)
 
 
 def test_a_gallery_of_pictures(

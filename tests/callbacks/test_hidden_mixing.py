@@ -348,4 +348,5 @@ def test_a_run_is_replayed_with_its_shares(tmp_path: Path) -> None:
     images, targets = seen[found.address]
     assert torch.equal(found.batch.images, images) and torch.equal(found.batch.targets, targets)
     assert torch.equal(found.seen[0].before.images, images), "features have no picture"
+    assert found.left_out == ["mixed at layer 5, whose features have no picture"]
     assert found.seen[0].blend.mixed_rows.any()

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mixlab.pictures import describe_label, mixed_batch
-from mixlab.pictures.batch import origin_line, words
+from mixlab.pictures.batch import origin_line, partners_of, words
 from mixlab.pictures.captions import ACCENT, FAINT
 
 NAMES = ["cat", "dog", "ship"]
@@ -153,6 +153,18 @@ def test_rows_with_a_wrong_label_say_the_right_one_too(row, partners, text, colo
     assert list(line.texts) == [text] and line.colour == colour
     numbers = origin_line(3, [], 6, None, {3: (7, 1)})
     assert numbers.texts[0] == "row 3: 7 (true 1), no partner"
+
+
+def test_a_partner_without_a_share_is_shown_where_there_is_no_other():
+    before, after, blend = make_mixture()
+    blend.source = torch.tensor([[row, (row + 1) % 6] for row in range(6)])
+    blend.share = torch.tensor([[1.0, 0.0]] * 6)
+    picture = mixed_batch(before, after, blend, NAMES, columns=1)
+    assert level_at(picture, 14 + 148, 14 + 48) == pytest.approx(2 / 7, abs=0.01)
+    assert origin_line(0, [2], 6, NAMES, {}, in_label=False).texts[0] == "row 0, partner 2, share 0"
+    two, shares = torch.tensor([0, 3, 4]), torch.tensor([0.5, 0.5, 0.0])
+    assert partners_of(0, two, shares) == {1: 3} and partners_of(0, two, 0 * shares) == {1: 3, 2: 4}
+    assert partners_of(0, torch.tensor([0, 0]), torch.tensor([1.0, 0.0])) == {}
 
 
 def test_a_pair_of_images_says_the_right_label_too():

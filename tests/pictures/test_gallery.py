@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from mixlab.pictures.batch import before_and_after
-from mixlab.pictures.gallery import LARGEST, bands, column, empty_column, gallery
+from mixlab.pictures.captions import ACCENT
+from mixlab.pictures.gallery import LARGEST, bands, column, empty_column, gallery, title
 from mixlab.pictures.sheet import MARGIN, PAGE_WIDTH, Cell
 from mixlab.pictures.tiles import TILE
 
@@ -40,6 +41,20 @@ def test_a_tile_has_its_label_below_a_line_for_each_class() -> None:
     )
     assert [line.texts[0] for line in name.lines] == ["mixup"]
     assert [line.texts[0] for line in first.lines] == ["0.70 dog", "0.30 cat"]
+
+
+def test_notes_stand_below_the_name_and_are_not_cut() -> None:
+    note = "labels of the area, not weighed by the network"
+    first, *rest = title("trans_mix", ACCENT, 90, [note]).lines
+    assert first.texts[0] == "trans_mix" and len(rest) > 1
+    assert " ".join(line.texts[0] for line in rest) == note
+    images, targets, partners = greys(0.5, 0.5), torch.eye(2), torch.tensor([1, 0])
+    mixed = {"a": (images, targets), "b": (images, targets)}
+    bare, noted = (
+        gallery(images, targets, partners, mixed, NAMES, notes=notes)
+        for notes in (None, {"b": [note]})
+    )
+    assert noted.height > bare.height
 
 
 @pytest.mark.parametrize("number", [1, 9, 10, 11, 30])

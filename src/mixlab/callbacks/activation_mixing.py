@@ -41,11 +41,6 @@ class ActivationMixingCallback(NetworkLabels):
         UserError: there is no such layer, or it has no map of features.
     """
 
-    not_replayed = (
-        "labels are those of the area: activations cannot be computed again without the weights of "
-        "that moment"
-    )
-
     def __init__(self, method: Method, *, layer: str | int = "last", **options: Any) -> None:
         super().__init__(method, **options)
         self.layer = layer

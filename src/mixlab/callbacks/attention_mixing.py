@@ -41,10 +41,6 @@ class AttentionMixingCallback(ForwardMixing, NetworkLabels):
     """
 
     left_undone = "the labels are those of the area"
-    not_replayed = (
-        "labels are those of the area: attention cannot be computed again without the weights of "
-        "that moment"
-    )
 
     def __init__(self, method: Method, *, attention: float = 1.0, **options: Any) -> None:
         super().__init__(method, **options)

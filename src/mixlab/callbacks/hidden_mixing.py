@@ -117,8 +117,8 @@ class HiddenMixingCallback(ForwardMixing):
         """The layer at which a batch is mixed; independent of everything else that is drawn."""
         if not self.names:
             raise UserError(
-                "hidden mixing needs a network, whose features have no picture; show a run that "
-                "was trained with it, as in run=logs/..., or what it does to images: mixing=mixup"
+                f"{type(self.method).__name__} mixes features of a network, and there is none yet; "
+                "call attach(module) first"
             )
         draws = stream(address, Purpose.LAYER).integers(len(self.names), size=self.position + 1)
         return self.names[draws[self.position]]

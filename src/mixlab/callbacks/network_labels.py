@@ -1,7 +1,7 @@
 """Labels whose shares the network says: what its attention and its activations have in common."""
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -20,8 +20,6 @@ class NetworkLabels(MixingCallback):
     The shares stay on the device, so that the CPU waits for no GPU; what they add to the logged own
     share is read at the end of an epoch.
     """
-
-    not_replayed: ClassVar[str] = ""  # in a sentence, what a replay cannot show
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

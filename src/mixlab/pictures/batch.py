@@ -38,7 +38,8 @@ def mixed_batch(
             show ("0.70 cat + 0.30 dog"); or masks (B, num_classes, H, W), shown in colors below
             the images.
         blend: how it was mixed; up to three partners of `source` (B, K) are shown, of the columns
-            that are not the row itself in the whole batch.
+            that are not the row itself in the whole batch. Those of share 0 are shown where all of
+            a row's partners have it, and the caption says so.
         class_names: names of the classes; their numbers where None.
         count: rows to show, at most.
         columns: rows of the batch side by side; as many as fit into 1300 pixels where None.
@@ -67,7 +68,12 @@ def mixed_batch(
         partners = partners_of(row, source[row], share[row])
         strips = [_strip(shown, row, source.shape[1], [0, *partners]) for shown in lines]
         origin = origin_line(
-            row, list(partners.values()), len(before.images), class_names, wrong_labels or {}
+            row,
+            list(partners.values()),
+            len(before.images),
+            class_names,
+            wrong_labels or {},
+            in_label=any(share[row, k] > 0 for k in partners),
         )
         words = [label_line(targets[row], class_names), origin]
         cells.append(Cell(stacked(*strips, gap=GAP), words))
@@ -92,8 +98,12 @@ def partner_columns_of(source: Tensor) -> list[int]:
 
 
 def partners_of(row: int, source: Tensor, share: Tensor) -> dict[int, int]:
-    """By column, the rows other than itself that feed a row; `source` and `share` are (K,)."""
-    return {k: int(source[k]) for k in range(1, len(source)) if share[k] > 0 and source[k] != row}
+    """By column, the partners that feed a row, all that were drawn if none does.
+
+    `source` and `share` are (K,).
+    """
+    drawn = {k: int(source[k]) for k in range(1, len(source)) if source[k] != row}
+    return {k: partner for k, partner in drawn.items() if share[k] > 0} or drawn
 
 
 def origin_line(
@@ -102,10 +112,12 @@ def origin_line(
     num_rows: int,
     class_names: Sequence[str] | None,
     wrong_labels: Mapping[int, tuple[int, int]],
+    in_label: bool = True,
 ) -> Line:
     """Name a row and its partners by their numbers in the batch, guests by theirs among the guests.
 
     In another color where one of them has a wrong label: "row 3: 7 (true 1), partner 5".
+    `in_label` is whether the partners have a share.
     """
     names = []
     for number in (row, *partners):
@@ -117,7 +129,7 @@ def origin_line(
         origin = f"row {names[0]}, no partner"
     else:
         word = "partner" if len(names) == 2 else "partners"
-        origin = f"row {names[0]}, {word} {', '.join(names[1:])}"
+        origin = f"row {names[0]}, {word} {', '.join(names[1:])}{'' if in_label else ', share 0'}"
     is_wrong = any(number in wrong_labels for number in (row, *partners))
     return Line([origin], ACCENT if is_wrong else FAINT, 11)
 

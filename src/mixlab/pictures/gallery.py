@@ -35,6 +35,7 @@ def gallery(
     mixed: Mapping[str, Mixed | str],
     class_names: Sequence[str] | None = None,
     *,
+    notes: Mapping[str, Sequence[str]] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Image.Image:
@@ -44,6 +45,7 @@ def gallery(
         images, targets: (R, C, H, W) and (R, num_classes), R >= B.
         partners: (B,) rows among the R.
         mixed: by method, its B images and targets, or a sentence why there are none.
+        notes: by method, what its images or targets do not show, for below its name.
         class_names, mean, std: as for `mixed_batch`.
     """
     count = len(partners)
@@ -53,7 +55,7 @@ def gallery(
     own = column("original", images[:count], targets[:count], images, class_names, **scale)
     theirs = column("partner", images[partners], targets[partners], images, class_names, **scale)
     methods = [
-        column(name, *found, images, class_names, framed=True, **scale)
+        column(name, *found, images, class_names, (notes or {}).get(name, ()), True, **scale)
         if isinstance(found, tuple)
         else empty_column(name, found, count, size(own[1]))
         for name, found in mixed.items()
@@ -71,21 +73,25 @@ def column(
     targets: Tensor,
     like: Tensor,
     class_names: Sequence[str] | None,
+    notes: Sequence[str] = (),
     framed: bool = False,
     **scale: Any,
 ) -> list[Cell]:
-    """A name above tiles, each with its label below."""
+    """A name and notes above tiles, each with its label below."""
     cells = [
         Cell(frame(tile) if framed else tile, label_lines(target, class_names))
         for tile, target in zip(tiles(images, like, **scale), targets.float().cpu(), strict=True)
     ]
-    return [title(name, ACCENT if framed else INK, max(map(cell_width, cells))), *cells]
+    width = max(map(cell_width, cells))
+    return [title(name, ACCENT if framed else INK, width, notes), *cells]
 
 
-def title(name: str, colour: str, width: int) -> Cell:
-    """A method's name, broken at its underscores if it is wider than its column."""
+def title(name: str, colour: str, width: int, notes: Sequence[str] = ()) -> Cell:
+    """A method's name, broken at its underscores if it is wider than its column, over notes."""
     parts = wrap_text(name.replace("_", "_ "), width, 13)
-    return Cell(None, [Line([part.replace("_ ", "_")], colour, 13) for part in parts])
+    lines = [Line([part.replace("_ ", "_")], colour, 13) for part in parts]
+    small = [line for note in notes for line in wrap_text(note, width, 11)]
+    return Cell(None, [*lines, *(Line([line], FAINT, 11) for line in small)])
 
 
 def empty_column(name: str, reason: str, count: int, tile_size: tuple[int, int]) -> list[Cell]:

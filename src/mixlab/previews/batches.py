@@ -10,6 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from torch import Tensor
 
+from mixlab.callbacks import HiddenMixingCallback, MixingCallback
+from mixlab.callbacks.layers import INPUT
 from mixlab.config.build import build
 from mixlab.config.checks import compose_plain
 from mixlab.config.keys import config_dir
@@ -18,6 +20,7 @@ from mixlab.data.preprocess import one_hot
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, MixedBatch
 from mixlab.previews.files import names_of, read_pictures
+from mixlab.previews.notes import check_has_picture
 from mixlab.previews.replay import Replay, batch_from, replay
 from mixlab.previews.untrained import with_untrained
 from mixlab.training.build import build_data
@@ -101,6 +104,9 @@ def mixed(cfg: DictConfig, batch: Batch) -> MixedBatch:
     if not cfg.get("mixing"):
         raise UserError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
     callback = build(cfg.mixing, allow=cfg.get("allow", ()))
+    if isinstance(callback, HiddenMixingCallback):
+        check_has_picture(callback)
+        callback.names = [INPUT]
     images, targets = batch
     callback.bound = with_untrained(callback.method, cfg, images, range(targets.shape[1]))
     return callback.mix(batch)
@@ -162,8 +168,13 @@ def first_two(cfg: DictConfig, rows: Rows) -> tuple[Tensor, Tensor]:
 
 def shipped_methods(cfg: DictConfig) -> dict[str, Any]:
     """The methods of the files in `mixing/`, by file name, without those that mix nothing."""
+    return {name: callback.method for name, callback in shipped_callbacks(cfg).items()}
+
+
+def shipped_callbacks(cfg: DictConfig) -> dict[str, MixingCallback]:
+    """The callbacks of the same files, by file name."""
     nodes = shipped_configs("preview").items()
-    return {name: build(node.mixing.method, allow=cfg.allow) for name, node in nodes}
+    return {name: build(node.mixing, allow=cfg.allow) for name, node in nodes}
 
 
 def shipped_configs(config_name: str, *words: str) -> dict[str, DictConfig]:

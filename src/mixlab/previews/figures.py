@@ -12,16 +12,16 @@ from torch import Tensor
 from mixlab.config.build import build, plain
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Blend, Purpose, stream
-from mixlab.mixing.binding import needs_network
 from mixlab.pictures import mixed_batch
 from mixlab.pictures.batch import before_and_after
 from mixlab.pictures.boxed import PUBLISHED, TABLE_HEADER, boxed, label_table
 from mixlab.pictures.examples import blends, methods_side_by_side, pasted
 from mixlab.pictures.gallery import gallery
 from mixlab.pictures.sheet import heading, stacked
-from mixlab.previews.batches import Rows, first_two, mixed, rows_from, shipped_methods
+from mixlab.previews.batches import Rows, first_two, mixed, rows_from, shipped_callbacks
+from mixlab.previews.notes import by_note, notes_of, with_notes
 from mixlab.previews.replay import unaugmented
-from mixlab.previews.untrained import NOTE, with_untrained
+from mixlab.previews.untrained import with_untrained
 from mixlab.reporting.labels import knob_labels, settings_of
 
 Shown = tuple[Image.Image, str]  # a picture and its description
@@ -41,18 +41,15 @@ def show_batch(cfg: DictConfig) -> Shown:
     ]
     own = plain(rows.replayed.cfg if rows.replayed else cfg)
     title = knob_labels({"": settings_of(own)})[""]
-    note = "" if rows.replayed else untrained_note(cfg)
-    return titled(title, rows, *pictures), f"{rows.what}, before and after mixing{note}"
+    replayed = rows.replayed
+    notes = replayed.left_out if replayed else notes_of(build(cfg.mixing, allow=cfg.allow))
+    said = with_notes(f"{rows.what}, before and after mixing", notes)
+    return titled(title, with_notes(rows.what, notes), *pictures), said
 
 
-def untrained_note(cfg: DictConfig) -> str:
-    """What is to be said of a method that looks at a network, empty for others."""
-    return NOTE if needs_network(build(cfg.mixing, allow=cfg.get("allow", ())).method) else ""
-
-
-def titled(title: str, rows: Rows, *pictures: Image.Image) -> Image.Image:
-    """Pictures below each other, under a title and where the rows come from."""
-    top = heading(title, rows.what, max(picture.width for picture in pictures))
+def titled(title: str, subtitle: str, *pictures: Image.Image) -> Image.Image:
+    """Pictures below each other, under a title and what is said of them."""
+    top = heading(title, subtitle, max(picture.width for picture in pictures))
     return stacked(top, *pictures)
 
 
@@ -60,15 +57,21 @@ def show_gallery(cfg: DictConfig) -> Shown:
     """A few images under every method, with the same partners."""
     rows = rows_from(cfg)
     images, targets = rows.batch
-    found = shipped_methods(cfg)
-    most = max(method.num_partners for method in found.values())
+    found = shipped_callbacks(cfg)
+    most = max(callback.method.num_partners for callback in found.values())
     partners = given_partners(cfg, len(images))[: cfg.count or GALLERY_ROWS]
     partners = np.repeat(partners[:, None], most, axis=1)
-    results = {name: method_outcome(method, cfg, rows, partners) for name, method in found.items()}
+    results = {
+        name: method_outcome(callback.method, cfg, rows, partners)
+        for name, callback in found.items()
+    }
+    drawn = {name: found[name] for name, result in results.items() if not isinstance(result, str)}
+    notes = {name: notes_of(callback) for name, callback in drawn.items()}
     first = torch.from_numpy(partners[:, 0])
-    picture = gallery(images, targets, first, results, rows.class_names, **rows.scale)
+    picture = gallery(images, targets, first, results, rows.class_names, notes=notes, **rows.scale)
     title = "The same rows and partners under each method"
-    return titled(title, rows, picture), f"{rows.what}, under {', '.join(found)}"
+    said = with_notes(f"{rows.what}, under {len(found)} methods", by_note(notes))
+    return titled(title, with_notes(rows.what, by_note(notes)), picture), said
 
 
 def method_outcome(

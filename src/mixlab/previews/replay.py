@@ -16,6 +16,7 @@ from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, MixedBatch
 from mixlab.mixing.binding import needs_network
 from mixlab.mixing.partners import ACROSS_RANKS
+from mixlab.previews.notes import notes_of_run
 from mixlab.runs.atomic import read_json
 from mixlab.runs.provenance import BATCHES, check_code, check_same_data, versions
 from mixlab.runs.records import read_config
@@ -31,7 +32,12 @@ ONE_PROCESS = {
 
 @dataclass(frozen=True)
 class Replay:
-    """A batch as it was trained on: `seen` once for each mixing callback, in their order."""
+    """A batch as it was trained on: `seen` once for each mixing callback, in their order.
+
+    Attributes:
+        notes: what may keep it from being bit-identical.
+        left_out: what its picture does not show.
+    """
 
     data: ImageDataModule
     cfg: DictConfig
@@ -40,6 +46,7 @@ class Replay:
     seen: list[MixedBatch]
     processes: int
     notes: list[str]
+    left_out: list[str]
 
 
 def replay(cfg: DictConfig) -> Replay:
@@ -68,8 +75,8 @@ def replay(cfg: DictConfig) -> Replay:
     after = data.on_after_batch_transfer(batch_from(data, address, processes), 0)
     seen = [callback.seen for callback in mixing_callbacks(trainer) if callback.seen is not None]
     seen = seen or [MixedBatch(after, after, Blend.identity(len(after.images)))]
-    differing = [*notes(record), *not_replayed(trainer)]
-    return Replay(data, run_cfg, address, after, seen, processes, differing)
+    unseen = [note for each in mixing_callbacks(trainer) for note in notes_of_run(each, address)]
+    return Replay(data, run_cfg, address, after, seen, processes, notes(record), unseen)
 
 
 def attach_network(cfg: DictConfig, data: ImageDataModule, trainer: pl.Trainer) -> None:
@@ -79,12 +86,6 @@ def attach_network(cfg: DictConfig, data: ImageDataModule, trainer: pl.Trainer) 
         model = build_model(cfg, data)
         for callback in hidden:
             callback.attach(model)
-
-
-def not_replayed(trainer: pl.Trainer) -> list[str]:
-    """What the callbacks cannot do again without the network as it was."""
-    found = (getattr(callback, "not_replayed", "") for callback in mixing_callbacks(trainer))
-    return [sentence for sentence in found if sentence]
 
 
 def notes(record: dict[str, Any]) -> list[str]:

@@ -12,8 +12,6 @@ from mixlab.data.spec import ImageSpec
 from mixlab.mixing.binding import bind, needs_network
 from mixlab.models.networks.build import build_network
 
-NOTE = ", decided by a network before its training"
-
 
 def with_untrained(method: Any, cfg: DictConfig, images: Tensor, classes: Sequence[Any]) -> Any:
     """`method`, bound to `cfg.model` with the initial weights of `cfg.seed` where it needs one.
