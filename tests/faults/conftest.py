@@ -36,6 +36,8 @@ def injected() -> Injected:
 @pytest.fixture(scope="session", autouse=True)
 def table(request: pytest.FixtureRequest) -> Iterator[None]:
     """With --write-table, a green run of the whole suite writes docs/reliability.md."""
+    if request.config.getoption("--write-table") and hasattr(request.config, "workerinput"):
+        raise pytest.UsageError("each process sees a part of the table; omit --numprocesses")
     yield
     if request.config.getoption("--write-table") and not request.session.testsfailed:
         TABLE.write_text(with_table(TABLE.read_text(encoding="utf-8")), encoding="utf-8")
