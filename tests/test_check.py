@@ -4,7 +4,7 @@ import pickle
 import random
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from helpers.mixing_cases import METHODS
-from mixlab.check import lines, main, method_of, setting
-from mixlab.contract import CHECKS, examine
-from mixlab.mixing import Blend, Method
+from mixlab.check import check_is_whole, lines, main, method_of, setting
+from mixlab.contract import CHECKS, PICTURE, examine
+from mixlab.errors import UserError
+from mixlab.mixing import Blend, Method, OneOf
+from mixlab.mixing.methods import AttentiveMix, AutoMix, PuzzleMix, SaliencyMix, SnapMix
 from mixlab.mixing.partners import partner_columns
 
 
@@ -34,6 +36,10 @@ class Half:
         broken = self.broken
         if broken == "partners":
             partners = rng.permutation(len(images))[: None if partners is None else len(partners)]
+        if broken == "any batch":
+            raise KeyError("lam")
+        if broken == "bits" and images.itemsize == 2:
+            raise TypeError("no half")
         if broken == "one row" and len(images) == 1:
             raise IndexError("no other row")
         if broken == "guests" and partners is not None and len(partners) < len(images):
@@ -56,6 +62,10 @@ class Half:
         if broken == "speed" and len(images) == 64:
             time.sleep(0.2)
         share = torch.tensor([[0.9, 0.1]]) if broken == "shares" else None
+        if broken == "torch":
+            share = torch.rand(len(partner), 2, generator=rng)
+        if broken == "one share":
+            share = torch.full((len(partner),), 0.5)
         blend = Blend.pair(partner, mask, share)
         if broken == "sources":
             return Blend(blend.source.flip(1), blend.mask, blend.share)
@@ -120,6 +130,74 @@ def test_checks_that_fail_for_one_reason_share_a_line() -> None:
     assert failures[0].startswith("FAIL  masks, shares, sources, determinism, global generators")
     assert len(failures) <= 3
     assert [line for line in said if line.startswith("pass")][0].startswith("pass  attributes: ")
+
+
+def failing_lines(method: Method) -> list[str]:
+    return [line for line in lines(examine(method, ["speed"])) if line.startswith("FAIL")]
+
+
+def test_shares_without_sources_are_one_line() -> None:
+    (said,) = failing_lines(Half("one share"))  # though a batch of one row has other numbers
+    assert said.startswith("FAIL  masks, ") and "one row" in said
+    assert "share must be (rows, sources), here (8 or 1, 2), got (8,); give a column" in said
+
+
+def test_the_remedy_is_that_of_the_reason() -> None:
+    """Pictures that are not square fail with 16 bits, too, and that is not for want of bits."""
+    (said,) = failing_lines(Half("sizes"))
+    assert said.startswith("FAIL  dtypes, sizes, one row, guests: raised RuntimeError: The size of")
+    assert said.endswith("; take height and width from images.shape[-2:], in that order")
+    (said,) = failing_lines(Half("one row"))
+    assert said.endswith("; let a row without another be its own partner")
+    (said,) = failing_lines(Half("bits"))
+    assert said.startswith("FAIL  dtypes: raised TypeError: no half (test_check.py, line ")
+    assert said.endswith("; compute in float32 or in the dtype of the images")
+
+
+def test_what_fails_in_every_batch_is_not_put_down_to_its_size() -> None:
+    height, width = PICTURE
+    (said,) = failing_lines(Half("any batch"))
+    assert said.startswith("FAIL  masks, ") and " sizes, " in said
+    assert said.endswith(f"; return a Blend of the masks and sources of each row, for images "
+                         f"(R, 3, {height}, {width})")  # fmt: skip
+
+
+def test_a_generator_of_numpys_is_not_torchs() -> None:
+    (said,) = failing_lines(Half("torch"))
+    assert "generator=numpy.random._generator.Generator) (test_check.py, line " in said
+    assert said.endswith(
+        "; rng is a numpy.random.Generator: draw with rng.random(...) and torch.from_numpy"
+    )
+
+
+@dataclass(frozen=True)
+class Looks(Half):
+    """Half, by the logits of a network; `net` is not a name that anything else knows."""
+
+    net: Any = None
+
+    def bind(self, network: Any) -> "Looks":
+        return replace(self, net=network)
+
+    def __call__(self, images: Any, targets: Any, rng: Any, partners: Any = None) -> Any:
+        assert self.net(images).shape == (len(images), targets.shape[1])
+        return super().__call__(images, targets, rng, partners)
+
+
+@pytest.mark.parametrize("method", [Looks(), SaliencyMix(), PuzzleMix(), SnapMix(), AttentiveMix()])
+def test_a_method_that_looks_is_given_a_network(method: Method) -> None:
+    before = torch.get_rng_state()
+    assert failed(method, "speed") == {}
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_method_that_a_callback_completes_is_not_examined(capsys: Any) -> None:
+    assert run("mixlab.mixing.methods:TransMix", "alpha=1.0") == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert "TransMix cannot be examined alone, as mixlab.callbacks.AttentionMixingC" in said.err
+    with pytest.raises(UserError, match="^AutoMix cannot be examined alone"):
+        check_is_whole(OneOf([Half(), AutoMix()]))
 
 
 def test_an_exception_says_its_line() -> None:

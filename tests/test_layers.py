@@ -18,7 +18,7 @@ PACKAGE = Path(mixlab.__file__).parent
 STOREYS = {
     "ground": "errors checks signals runtime runs config pictures mixing",
     "middle": "training callbacks loggers models evaluation data reporting "
-    "timm torchvision collate contract",
+    "timm torchvision collate contract findings",
     "roof": "sweeps ledger previews",
     "commands": "commands cli train evaluate preview compare sweep rank check",
 }

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from mixlab.contract import Finding, examine
+from mixlab.contract import examine
 from mixlab.errors import UserError, counted, one_sentence
+from mixlab.findings import Finding
+from mixlab.mixing import Method
 
 WAYS = """exit status: 0 if every check passes, 1 if one fails, 2 if there is nothing to check
 
@@ -31,6 +33,7 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     with one_sentence("mixlab-check"):
         method = method_of(given.target, dict(map(setting, given.settings)))
+        check_is_whole(method)
     found = examine(method)
     print("\n".join(lines(found)))
     failed = sum(not finding.passed for finding in found)
@@ -92,3 +95,13 @@ def method_of(target: str, settings: dict[str, Any]) -> Any:
         return found(**settings)
     except TypeError as error:
         raise UserError(f"{error}; give the settings of {name} as key=value") from error
+
+
+def check_is_whole(method: Method) -> None:
+    """Raise UserError if `method`, or one that it chooses from, is completed by a callback."""
+    for each in (method, *getattr(method, "methods", ())):
+        if needed := getattr(each, "callback", None):
+            raise UserError(
+                f"{type(each).__name__} cannot be examined alone, as mixlab.callbacks.{needed} "
+                "completes it in each training step; set mixing._target_ to that, and train"
+            )

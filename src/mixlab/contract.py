@@ -2,71 +2,61 @@
 
 import pickle
 import random
-import sys
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from pathlib import Path
-from traceback import extract_tb
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixlab.errors import UserError
-from mixlab.mixing import Blend, Method
+from mixlab.findings import Finding, found, with_remedies
+from mixlab.mixing import Blend, Method, bind
 from mixlab.mixing.masks import painted
 from mixlab.mixing.promise import CLOSE, check_promise
 
 ROWS, NUM_GUESTS, PICTURE = 8, 4, (12, 20)
+MOST_ROWS = 64  # and classes, so that each row has its own
 SEEDS = range(5)
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SLOW = 500  # copies of the batch
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check saw: a value if it passed, else the value and the remedy.
+class TrialNetwork(nn.Module):
+    """The same small network each time: images (R, 3, H, W) of any size to MOST_ROWS logits."""
 
-    Checks that fail for one reason have the same `cause`, as all do if the method cannot be called.
-    """
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng([]):  # or the caller would draw otherwise
+            torch.default_generator.manual_seed(0)
+            self.features = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.Tanh())
+            self.head = nn.Linear(8, MOST_ROWS)
 
-    name: str
-    passed: bool
-    said: str
-    cause: str = ""
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images.float()).mean((2, 3)))
 
 
 def examine(method: Method, leave_out: Collection[str] = ()) -> list[Finding]:
-    """Run the checks on a method, but those left out; its exceptions are findings, too."""
-    checks = [(name, check) for name, check in CHECKS.items() if name not in leave_out]
-    return [found(name, check, method) for name, check in checks]
+    """Run the checks on a method, but those left out; its exceptions are findings, too.
+
+    A method that looks at the network is bound to a small one, unless it has one of its own.
+    """
+    checks = {name: check for name, check in CHECKS.items() if name not in leave_out}
+    return with_remedies([found(name, bound(check), method) for name, check in checks.items()])
 
 
-def found(name: str, check: Callable[[Method], str], method: Method) -> Finding:
-    try:
-        return Finding(name, True, check(method))
-    except UserError as error:
-        return Finding(name, False, str(error), str(error))
-    except Exception as error:
-        cause = f"raised {type(error).__name__}: {error}{place(error, method)}"
-        return Finding(name, False, f"{cause}; {REMEDIES[name]}", cause)
-
-
-def place(error: Exception, method: Method) -> str:
-    """Where in the file of the method's class an exception passed, as ` (my_mix.py, line 7)`."""
-    file = getattr(sys.modules.get(type(method).__module__), "__file__", None)
-    lines = [at.lineno for at in extract_tb(error.__traceback__) if file and at.filename == file]
-    return f" ({Path(file).name}, line {lines[-1]})" if file and lines else ""
+def bound(check: Callable[[Method], str]) -> Callable[[Method], str]:
+    """The check with a network for its method; binding is the method's code, and may raise."""
+    return lambda method: check(bind(method, TrialNetwork()))
 
 
 def random_rows(
     num_rows: int = ROWS, size: tuple[int, ...] = PICTURE, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Images (R, 3, *size) in [0, 1), the same in each call, and targets of a class each (R, R)."""
+    """Images (R, 3, *size) in [0, 1), the same in each call, and targets (R, MOST_ROWS)."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(num_rows, 3, *size, generator=generator)
-    return images.to(dtype), torch.eye(num_rows)
+    return images.to(dtype), torch.eye(num_rows, MOST_ROWS)
 
 
 def partners_for(method: Method, num_rows: int, total: int, seed: int) -> np.ndarray:
@@ -135,7 +125,7 @@ def shares(method: Method) -> str:
 def sources(method: Method) -> str:
     for seed in SEEDS:
         source = blend_of(method, *random_rows(), seed).source
-        if source.dtype != torch.int64 or source.ndim != 2 or len(source) != ROWS:
+        if source.dtype != torch.int64 or len(source) != ROWS:
             got = f"{tuple(source.shape)} of {source.dtype}"
             raise UserError(f"source is {got}; make it ({ROWS}, K) int64 for {ROWS} rows")
         if not torch.equal(source[:, 0], torch.arange(ROWS)):
@@ -260,7 +250,7 @@ def pickling(method: Method) -> str:
 
 
 def speed(method: Method) -> str:
-    images, targets = random_rows(64, (32, 32))
+    images, targets = random_rows(MOST_ROWS, (32, 32))
 
     def mix() -> None:
         blend_of(method, images, targets).mix(images, targets)
@@ -285,12 +275,3 @@ CHECKS: dict[str, Callable[[Method], str]] = {
     "dtypes": dtypes, "sizes": sizes, "one row": one_row, "guests": rows_beyond,
     "partners": partners, "pickling": pickling, "speed": speed,
 }  # fmt: skip
-REMEDIES = dict.fromkeys(CHECKS, "return a Blend of the masks and sources of each row") | {
-    "attributes": "give the class num_partners and label_differs",
-    "dtypes": "compute in float32 or in the dtype of the images",
-    "sizes": "take height and width from images.shape[-2:], in that order",
-    "one row": "let a row without another be its own partner",
-    "guests": "take the number of rows from partners, and read rows by source",
-    "partners": "take (B,) or more columns than num_partners, and None for permutations",
-    "pickling": "define the class in a module, and keep no functions or files in its fields",
-}

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.mixing_cases import MASKED, METHODS, drawn
+from mixlab.errors import UserError
 from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup
 from mixlab.mixing.masks import painted
 
@@ -183,3 +184,32 @@ def test_a_partner_under_the_identity_is_not_resampled() -> None:
     blend = drawn(CutMix(1.0), images)
     warped = Blend(blend.source, blend.mask, blend.share, warp)
     assert torch.equal(warped.images(images)[2:], blend.images(images)[2:])
+
+
+TWO = torch.full((8, 2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("mask", "share", "sentence"),
+    [
+        (TWO, torch.full((8,), 0.5), r"share must be \(rows, .*\(8 or 1, 2\), got \(8,\); give a"),
+        (TWO, torch.ones(8, 1), r"share must be .*, got \(8, 1\);"),
+        (TWO, TWO[:4], r"share must be .*, got \(4, 2\);"),
+        (TWO, TWO[..., None], r"share must be .*, got \(8, 2, 1\);"),
+        (torch.ones(8), None, r"mask must be \(rows, sources, ...\), here \(8 or 1, 2, .* \(8,\);"),
+        (torch.ones(8, 12, 20), TWO, r"mask must be .*, got \(8, 12, 20\); stack a mask for each"),
+        (torch.ones(4, 2, 1, 12, 20), None, r"mask must be .*, got \(4, 2, 1, 12, 20\);"),
+    ],
+)
+def test_weights_of_another_shape_are_refused(
+    mask: Tensor, share: Tensor | None, sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        Blend.pair(np.arange(8), mask, share)
+
+
+def test_sources_are_columns() -> None:
+    with pytest.raises(UserError, match=r"source must be \(rows, sources\), got \(8,\); make"):
+        Blend(torch.arange(8), torch.ones(1, 1))
+    with pytest.raises(UserError, match=r"partners must be \(rows,\), got \(8, 1\); take a column"):
+        Blend.pair(np.arange(8)[:, None], TWO)

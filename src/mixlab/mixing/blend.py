@@ -41,6 +41,7 @@ class Blend:
     moves: Tensor | None = None
 
     def __post_init__(self) -> None:
+        _check_shapes(self.source, self.mask, self.share)
         if self.share is None:
             object.__setattr__(self, "share", mean_share(self.mask))
 
@@ -52,6 +53,9 @@ class Blend:
     @classmethod
     def pair(cls, partners: np.ndarray, mask: Mask, share: Tensor | None = None) -> Self:
         """Each row with one partner: `partners` (B,) int64, mask and share as above with K = 2."""
+        if partners.ndim != 1:
+            got = tuple(partners.shape)
+            raise UserError(f"partners must be (rows,), got {got}; take a column, partners[:, 0]")
         source = np.empty((len(partners), 2), dtype=np.int64)
         source[:, 0], source[:, 1] = np.arange(len(partners)), partners
         return cls(torch.from_numpy(source), mask, cast(Tensor, share))
@@ -214,6 +218,31 @@ class Blend:
         view = images.index_select(0, source)
         view = view if self.moves is None else _moved(view, self.moves[rows, k])
         return view if self.warp is None else warped(view, self.warp[rows, k])
+
+
+def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
+    """Raise UserError unless mask and share have the rows and the sources of `source`.
+
+    It compares shapes alone, since it runs for every batch, whose mask may be on a GPU.
+    """
+    if source.ndim != 2:
+        got = tuple(source.shape)
+        raise UserError(f"source must be (rows, sources), got {got}; make each source a column")
+    rows, sources = source.shape
+    if isinstance(mask, Tensor):  # boxes and tiles have no other shape
+        got = mask.shape
+        if got[1:2] != (sources,) or got[0] not in (1, rows):
+            raise UserError(
+                f"mask must be (rows, sources, ...), here ({rows} or 1, {sources}, ...), got "
+                f"{tuple(got)}; stack a mask for each source in dimension 1"
+            )
+    if share is not None:
+        got = share.shape
+        if got[1:] != (sources,) or got[0] not in (1, rows):
+            raise UserError(
+                f"share must be (rows, sources), here ({rows} or 1, {sources}), got {tuple(got)}; "
+                "give a column for each source, or leave share out for the mean of the mask"
+            )
 
 
 def _weighted_rows(rows: Tensor, source: Tensor, weight: Tensor) -> Tensor:
