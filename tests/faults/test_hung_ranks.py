@@ -58,6 +58,8 @@ pytestmark = pytest.mark.timeout(600)
 def test_one_rank_is_stopped(tmp_path: Path, injected: Injected, rank: int) -> None:
     with Command(make_lab(tmp_path), *TWO, LIMIT, "trainer.max_epochs=300") as command:
         group = group_of(command)
+        beats = f"{rank}.beat"  # the first is from before the training
+        assert until(lambda: any("epoch" in each.read_text() for each in tmp_path.rglob(beats)), 60)
         send(group[rank], signal.SIGSTOP)
         assert until(lambda: state(group[rank]) == "T", 5)
         assert until(lambda: not set(group) & set(command.alive()), 120), command.said
