@@ -12,7 +12,8 @@ missed.
 
 Every file of `configs/mixing/`, against a copy of the batch: one call of each by turns, medians of
 processor time, as a wait for a busy processor would fall upon the longer calls. A method that looks
-at the network is given its maps; `benchmarks/guided_mixing.py` measures the look. Exit status 1
+at the network is given its maps; `benchmarks/guided_mixing.py` measures the look. The copy is made
+in new memory, as the results are; page faults are most of its time at this size. Exit status 1
 where a method that needs no network takes longer than the bound.
 
     python benchmarks/mixing.py --copies --write docs/methods_costs.json
@@ -43,6 +44,7 @@ from mixlab.mixing import Address, CutMix, FMix, Method, Mixup, Policy
 from mixlab.mixing.binding import needs_network
 from mixlab.mixing.strength import mixed_share
 from mixlab.previews.batches import shipped_methods
+from mixlab.runtime import keep_memory
 
 NUM_CLASSES = 10
 MOST_COPIES = 12  # of the batch, in the time of which a method has to be done
@@ -174,6 +176,7 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.copies:
+        keep_memory()  # or some calls find warm memory by chance, and others page faults
         return int(in_copies(arguments.turns, arguments.write, arguments.note) > 0)
     images = torch.rand(arguments.batch_size, 3, arguments.size, arguments.size)
     missed = 0
