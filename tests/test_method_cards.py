@@ -2,11 +2,12 @@
 
 import json
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import card_words
+import method_cards
 import numpy as np
 import pytest
 from hydra.utils import get_class
@@ -21,12 +22,6 @@ from mixlab.mixing.methods import CutMix, OneOf, published
 from mixlab.mixing.strength import mixed_share
 from mixlab.previews.cards import briefly_trained, card_of
 from mixlab.reporting.export import CSV_COLUMNS
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import card_words  # noqa: E402
-import method_cards  # noqa: E402
 
 RUN = f"run `{card_words.COMMAND}` and commit what it writes"
 ARXIV = re.compile(r"arxiv\.org/abs/(\d+\.\d+)")

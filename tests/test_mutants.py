@@ -1,13 +1,10 @@
 """Each mutant in mutants.toml still has its place in the source, and its tests."""
 
-import importlib.util
 from pathlib import Path
 
+import mutate
+
 ROOT = Path(__file__).resolve().parents[1]
-spec = importlib.util.spec_from_file_location("mutate", ROOT / "scripts" / "mutate.py")
-assert spec is not None and spec.loader is not None
-mutate = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(mutate)
 
 
 def test_each_mutant_has_one_place_and_changes_it() -> None:
