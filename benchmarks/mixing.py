@@ -1,33 +1,32 @@
-"""What mixing costs beside timm's `elem` mode and torchvision's v2 transforms.
+"""What mixing costs, beside timm, torchvision, kornia and a copy of the batch.
 
-    python benchmarks/mixing.py            one CPU thread, (128, 3, 32, 32) float32, 10 classes
+    python benchmarks/mixing.py            one CPU thread, float32, 10 classes
 
 Drawing and applying, images and one-hot targets, as a callback does it: the generator made from the
-batch's address, the gate, the partners, the method. The last two columns leave the callback's part
-away and let one generator live on, as theirs does. Twenty calls of each by turns in one process;
-the lower quartile of all in microseconds, and ratios ours / theirs. Exit status 1 where a bound is
-missed.
+batch's address, the gate, the partners, the method. Exit status 1 where a bound is missed.
 
-    python benchmarks/mixing.py --copies   one CPU thread, (64, 3, 224, 224)
+First mixup and CutMix at (128, 3, 32, 32), each against the library that is nearest: twenty calls
+of each by turns in one process; the lower quartile of all in microseconds, and ratios ours /
+theirs. The last two columns leave the callback's part away and let one generator live on, as
+theirs does.
 
-Every file of `configs/mixing/`, against a copy of the batch: one call of each by turns, medians of
-processor time, as a wait for a busy processor would fall upon the longer calls. A method that looks
-at the network is given its maps; `benchmarks/guided_mixing.py` measures the look. The copy is made
-in new memory, as the results are; page faults are most of its time at this size. Exit status 1
-where a method that needs no network takes longer than the bound.
+Then every file of `configs/mixing/` at (128, 3, 32, 32) and (64, 3, 224, 224), with draws for each
+row and, where the method has that choice, for the batch: one call of each by turns, medians of
+processor time, since a wait for a busy processor would fall upon the longer calls. Memory is kept
+as in a training, so that the copy of the batch takes no page faults. A method that looks at the
+network is given its maps; `benchmarks/guided_mixing.py` measures the look.
 
-    python benchmarks/mixing.py --copies --write docs/methods_costs.json
+    python benchmarks/mixing.py --write docs/methods_costs.json
 
-also keeps them, and the reach of `mixing.strength`, for the cards in `docs/methods.md`.
+also keeps the second part, and the reach of `mixing.strength`, for the cards in `docs/methods.md`.
 """
 
 import argparse
 import itertools
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +34,8 @@ import numpy as np
 import torch
 from findings import keep
 from omegaconf import OmegaConf
-from timm.data.mixup import Mixup as TimmMixup
+from peers import NUM_CLASSES, Call, copied, peers, timm, torchvision
 from torch import Tensor
-from torchvision.transforms import v2
 
 from mixlab.errors import UserError
 from mixlab.mixing import Address, CutMix, FMix, Method, Mixup, Policy
@@ -46,16 +44,17 @@ from mixlab.mixing.strength import mixed_share
 from mixlab.previews.batches import shipped_methods
 from mixlab.runtime import keep_memory
 
-NUM_CLASSES = 10
-MOST_COPIES = 12  # of the batch, in the time of which a method has to be done
+SIZES = {"32": (128, 3, 32, 32), "224": (64, 3, 224, 224)}
+MOST_COPIES = {"mixup": 2.5, "cutmix": 5}  # of the batch at 224, in the time of which each is done
+OTHERS = 12  # copies for every other method that looks at no picture or network
+RESIZED = ("mosaic", "stackmix")  # each pixel: `F.interpolate` alone takes more copies than that
+LONGEST = 1.0  # seconds of a call; what takes longer is made for smaller maps of features
 SMALL = ((3, 32, 32), (3, 64))  # rows of which a reach is measured: an image, else a point cloud
-Call = Callable[[Tensor, Tensor], object]  # of images and one-hot targets
 
 
 def lower_quartiles(calls: list[Call], images: Tensor, turns: int) -> list[float]:
     """Microseconds of each call: the lower quartile of `turns` turns of 20 calls."""
-    times = np.empty((len(calls), turns, 20))
-    targets = torch.eye(NUM_CLASSES)[torch.randint(NUM_CLASSES, (len(images),))]
+    times, targets = np.empty((len(calls), turns, 20)), targets_of(images)
     for turn, number, repeat in np.ndindex(turns, len(calls), 20):
         start = time.perf_counter()
         calls[number](images, targets)
@@ -63,41 +62,49 @@ def lower_quartiles(calls: list[Call], images: Tensor, turns: int) -> list[float
     return [1e6 * float(np.quantile(each, 0.25)) for each in times]
 
 
-def ours(method: Method) -> tuple[Call, Call]:
-    """The method as a callback uses it, and alone."""
-    policy, address, rng = Policy(), Address(0), np.random.default_rng(0)
+def targets_of(images: Tensor) -> Tensor:
+    return torch.eye(NUM_CLASSES)[torch.randint(NUM_CLASSES, (len(images),))]
 
-    def alone(images: Tensor, targets: Tensor) -> object:
-        return method(images, targets, rng).mix(images, targets)
 
-    def with_policy(images: Tensor, targets: Tensor) -> object:
+def as_called(method: Method) -> Call:
+    """The method as a callback uses it, at another address for each batch."""
+    policy, batches = Policy(), itertools.count()
+
+    def call(images: Tensor, targets: Tensor) -> object:
+        address = Address(0, batch=next(batches))
         return policy.draw(method, images, targets, address).mix(images, targets)
 
-    return with_policy, alone
+    return call
 
 
-def timm(mixup_alpha: float, cutmix_alpha: float) -> Call:
-    """Row by row; it writes into the images it is given, which stay images."""
-    return TimmMixup(
-        mixup_alpha,
-        cutmix_alpha,
-        mode="elem",
-        label_smoothing=0.0,
-        num_classes=NUM_CLASSES,
-        multi_label=True,
-    )
+def alone(method: Method) -> Call:
+    """The method without policy and address."""
+    rng = np.random.default_rng(0)
+    return lambda images, targets: method(images, targets, rng).mix(images, targets)
 
 
 def contests() -> list[tuple[str, Method, Call, float]]:
     """Name, ours, theirs and the largest ratio allowed."""
-    v2_mixup = v2.MixUp(alpha=0.2, num_classes=NUM_CLASSES)
-    v2_cutmix = v2.CutMix(alpha=1.0, num_classes=NUM_CLASSES)
     return [
-        ("mixup per row, timm elem", Mixup(0.2), timm(0.2, 0.0), 1 / 8),
-        ("CutMix per row, timm elem", CutMix(1.0), timm(0.0, 1.0), 1 / 8),
-        ("mixup per batch, torchvision", Mixup(0.2, per_row=False), v2_mixup, 1.0),
-        ("CutMix per batch, torchvision", CutMix(1.0, per_row=False), v2_cutmix, 1.0),
+        ("mixup per row, timm elem", Mixup(0.2), timm(0.2, 0.0), 1 / 15),
+        ("CutMix per row, timm elem", CutMix(1.0), timm(0.0, 1.0), 1 / 15),
+        ("mixup per batch, torchvision", Mixup(0.2, per_row=False), torchvision(0.2, None), 1.0),
+        ("CutMix per batch, torchvision", CutMix(1.0, per_row=False), torchvision(None, 1.0), 1.0),
     ]
+
+
+def contest(turns: int) -> int:
+    """Print what mixup and CutMix take beside the nearest library; how many bounds are missed."""
+    images, missed = torch.rand(SIZES["32"]), 0
+    print(f"{'us':32}{'ours':>8}{'theirs':>8}{'ratio':>8}{'bound':>8}{'method':>8}{'ratio':>8}")
+    for name, method, theirs, bound in contests():
+        calls = [as_called(method), alone(method), theirs]
+        whole, part, their_time = lower_quartiles(calls, images, turns)
+        ratio = whole / their_time
+        missed += ratio > bound
+        print(f"{name:32}{whole:8.0f}{their_time:8.0f}{ratio:8.3f}{bound:8.3f}", end="")
+        print(f"{part:8.0f}{part / their_time:8.3f}")
+    return missed
 
 
 def shipped() -> dict[str, Method]:
@@ -107,10 +114,23 @@ def shipped() -> dict[str, Method]:
 
 
 def given_maps(method: Any) -> Method:
-    """A copy of a method whose looks at the network are free: all maps are of random numbers."""
+    """A copy of a method whose looks at the network are free: all maps are of the same numbers."""
     if not needs_network(getattr(method, "saliency", None)):
         return method
-    return replace(method, saliency=lambda images, _: torch.rand(len(images), *images.shape[2:]))
+    maps = {side: torch.rand(128, side, side) for side in (32, 224)}
+    return replace(method, saliency=lambda images, _: maps[images.shape[2]][: len(images)])
+
+
+def per_batch(method: Any) -> Method | None:
+    """The method with one draw for the batch; None where it has no such choice."""
+    if hasattr(method, "methods"):
+        parts = [per_batch(each) for each in method.methods]
+        return None if None in parts else replace(method, methods=parts)
+    if hasattr(method, "method"):
+        part = per_batch(method.method)
+        return part and replace(method, method=part)
+    has_choice = is_dataclass(method) and hasattr(method, "per_row")
+    return replace(method, per_row=False) if has_choice else None
 
 
 def reach(method: Method) -> float:
@@ -121,75 +141,90 @@ def reach(method: Method) -> float:
     raise UserError(f"{type(method).__name__} takes rows of none of the shapes {SMALL}; add one")
 
 
+def calls_of(methods: dict[str, Method]) -> dict[tuple[str, str], Call]:
+    """By name and `row` or `batch`: the copy, other libraries and our methods."""
+    calls: dict[tuple[str, str], Call | None] = {("a copy", "row"): copied}
+    for name, (row, batch) in peers().items():
+        calls |= {(name, "row"): row, (name, "batch"): batch}
+    for name, method in methods.items():
+        once = per_batch(given_maps(method))
+        calls |= {(name, "row"): as_called(given_maps(method))}
+        calls |= {(name, "batch"): as_called(once) if once else None}
+    return {key: call for key, call in calls.items() if call is not None}
+
+
 def refusal(call: Call, images: Tensor, targets: Tensor) -> str | None:
-    """Why a method takes no such images, or None where it does."""
+    """Why a method is not measured at this size, or None where it is."""
+    start = time.process_time()
     try:
         call(images, targets)
     except UserError as error:
         return str(error).partition(";")[0]
-    return None
+    taken = time.process_time() - start
+    return f"a call takes {taken:.0f} s" if taken > LONGEST else None
 
 
-def medians(calls: dict[str, Call], images: Tensor, targets: Tensor, turns: int) -> dict:
-    """Seconds of processor time of each call, the median of its turns."""
+def medians(calls: dict, images: Tensor, targets: Tensor, turns: int) -> dict:
+    """Milliseconds of processor time of each call, the median of its turns."""
     times = np.empty((turns, len(calls)))
     for turn, (number, call) in itertools.product(range(turns), enumerate(calls.values())):
         start = time.process_time()
         call(images, targets)
         times[turn, number] = time.process_time() - start
-    return dict(zip(calls, np.median(times, axis=0).tolist(), strict=True))
+    return dict(zip(calls, (1e3 * np.median(times, axis=0)).tolist(), strict=True))
 
 
-def in_copies(turns: int, path: Path | None, note: str) -> int:
-    """Print each method's time in copies of the batch; how many take too long."""
-    images = torch.rand(64, 3, 224, 224)
-    targets = torch.eye(NUM_CLASSES)[torch.randint(NUM_CLASSES, (len(images),))]
-    methods = shipped()
-    calls: dict[str, Call] = {"a copy": lambda images, _: images.clone()}
-    calls |= {name: ours(given_maps(method))[0] for name, method in methods.items()}
-    refused = {name: why for name, call in calls.items() if (why := refusal(call, images, targets))}
-    calls = {name: call for name, call in calls.items() if name not in refused}
-    seconds = medians(calls, images, targets, turns)
-    copy = seconds.pop("a copy")
-    print(f"{'a copy':24}{1e3 * copy:8.1f} ms{'copies':>8}{'bound':>8}")
-    for name, each in seconds.items():
-        print(f"{name:24}{1e3 * each:8.1f} ms{each / copy:8.2f}{MOST_COPIES:8}")
-    if path:
-        found: dict = {name: {"refused": why} for name, why in refused.items()}
-        for name, each in seconds.items():
-            found[name] = {"ms": round(1e3 * each, 1), "copies": round(each / copy, 1)}
-        keep(path, "copies", {"copy_ms": round(1e3 * copy, 1), "methods": found}, turns, note)
-        reaches = {name: round(reach(method), 3) for name, method in methods.items()}
-        keep(path, "reach", {"methods": reaches}, 1)
-    free = [name for name in seconds if not needs_network(methods[name])]
-    return sum(seconds[name] > MOST_COPIES * copy for name in free)
+def costs_at(shape: tuple[int, ...], methods: dict[str, Method], turns: int) -> dict[str, dict]:
+    """By name: `ms` and `copies`, `batch_ms` with one draw for the batch, or why it is refused."""
+    images = torch.rand(shape)
+    targets, calls = targets_of(images), calls_of(methods)
+    refused = {key: why for key, call in calls.items() if (why := refusal(call, images, targets))}
+    found: dict[str, dict] = {name: {"refused": why} for (name, _), why in refused.items()}
+    taken = {key: call for key, call in calls.items() if key not in refused}
+    times = medians(taken, images, targets, turns)
+    copy, digits = times[("a copy", "row")], 1 if shape[-1] > 32 else 3
+    for (name, draws), ms in times.items():
+        each = found.setdefault(name, {})
+        each |= {"ms" if draws == "row" else "batch_ms": round(ms, digits)}
+        each |= {"copies" if draws == "row" else "batch_copies": round(ms / copy, 1)}
+    return found
+
+
+def table(found: dict[str, dict[str, dict]], names: list[str]) -> None:
+    """Print milliseconds per row, copies, and milliseconds per batch at each size."""
+    heads = [f"{f'ms at {size}':>12}{'copies':>8}{'batch':>8}" for size in found]
+    print(f"\n{'':24}" + "".join(heads))
+    for name in names:
+        cells = [found[size][name] for size in found]
+        words = [[each.get(key, "-") for key in ("ms", "copies", "batch_ms")] for each in cells]
+        print(f"{name:24}" + "".join(f"{ms:>12}{copies:>8}{once:>8}" for ms, copies, once in words))
+
+
+def too_slow(found: dict[str, dict], methods: dict[str, Method]) -> list[str]:
+    """What takes more copies than its bound, of the shipped methods that have one."""
+    bounds = {name: MOST_COPIES.get(name, OTHERS) for name in methods if "," not in name}
+    slow = [name for name, most in bounds.items() if found[name].get("copies", 0) > most]
+    return [name for name in slow if name not in RESIZED and not hasattr(methods[name], "saliency")]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--size", type=int, default=32, help="height and width in pixels")
     parser.add_argument("--turns", type=int, default=50)
-    parser.add_argument("--copies", action="store_true", help="all methods against a copy")
-    parser.add_argument("--write", type=Path, help="a JSON file for what --copies finds")
+    parser.add_argument("--write", type=Path, help="a JSON file for what the second part finds")
     parser.add_argument("--note", default="", help="what the reader of the file should know")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if arguments.copies:
-        keep_memory()  # or some calls find warm memory by chance, and others page faults
-        return int(in_copies(arguments.turns, arguments.write, arguments.note) > 0)
-    images = torch.rand(arguments.batch_size, 3, arguments.size, arguments.size)
-    missed = 0
-    print(f"{'us':32}{'ours':>8}{'theirs':>8}{'ratio':>8}{'bound':>8}{'method':>8}{'ratio':>8}")
-    for name, method, theirs, bound in contests():
-        calls = [*ours(method), theirs]
-        whole, alone, their_time = lower_quartiles(calls, images, arguments.turns)
-        missed += whole / their_time > bound
-        print(
-            f"{name:32}{whole:8.0f}{their_time:8.0f}{whole / their_time:8.3f}{bound:8.3f}", end=""
-        )
-        print(f"{alone:8.0f}{alone / their_time:8.3f}")
-    return int(missed > 0)
+    keep_memory()  # or some calls find warm memory by chance, and others page faults
+    missed, methods = contest(arguments.turns), shipped()
+    found = {size: costs_at(shape, methods, arguments.turns) for size, shape in SIZES.items()}
+    table(found, list(found["224"]))
+    slow = too_slow(found["224"], methods)
+    print(f"\nmore copies at 224 than their bound: {', '.join(slow) or 'none'}")
+    if arguments.write:
+        keep(arguments.write, "costs", found, arguments.turns, arguments.note)
+        reaches = {name: round(reach(method), 3) for name, method in methods.items()}
+        keep(arguments.write, "reach", {"methods": reaches}, 1)
+    return int(missed + len(slow) > 0)
 
 
 if __name__ == "__main__":

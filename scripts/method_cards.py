@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from card_costs import cost_words, index, measured_words, peers
 from card_words import (
     COMMAND,
     CONFIGS,
@@ -36,7 +37,6 @@ from hydra.utils import get_class
 from omegaconf import DictConfig
 
 from mixlab.config.build import build
-from mixlab.mixing.binding import needs_network
 from mixlab.previews.batches import shipped_configs
 from mixlab.previews.cards import briefly_trained, card_of
 from mixlab.reporting.formatting import p_value, unit
@@ -58,13 +58,6 @@ on shifted copies of the two photographs, and AutoMix's mix block learned for 10
 features are mixed, those of its last stage are shown, as the mean over channels. The photographs,
 cut and made smaller, are china.jpg by danielbuechele and flower.jpg by vultilion, from
 scikit-learn, both [CC BY 2.0](https://creativecommons.org/licenses/by/2.0/)."""
-STRENGTH_WORDS = """\
-The largest `mixing.strength` is the mean share of a row that others replace when every row is
-mixed. It was measured on images of 3 x 32 x 32 (point clouds: 3 x 64) whose partners are always
-other rows; where masks depend on the image it is an estimate. It differs between image sizes:
-CutMix reaches 0.280 at 16 x 16, 0.303 at 32 x 32 and 0.322 at 224 x 224. It is also a little lower
-if rows can be their own partners, as with the default partners, a permutation of the batch:
-CutMix reaches 0.296 with `data=digits` and batches of 64."""
 CLAIM_CONFIG = CONFIGS.parent / "claim" / "methods.yaml"
 CLAIM_TITLE = "## Comparison of the methods"
 CLAIM_INTRO = """\
@@ -94,7 +87,11 @@ def page(configs: dict[str, DictConfig], costs: dict[str, Any], claim: Path = CL
     parts = ["# Mixing methods", made, INTRO, measured_words(costs)]
     families = {name: family(name, cfg.mixing) for name, cfg in configs.items()}
     grouped = {title: [n for n in configs if families[n] == title] for title in FAMILIES}
-    parts += [index(grouped, costs), *([WHERE_IS_CLAIM] if claim.exists() else [])]
+    parts += [
+        index(grouped, costs),
+        peers(list(configs), costs),
+        *([WHERE_IS_CLAIM] if claim.exists() else []),
+    ]
     for title, names in grouped.items():
         parts += [f"## {title}", *[card(name, configs[name].mixing, costs) for name in names]]
     if claim.exists():
@@ -112,20 +109,6 @@ def family(name: str, node: DictConfig) -> str:
     if kind.__module__.rpartition(".")[2] != name or hasattr(method, "methods"):
         return "Combinations and recipes"
     return "Images" if not any("rows" in words for words in taken(method)) else "Any rows"
-
-
-def index(grouped: dict[str, list[str]], costs: dict[str, Any]) -> str:
-    """A table of all cards: what each costs, and how strong it can be."""
-    lines = [
-        "| `mixing=` | group | cost, in copies of the batch | largest strength at 32 x 32 |",
-        "| --- | --- | ---: | ---: |",
-    ]
-    for title, names in grouped.items():
-        for name in names:
-            copies = costs["copies"]["methods"].get(name, {}).get("copies", "-")
-            reach = costs["reach"]["methods"].get(name, "-")
-            lines.append(f"| [{name}](#{name}) | {title.lower()} | {copies} | {reach} |")
-    return "\n".join(lines)
 
 
 def card(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
@@ -146,42 +129,6 @@ def card(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
     bullets = [filled(f"- **{word}:** {marked(text)}") for word, text in lines.items() if text]
     picture = f"![Two rows, and one of them under {name}](pictures/methods/{name}.png)"
     return "\n\n".join([f"### {name}", filled(marked(header(name))), picture, "\n".join(bullets)])
-
-
-def cost_words(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
-    """Milliseconds and copies of a batch, and what the look at the network takes."""
-    found, look = costs["copies"]["methods"].get(name), costs["looks"]["methods"].get(name)
-    if found is None:
-        return "not measured yet."
-    if "refused" in found:
-        words = f"not measured at (64, 3, 224, 224): {found['refused']}"
-    else:
-        words = f"{found['ms']} ms for a batch (64, 3, 224, 224), "
-        words += f"{found['copies']} times a copy of it"
-        words += ", without what the callback does" if is_in_network(node) else ""
-    if look is None:
-        return f"{words}."
-    is_looked_at = "refused" not in found and needs_network(build(node.method, allow=()))
-    return (
-        f"{words}{', without the look' if is_looked_at else ''}. At (64, 3, 32, 32) the "
-        f"look takes {look['look_ms']} ms and the rest {look['rest_ms']} ms: {look['of_step']} of "
-        "a training step of `resnet20`."
-    )
-
-
-def measured_words(costs: dict[str, Any]) -> str:
-    """Where and when costs were measured, and what the numbers are."""
-    of = costs["copies"]["measured"]
-    note = f" ({of['note']})" if of["note"] else ""
-    costs_words = filled(
-        f"`{COMMAND}` makes this page again. Costs are processor time of drawing and applying on "
-        f"one thread of an {of['cpu']}, medians of {of['turns']} repetitions, {of['date']}{note}. "
-        "The table gives them as multiples of the time to copy the batch, which is "
-        f"{costs['copies']['copy_ms']} ms. `python benchmarks/mixing.py --copies --write "
-        "docs/methods_costs.json` and `python benchmarks/guided_mixing.py --write "
-        "docs/methods_costs.json` measure them. "
-    )
-    return f"{costs_words}\n\n{STRENGTH_WORDS}"
 
 
 def claim_section(text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import card_costs
 import card_words
 import method_cards
 import numpy as np
@@ -76,7 +77,7 @@ def test_a_new_configuration_changes_the_page(configs: dict, costs: dict) -> Non
     page = method_cards.page(few, costs, NO_CLAIM)
     assert "### cutmix\n" in page and "[cutmix](#cutmix)" in page
     assert "cutmix" not in method_cards.page({"mixup": configs["mixup"]}, costs, NO_CLAIM)
-    new = method_cards.cost_words("zz_mine", configs["mixup"].mixing, costs)
+    new = card_costs.cost_words("zz_mine", configs["mixup"].mixing, costs)
     assert new == "not measured yet."
 
 

@@ -34,7 +34,7 @@ WAITING_METHODS = {
     "saliencymix": READS,
     "snapmix": READS,
     "mixup_both_classes": READS,
-    "cutmix thrice": TWICE,
+    "cutmix thrice": READS,
     "cutmix or cutout, then cutmix": TWICE,
     "mosaic, then cutmix": READS,
 }

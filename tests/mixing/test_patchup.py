@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mixlab.errors import UserError
+from mixlab.mixing.masks import painted
 from mixlab.mixing.methods import HardPatchUp, SoftPatchUp
 from mixlab.mixing.methods.patchup import blocks_around, blocks_reaching, center_rate
 
@@ -15,9 +16,10 @@ def other_mask(method: HardPatchUp, side: int, rows: int = 400) -> torch.Tensor:
     """(rows, side, side): what is taken of the partner."""
     rng, features = np.random.default_rng(0), torch.rand(1).expand(rows, 3, side, side)
     blend = method(features, torch.eye(rows), rng, RING[:rows])
-    assert isinstance(blend.mask, torch.Tensor) and blend.mask.shape[2] == 1, "of all channels"
-    torch.testing.assert_close(blend.mask.mean((2, 3, 4)), blend.share)
-    return blend.mask[:, 1, 0]
+    mask = painted(blend.mask, "cpu")
+    assert mask.shape[2] == 1, "of all channels"
+    torch.testing.assert_close(mask.mean((2, 3, 4)), blend.share)
+    return mask[:, 1, 0]
 
 
 @pytest.mark.parametrize("gamma", [0.1, 0.5, 0.9])

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from mixlab.errors import UserError
-from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted
+from mixlab.mixing.composed import Composed
+from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted, where_rows
+from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.tiles import Tiles
 from mixlab.mixing.views import pasted_views, warped
 
@@ -24,8 +26,9 @@ class Blend:
     Attributes:
         source: (B, K) int64 on the CPU, the rows that feed each row; column 0 is the row itself.
         mask: (B|1, K, *S) float, S broadcast against the trailing dimensions of the images as
-            usual (a *flat* mask, one number a row and source, has none), `Boxes` or `Tiles`. Over
-            the sources it sums to one, except where content is erased.
+            usual (a *flat* mask, one number a row and source, has none), or one that is painted
+            later: `Boxes`, `Tiles` or `Composed`. Over the sources it sums to one, except where
+            content is erased.
         share: (B|1, K) float32 on the CPU, weights in the label, summing to one; the mean of the
             mask unless the method says otherwise. On the CPU, so that logging waits for no GPU.
         warp: None or (B, K, 2, 3) on the CPU, affine views of the partners as `F.affine_grid` takes
@@ -98,8 +101,8 @@ class Blend:
 
     @property
     def is_painted(self) -> bool:
-        """Whether the mask is a tensor with a value for each pixel, perhaps on a GPU."""
-        return isinstance(self.mask, Tensor) and not is_flat(self.mask)
+        """Whether the mask has a value for each pixel, perhaps on a GPU."""
+        return not isinstance(self.mask, Boxes | Tiles) and not is_flat(self.mask)
 
     @property
     def unpainted(self) -> "Blend":
@@ -129,6 +132,8 @@ class Blend:
         if not images.is_floating_point():
             remedy = "mix after images.float() / 255"
             raise UserError(f"images must be float, got {_dtype(images)}; {remedy}")
+        if isinstance(self.mask, Composed):
+            return self.mask.apply(images)
         if isinstance(self.mask, Boxes | Tiles):
             self.mask.check_size(images)
             can_paste = self.moves is None and _can_paste(images)
@@ -162,17 +167,17 @@ class Blend:
             return self
         chosen = torch.as_tensor(rows)
         first = torch.eye(1, self.num_sources)
-        if isinstance(self.mask, Boxes | Tiles):
-            mask = self.mask.where(chosen)
+        if isinstance(self.mask, Tensor):
+            mask = where_rows(chosen, self.mask, first)
         else:
-            mask = _where(chosen, self.mask, first)
+            mask = self.mask.where(chosen)
         source = torch.where(chosen[:, None], self.source, self.source[:, :1])
         moves = self.moves
         if moves is not None:
             still = torch.arange(moves.shape[2], device=moves.device)
             moved = chosen[:, None, None].to(moves.device, non_blocking=True)
             moves = torch.where(moved, moves, still)
-        share = _where(chosen, self.share, first)
+        share = where_rows(chosen, self.share, first)
         return replace(self, source=source, mask=mask, share=share, moves=moves)
 
     def _paste(self, images: Tensor, mask: Boxes | Tiles) -> Tensor | None:
@@ -192,30 +197,40 @@ class Blend:
 
         On a CPU a quarter of a megabyte at a time, which stays in the processor's cache.
         """
-        mask = painted(self.mask, images.device)
+        if isinstance(self.mask, PartnerMask):
+            mask = self.mask.partner[:, None].to(images.device, non_blocking=True)
+        else:
+            mask = painted(self.mask, images.device)
         if not _can_paste(images):
             return self._sum_of(images, mask, slice(0, self.num_rows))
         mixed = torch.empty_like(images[: self.num_rows])
         step = max(1, 2**18 // (images[0].numel() * images.itemsize))
         for start in range(0, self.num_rows, step):
             rows = slice(start, start + step)
-            mixed[rows] = self._sum_of(images, mask if len(mask) == 1 else mask[rows], rows)
+            self._sum_of(images, mask if len(mask) == 1 else mask[rows], rows, mixed[rows])
         return mixed
 
-    def _sum_of(self, images: Tensor, mask: Tensor, rows: slice) -> Tensor:
-        """The mixtures of some rows, of their mask."""
+    def _sum_of(
+        self, images: Tensor, mask: Tensor, rows: slice, out: Tensor | None = None
+    ) -> Tensor:
+        """The mixtures of some rows, of their mask (b|1, K, *S), or the partner's (b|1, 1, *S)."""
         own = images[: self.num_rows][rows]
         if self.moves is not None:
             own = torch.empty_like(own).copy_(self._view(images, 0, rows))  # in the same layout
-        total = own * _fit(mask[:, 0], images)
+        if mask.shape[1] < self.num_sources:
+            return torch.lerp(own, self._view(images, 1, rows), _fit(mask[:, 0], images), out=out)
+        total = torch.mul(own, _fit(mask[:, 0], images), out=out)
         for k in range(1, self.num_sources):
             total = total.addcmul_(self._view(images, k, rows), _fit(mask[:, k], images))
         return total
 
     def _view(self, images: Tensor, k: int, rows: slice) -> Tensor:
         """Source k of some rows, moved and warped where the blend says so."""
-        source = self.source[rows, k].to(images.device, non_blocking=True)
-        view = images.index_select(0, source)
+        source = self.source[rows, k]
+        if len(source) == 1 and images.device.type == "cpu":
+            view = images[int(source)][None]  # not copied
+        else:
+            view = images.index_select(0, source.to(images.device, non_blocking=True))
         view = view if self.moves is None else _moved(view, self.moves[rows, k])
         return view if self.warp is None else warped(view, self.warp[rows, k])
 
@@ -269,20 +284,14 @@ def _fit(weight: Tensor, images: Tensor) -> Tensor:
     return weight.to(images.dtype).reshape(rows, *[1] * (images.ndim - weight.ndim), *size)
 
 
-def _where(rows: Tensor, weight: Tensor, first: Tensor) -> Tensor:
-    """`weight` (B|1, K, *S) in the chosen rows, all of it on the first source in the others."""
-    ones = [1] * (weight.ndim - 2)
-    chosen = rows.view(-1, 1, *ones).to(weight.device, non_blocking=True)
-    return torch.where(chosen, weight, first.view(1, -1, *ones).to(weight, non_blocking=True))
-
-
 def _moved(rows: Tensor, moves: Tensor) -> Tensor:
     """`rows` (B, ..., H, W) whose blocks are permuted by `moves` (B, n * n)."""
     size = round(moves.shape[1] ** 0.5)
     flat = rows.flatten(1, -3)
     blocks = flat.unflatten(3, (size, -1)).unflatten(2, (size, -1)).permute(0, 2, 4, 1, 3, 5)
-    taken = blocks.flatten(1, 2).take_along_dim(moves[..., None, None, None], 1)
-    back = taken.unflatten(1, (size, size)).permute(0, 3, 1, 4, 2, 5)
+    first = torch.arange(0, moves.numel(), moves.shape[1], device=moves.device)[:, None]
+    taken = blocks.flatten(0, 2).index_select(0, (first + moves).flatten())  # whole blocks
+    back = taken.unflatten(0, blocks.shape[:3]).permute(0, 3, 1, 4, 2, 5)
     return back.reshape(rows.shape)
 
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import own_and_partner, pair_of_shares, sent_to
+from mixlab.mixing.masks import pair_of_shares, sent_to
+from mixlab.mixing.partner_mask import PartnerMask
 
 
 def blend_of_cells(
@@ -25,7 +26,7 @@ def blend_of_cells(
     for axis, cell in enumerate((row, column), start=1):
         index = torch.from_numpy(cell).to(images.device, non_blocking=True)
         cells = cells.index_select(axis, index)
-    return Blend.pair(partners, own_and_partner(cells.float()), pair_of_shares(share))
+    return Blend.pair(partners, PartnerMask(cells.float()), pair_of_shares(share))
 
 
 def blend_of_quarters(
@@ -48,7 +49,7 @@ def blend_of_quarters(
     cell = sent_to(torch.from_numpy(quarters.copy()), images.device)[..., None, None]
     upper, lower = (torch.where(right, cell[:, y, 1], cell[:, y, 0]) for y in (0, 1))
     mask = torch.where(below, lower, upper).float()
-    return Blend.pair(partners, own_and_partner(mask), pair_of_shares(share))
+    return Blend.pair(partners, PartnerMask(mask), pair_of_shares(share))
 
 
 def equal_cells(num_pixels: int, num_cells: int) -> np.ndarray:

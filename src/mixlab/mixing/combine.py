@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
+from mixlab.mixing.composed import Composed, aligned, expand_rows, product, reached
 from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted
 
 
@@ -22,7 +23,7 @@ def select(choice: np.ndarray, blends: Sequence[Blend], device: torch.device | s
     widened = [_widened(blend, num_sources, device) for blend in blends]
     chosen, rows = torch.from_numpy(choice), torch.arange(len(choice))
     source = torch.stack([blend.source for blend in widened])[chosen, rows]
-    share = torch.stack([_expand_rows(blend.share, len(rows)) for blend in widened])[chosen, rows]
+    share = torch.stack([expand_rows(blend.share, len(rows)) for blend in widened])[chosen, rows]
     masks = [blend.mask for blend in widened]
     if not all(isinstance(mask, Boxes) or is_flat(mask) for mask in masks):
         mask = _select_painted(chosen, [painted(mask, device) for mask in masks])
@@ -32,10 +33,10 @@ def select(choice: np.ndarray, blends: Sequence[Blend], device: torch.device | s
 
 
 def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
-    """`second` applied to the result of `first`, as one blend; masks are painted on `device`.
+    """`second` applied to the result of `first`, as one blend.
 
     Suffixes name axes: R rows that come out of `first`, B out of `second`, J and K their sources,
-    L = K * J the sources of the result, S the trailing dimensions of a mask. With two rows x and y:
+    L = K * J the sources of the result. With two rows x and y:
 
         first   source [[0, 1], [1, 0]]  share [[.75, .25]]   x' = .75 x + .25 y, y' = .75 y + .25 x
         second  source [[0, 1], [1, 0]]  share [[.50, .50]]   x" = .50 x' + .50 y'
@@ -43,34 +44,29 @@ def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
 
     Guests, the rows from R on, reach `second` unmixed. Shares of the label are the mean of the
     composed mask, which for two cuts is not the product of their shares; they multiply where a
-    label was not the mean of its mask (cutout keeps the whole label). On a GPU, the mean over three
-    and more cuts waits for it, that over two does not.
+    label was not the mean of its mask (cutout keeps the whole label). Of two boxes that mean takes
+    no painting; that of other cuts is painted on `device`, and a GPU is waited for.
     """
     check_combinable(first, second)
     if second.warp is not None:
         raise UserError("in a Sequence a method that warps its partners must come first; move it")
     source_BK, num_rows = second.source, first.num_rows
     guest_J = torch.eye(1, first.num_sources)[0]  # a guest is all of itself
-    source_BKJ = _reached(first.source, source_BK, num_rows, source_BK[:, :, None])
-    share_BKJ = _reached(first.share, source_BK, num_rows, guest_J)
-    share_BL = _product(share_BKJ, second.share)
-
-    mask_RJS, mask_BKS = painted(first.mask, device), painted(second.mask, device)
-    guest_JS = guest_J.view(-1, *[1] * (mask_RJS.ndim - 2)).to(mask_RJS, non_blocking=True)
-    mask_BKJS = _reached(mask_RJS, source_BK, num_rows, guest_JS)
-    mask_BLS = _product(mask_BKJS, mask_BKS)
-
-    if not is_flat(first.mask) and not is_flat(second.mask):
-        by_area_BK1 = _reached(_by_area(first), source_BK, num_rows, torch.tensor(True))
-        by_area_B1 = by_area_BK1.all(1) & _by_area(second)
-        mean_BL = _mean_of_cuts(first.mask, second.mask, source_BK, num_rows, guest_J)
-        mean_BL = mean_share(mask_BLS) if mean_BL is None else mean_BL
-        share_BL = torch.where(by_area_B1, mean_BL, share_BL)
+    source_BKJ = reached(first.source, source_BK, num_rows, source_BK[:, :, None])
+    share_BKJ = reached(first.share, source_BK, num_rows, guest_J)
+    share_BL = product(share_BKJ, second.share)
+    mask = Composed(first, second)
+    if is_flat(first.mask) and is_flat(second.mask):
+        mask = mask.paint()
+    elif not is_flat(first.mask) and not is_flat(second.mask):
+        by_area_BK1 = reached(_by_area(first, device), source_BK, num_rows, torch.tensor(True))
+        by_area_B1 = by_area_BK1.all(1) & _by_area(second, device)
+        share_BL = torch.where(by_area_B1, mask.mean(device), share_BL)
     warp_BL23 = None
     if first.warp is not None:
-        warp_BKJ23 = _reached(first.warp, source_BK, num_rows, torch.eye(2, 3))
+        warp_BKJ23 = reached(first.warp, source_BK, num_rows, torch.eye(2, 3))
         warp_BL23 = warp_BKJ23.flatten(1, 2)
-    return Blend(source_BKJ.flatten(1), mask_BLS, share_BL, warp_BL23)
+    return Blend(source_BKJ.flatten(1), mask, share_BL, warp_BL23)
 
 
 def check_combinable(*blends: Blend) -> None:
@@ -87,49 +83,6 @@ def check_combinable(*blends: Blend) -> None:
                 "a method that moves blocks cannot be part of a Sequence or of OneOf with "
                 "per_row=true; give PuzzleMix transport_cost=null, or OneOf per_row=false"
             )
-
-
-def _mean_of_cuts(
-    inner: Mask, outer: Mask, source_BK: Tensor, num_rows: int, guest_J: Tensor
-) -> Tensor | None:
-    """(B, K * J) float32: the mean of the composed mask of boxes in boxes, without painting it.
-
-    A picture has four parts: within both boxes, one of them, or none. None for other masks.
-    """
-    if not isinstance(inner, Boxes) or not isinstance(outer, Boxes):
-        return None
-    no_box = torch.zeros(4, dtype=torch.int64)
-    edges_BK4 = _reached(inner.edges, source_BK, num_rows, no_box)
-    outside_BKJ = _reached(inner.outside, source_BK, num_rows, guest_J)
-    both = _area(_overlap(edges_BK4, outer.edges[:, None]))[..., None]
-    only_inner = _area(edges_BK4)[..., None] - both
-    only_outer = _area(outer.edges)[:, None, None] - both
-    neither = inner.height * inner.width - both - only_inner - only_outer
-    second_J, second_K = (
-        (torch.arange(mask.outside.shape[1]) == 1).float() for mask in (inner, outer)
-    )
-    within_K1, without_BK1 = second_K[:, None], outer.outside[..., None]
-    total = (second_J * within_K1).double() * both + (second_J * without_BK1).double() * only_inner
-    total += (outside_BKJ * within_K1).double() * only_outer
-    total += (outside_BKJ * without_BK1).double() * neither
-    return (total / (inner.height * inner.width)).float().flatten(1)
-
-
-def _overlap(one: Tensor, other: Tensor) -> Tensor:
-    """The common part of boxes (..., 4) of top, bottom, left and right."""
-    low, high = torch.maximum(one, other), torch.minimum(one, other)
-    return torch.stack([low[..., 0], high[..., 1], low[..., 2], high[..., 3]], -1)
-
-
-def _area(edges: Tensor) -> Tensor:
-    """(...): the pixels in boxes (..., 4), 0 where the end comes before the start."""
-    sides = (edges[..., 1::2] - edges[..., 0::2]).clamp_min(0)
-    return sides[..., 0] * sides[..., 1]
-
-
-def _expand_rows(values: Tensor, num_rows: int) -> Tensor:
-    """`values` (num_rows|1, ...) seen as (num_rows, ...)."""
-    return values.expand(num_rows, *values.shape[1:])
 
 
 def _widened(blend: Blend, num_sources: int, device: torch.device | str) -> Blend:
@@ -152,14 +105,14 @@ def _widened(blend: Blend, num_sources: int, device: torch.device | str) -> Blen
 def _select_boxes(chosen: Tensor, masks: list[Mask]) -> Mask:
     """Rows out of flat masks and boxes: a flat mask is what lies outside an empty box."""
     rows = torch.arange(len(chosen))
-    flats = [mask.outside if isinstance(mask, Boxes) else painted(mask, "cpu") for mask in masks]
-    outside = torch.stack([_expand_rows(flat, len(rows)) for flat in flats])[chosen, rows]
+    flats = [mask.outside if isinstance(mask, Boxes) else painted(mask) for mask in masks]
+    outside = torch.stack([expand_rows(flat, len(rows)) for flat in flats])[chosen, rows]
     boxes = next((mask for mask in masks if isinstance(mask, Boxes)), None)
     if boxes is None:
         return outside
     empty = torch.zeros(1, 4, dtype=torch.int64)
     edges = [mask.edges if isinstance(mask, Boxes) else empty for mask in masks]
-    edges = torch.stack([_expand_rows(each, len(rows)) for each in edges])[chosen, rows]
+    edges = torch.stack([expand_rows(each, len(rows)) for each in edges])[chosen, rows]
     return Boxes(edges, outside, boxes.height, boxes.width)
 
 
@@ -167,9 +120,9 @@ def _select_painted(chosen: Tensor, masks: list[Tensor]) -> Tensor:
     """Rows out of painted masks of any rank."""
     rank = max(mask.ndim for mask in masks)
     chosen = chosen.to(masks[0].device, non_blocking=True).view(-1, *[1] * (rank - 1))
-    result = _aligned(masks[0], rank)
+    result = aligned(masks[0], rank)
     for number, mask in enumerate(masks[1:], start=1):
-        result = torch.where(chosen == number, _aligned(mask, rank), result)
+        result = torch.where(chosen == number, aligned(mask, rank), result)
     return result
 
 
@@ -182,30 +135,8 @@ def _select_warp(chosen: Tensor, blends: list[Blend]) -> Tensor | None:
     return torch.stack(warps)[chosen, torch.arange(len(chosen))]
 
 
-def _reached(values: Tensor, source_BK: Tensor, num_rows: int, guest: Tensor) -> Tensor:
-    """(B, K, ...): `values` (R|1, ...) of the rows in `source_BK`, `guest` from row R on."""
-    guest_BK = source_BK >= num_rows
-    own_BK = torch.where(guest_BK, 0, source_BK).to(values.device, non_blocking=True)
-    reached = _expand_rows(values, num_rows)[own_BK]
-    if not guest_BK.any():
-        return reached
-    is_guest = guest_BK.view(*source_BK.shape, *[1] * (reached.ndim - 2))
-    return torch.where(is_guest.to(values.device, non_blocking=True), guest, reached)
-
-
-def _product(inner_BKJS: Tensor, outer_BKS: Tensor) -> Tensor:
-    """(B, K * J, *S): inner weights times outer ones (B|1, K, *S); either may lack the axes S."""
-    rank = max(inner_BKJS.ndim - 1, outer_BKS.ndim)
-    inner = _aligned(inner_BKJS.flatten(0, 1), rank).unflatten(0, inner_BKJS.shape[:2])
-    return (inner * _aligned(outer_BKS, rank)[:, :, None]).flatten(1, 2)
-
-
-def _aligned(mask: Tensor, rank: int) -> Tensor:
-    """`mask` (B, K, *S) with ones before S, up to `rank` dimensions."""
-    rows, sources, *size = mask.shape
-    return mask.reshape(rows, sources, *[1] * (rank - mask.ndim), *size)
-
-
-def _by_area(blend: Blend) -> Tensor:
+def _by_area(blend: Blend, device: torch.device | str) -> Tensor:
     """(B|1, 1) bool: where the shares of the label are the mean of the mask."""
-    return ((blend.share - mean_share(blend.mask)).abs() < 1e-5).all(1, keepdim=True)
+    mask = blend.mask
+    mean = mask.mean(device) if isinstance(mask, Composed) else mean_share(mask)
+    return ((blend.share - mean).abs() < 1e-5).all(1, keepdim=True)

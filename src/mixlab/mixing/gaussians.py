@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import own_and_partner, pair_of_shares, sent_to
+from mixlab.mixing.masks import pair_of_shares, sent_to
+from mixlab.mixing.partner_mask import PartnerMask
 
 
 def blend_of_gaussians(
@@ -26,7 +27,7 @@ def blend_of_gaussians(
     spot = of_y[:, :, None] * of_x[:, None]
     is_own = torch.from_numpy(of_row)[:, None, None].to(images.device, non_blocking=True)
     mask = torch.where(is_own, 1 - spot, spot)
-    return Blend.pair(partners, own_and_partner(mask), pair_of_shares(abs(of_row - share)))
+    return Blend.pair(partners, PartnerMask(mask), pair_of_shares(abs(of_row - share)))
 
 
 def uniform_centers(num_masks: int, images: Tensor, rng: np.random.Generator) -> np.ndarray:

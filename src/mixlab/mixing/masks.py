@@ -1,12 +1,13 @@
-"""Masks: the share of each source at each pixel, as tensors (B|1, K, *S) or as boxes."""
+"""Masks: the share of each source at each pixel, as tensors (B|1, K, *S), or painted later."""
 
 from dataclasses import dataclass
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.mixing.tiles import Tiles, check_drawn_size
+from mixlab.mixing.tiles import check_drawn_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,21 +102,29 @@ class Boxes:
         return result
 
 
-Mask = Tensor | Boxes | Tiles
+class LazyMask(Protocol):
+    """A mask that is painted only where that is asked for: `Boxes`, `Tiles` or `Composed`."""
+
+    def paint(self, device: torch.device | str = "cpu") -> Tensor: ...
+    def mean(self) -> Tensor: ...
+    def where(self, rows: Tensor) -> "LazyMask": ...
+
+
+Mask = Tensor | LazyMask
 
 OWN_OF_TWO = torch.tensor([[1.0, 0.0]])  # a flat mask: all of the row itself, none of its partner
 
 
-def is_flat(mask: Mask) -> bool:
+def is_flat(mask: Mask) -> TypeGuard[Tensor]:
     """Whether the mask is one number a row and source: (B|1, K)."""
     return isinstance(mask, Tensor) and mask.ndim == 2
 
 
-def painted(mask: Mask, device: torch.device | str) -> Tensor:
+def painted(mask: Mask, device: torch.device | str = "cpu") -> Tensor:
     """The mask as a tensor (B|1, K, *S) on `device`."""
-    if isinstance(mask, Boxes | Tiles):
-        return mask.paint(device)
-    return mask.to(device, non_blocking=True)
+    if isinstance(mask, Tensor):
+        return mask.to(device, non_blocking=True)
+    return mask.paint(device)
 
 
 def sent_mask(mask: Tensor, device: torch.device | str) -> Tensor:
@@ -127,11 +136,18 @@ def sent_mask(mask: Tensor, device: torch.device | str) -> Tensor:
 
 def mean_share(mask: Mask) -> Tensor:
     """Mean of the mask of each source: (B|1, K) float32 on the CPU."""
-    if isinstance(mask, Boxes | Tiles):
+    if not isinstance(mask, Tensor):
         return mask.mean()
     if mask.ndim == 2:
         return mask.float().cpu()
     return mask.flatten(2).mean(2, dtype=torch.float64).float().cpu()
+
+
+def where_rows(rows: Tensor, weight: Tensor, first: Tensor) -> Tensor:
+    """`weight` (B|1, K, *S) in the chosen rows, all of it on the first source in the others."""
+    ones = [1] * (weight.ndim - 2)
+    chosen = rows.view(-1, 1, *ones).to(weight.device, non_blocking=True)
+    return torch.where(chosen, weight, first.view(1, -1, *ones).to(weight, non_blocking=True))
 
 
 def sent_to(values: Tensor, device: torch.device | str) -> Tensor:
@@ -139,11 +155,6 @@ def sent_to(values: Tensor, device: torch.device | str) -> Tensor:
     if torch.device(device).type == "cuda":
         values = values.pin_memory()
     return values.to(device, non_blocking=True)
-
-
-def own_and_partner(partner: Tensor) -> Tensor:
-    """(N, 2, H, W): the mask of a row and its partner, of the partner's (N, H, W) in [0, 1]."""
-    return torch.stack([1 - partner, partner], 1)
 
 
 def pair_of_shares(partner: np.ndarray) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import Boxes, mean_share
+from mixlab.mixing.masks import Boxes, mean_share, painted
 from mixlab.mixing.methods.method import Method
 from mixlab.mixing.tiles import Tiles
 
@@ -19,7 +19,9 @@ def check_promise(method: Method, blend: Blend) -> None:
     sum to one, and each is the mean of its mask.
     """
     name, share, mask = type(method).__name__, blend.share, blend.mask
-    if not isinstance(mask, Boxes | Tiles):  # the engine's own are whole by construction
+    total = None
+    if not isinstance(mask, Boxes | Tiles):  # which are whole by construction
+        mask = painted(mask)
         total = mask.float().sum(1)
         if mask.min() < -CLOSE or total.max() > 1 + CLOSE:
             raise UserError(
@@ -34,7 +36,7 @@ def check_promise(method: Method, blend: Blend) -> None:
             f"{name} gives row {row} the shares {numbers(share[row])}; they must be from 0 to 1 "
             "and sum to 1, or labels get another weight than one"
         )
-    if isinstance(mask, Boxes | Tiles) or blend.warp is not None or total.min() < 1 - CLOSE:
+    if total is None or blend.warp is not None or total.min() < 1 - CLOSE:
         return  # moved or erased: the mean of the mask is not what is there
     mean, share = torch.broadcast_tensors(mean_share(mask), share)  # either may have one row
     if not torch.allclose(mean, share, atol=CLOSE):

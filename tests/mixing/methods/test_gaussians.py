@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mixlab.mixing import Blend, GMix, SmoothMix
+from mixlab.mixing.masks import painted
 
 ROWS, SIZE = 500, (24, 30)
 IMAGES = torch.zeros(ROWS, 1, 1, 1).expand(-1, -1, *SIZE)
@@ -15,8 +16,7 @@ def _blend(method: SmoothMix | GMix) -> Blend:
 
 
 def _masks(blend: Blend, source: int) -> np.ndarray:
-    assert isinstance(blend.mask, torch.Tensor)
-    return blend.mask[:, source].double().numpy()
+    return painted(blend.mask)[:, source].double().numpy()
 
 
 def _sigmas(spots: np.ndarray, axis: int) -> np.ndarray:

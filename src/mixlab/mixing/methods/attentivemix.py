@@ -15,6 +15,7 @@ from mixlab.errors import UserError
 from mixlab.mixing.binding import bind
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import picture_size
+from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.partners import partner_columns
 from mixlab.mixing.saliency import ActivationMap, Saliency, maps_of
 
@@ -68,7 +69,7 @@ class AttentiveMix:
         partner = partner_columns(partners, images, rng)[:, 0]
         maps = maps_of(self.saliency, images, targets, partner)
         pasted = strongest_cells(maps, self.grid, self.num_cells)
-        return Blend.pair(partner, torch.stack([1 - pasted, pasted], dim=1))
+        return Blend.pair(partner, PartnerMask(pasted))
 
 
 def strongest_cells(maps: Tensor, grid: int, num_cells: int) -> Tensor:

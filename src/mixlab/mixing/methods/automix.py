@@ -10,9 +10,10 @@ from mixlab import checks
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.mask_network import MaskNetwork
-from mixlab.mixing.masks import own_and_partner, pair_of_shares
+from mixlab.mixing.masks import pair_of_shares
 from mixlab.mixing.methods.method import own_shares, picture_size
 from mixlab.mixing.mix_block import with_mean
+from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.partners import partner_columns
 
 
@@ -80,7 +81,7 @@ class AutoMix:
         with torch.no_grad():
             mask = self.fitted(self.network(images, partner, own), own)
         mask = mask.view(len(partner), *[1] * (images.ndim - 3), *images.shape[-2:])
-        return Blend.pair(partner, own_and_partner(1 - mask), pair_of_shares(1 - own))
+        return Blend.pair(partner, PartnerMask(1 - mask), pair_of_shares(1 - own))
 
     def fitted(self, mask: Tensor, own: np.ndarray) -> Tensor:
         """Raw masks (B, 1, H, W) as they mix rows that keep `own` (B,) or (1,)."""

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from mixlab import checks
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import own_and_partner, pair_of_shares, sent_to
+from mixlab.mixing.masks import pair_of_shares, sent_to
 from mixlab.mixing.methods.method import own_shares, picture_size
+from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.partners import partner_columns
 
 NEGLIGIBLE = 1e-6  # of the variance of noise: 9 in 50,176 pixels of a mask at 224 change sides
@@ -65,10 +66,11 @@ class FMix:
         own = own_shares(self.alpha, rng, len(partner) if self.per_row else 1)
         noise = fourier_noise(len(own), height, width, self.decay, rng)
         counts = np.rint((1 - own) * height * width).astype(np.int64)
-        masks = [highest(*each, self.max_soft) for each in zip(noise, counts, strict=True)]
-        mask = sent_to(torch.from_numpy(np.stack(masks)), images.device)
+        for each, count in zip(noise, counts, strict=True):
+            each[:] = highest(each, count, self.max_soft)
+        mask = sent_to(torch.from_numpy(noise), images.device)
         share = pair_of_shares(counts / (height * width))
-        return Blend.pair(partner, own_and_partner(mask), share)
+        return Blend.pair(partner, PartnerMask(mask), share)
 
 
 def fourier_noise(
@@ -85,8 +87,8 @@ def fourier_noise(
     normals *= amplitude[:, :, None]
     spectrum = np.zeros((num_masks, height, len(columns)), dtype=np.complex64)
     spectrum[:, drawn] = normals.view(np.complex64)[..., 0]
-    lines = np.fft.ifft(spectrum, axis=1)
-    return np.fft.irfft(lines, width, axis=2).astype(np.float32, copy=False)
+    lines = torch.fft.ifft(torch.from_numpy(spectrum), dim=1)
+    return torch.fft.irfft(lines, width, dim=2).numpy()  # in half of the time that numpy takes
 
 
 def matters(frequency: np.ndarray, lowest: float, decay: float) -> np.ndarray:
@@ -103,20 +105,20 @@ def highest(noise: np.ndarray, count: int, max_soft: float) -> np.ndarray:
     soft = min(int(max_soft * noise.size), count, cut)
     if not soft:
         return above(values, cut).reshape(noise.shape)
-    mask = above(values, cut - soft)
-    edge = mask.nonzero()[0]
-    edge = edge[np.argpartition(values[edge], 2 * soft - 1)[: 2 * soft]]
+    seen, surely = above(values, cut - soft), above(values, cut + soft)
+    edge = np.flatnonzero(seen & ~surely)
+    mask = surely.astype(np.float32)
     mask[edge[values[edge].argsort()]] = np.linspace(0, 1, 2 * soft)
     return mask.reshape(noise.shape)
 
 
 def above(values: np.ndarray, cut: int) -> np.ndarray:
-    """(N,) float32: 0 at the `cut` lowest of `values` (N,), else 1; of equal ones, some of each."""
+    """(N,) bool: not the `cut` lowest of `values` (N,); of equal ones, some of each."""
     if cut == len(values):
-        return np.zeros(len(values), dtype=np.float32)
+        return np.zeros(len(values), dtype=bool)
     lowest = np.partition(values, cut)[cut]  # that is seen: faster than to find which they are
-    mask = (values >= lowest).astype(np.float32)
-    excess = np.count_nonzero(mask) - (len(values) - cut)
+    seen = values >= lowest
+    excess = np.count_nonzero(seen) - (len(values) - cut)
     if excess:
-        mask[np.flatnonzero(values == lowest)[:excess]] = 0
-    return mask
+        seen[np.flatnonzero(values == lowest)[:excess]] = False
+    return seen

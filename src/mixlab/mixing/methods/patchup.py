@@ -14,13 +14,13 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mixlab import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.masks import sent_mask
 from mixlab.mixing.methods.method import own_shares, picture_size
+from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.partners import partner_columns
 
 
@@ -68,13 +68,12 @@ class HardPatchUp:
         centers = rng.random((num_draws, height, width), dtype=np.float32)
         side = min(self.block_size, (min(height, width) + 1) // 2)
         blocks = blocks_around(centers < center_rate(self.gamma, side, height, width), side)
-        share = taken * blocks.mean((1, 2), dtype=torch.float64)[:, None].float()
+        covered = [np.count_nonzero(each) / each.size for each in blocks.numpy()]
+        share = taken * torch.tensor(covered, dtype=torch.float32)[:, None]
         other = sent_mask(blocks.to(torch.uint8), images.device)
-        other = other * taken.to(images.device, non_blocking=True)[:, :, None]
+        other *= taken.to(images.device, non_blocking=True)[:, :, None]
         other = other.view(num_draws, *[1] * (images.ndim - 3), height, width)
-        return Blend.pair(
-            partner, torch.stack([1 - other, other], dim=1), torch.cat([1 - share, share], dim=1)
-        )
+        return Blend.pair(partner, PartnerMask(other), torch.cat([1 - share, share], dim=1))
 
     def taken(self, rng: np.random.Generator, num_draws: int) -> Tensor:
         """(num_draws, 1) float32: what a block takes of the partner."""
@@ -137,5 +136,22 @@ def blocks_around(centers: np.ndarray, side: int) -> Tensor:
     Squares of an even side have one more row below and one more column right of their center.
     """
     before, after = side // 2, (side - 1) // 2
-    padded = F.pad(torch.from_numpy(centers).float(), (before, after, before, after))
-    return F.max_pool2d(padded[:, None], side, stride=1)[:, 0] > 0
+    padded = np.pad(centers, ((0, 0), (before, after), (before, after)))
+    blocks = torch.from_numpy(padded)
+    for axis in (1, 2):
+        blocks = any_of_run(blocks, side, axis)
+    return blocks
+
+
+def any_of_run(values: Tensor, side: int, axis: int) -> Tensor:
+    """Bool `values`: whether any of `side` in a row is true, for each start of such a row.
+
+    Rows of twice the length are made of two, so that 7 take three steps and not six.
+    """
+    length = 1
+    while length < side:
+        step = min(length, side - length)
+        rest = values.shape[axis] - step
+        values = values.narrow(axis, 0, rest) | values.narrow(axis, step, rest)
+        length += step
+    return values

@@ -17,6 +17,7 @@ from mixlab import checks
 from mixlab.mixing.binding import bind
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import own_shares, picture_size
+from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.partners import partner_columns
 from mixlab.mixing.puzzle import MaskEnergy, transported
 from mixlab.mixing.saliency import InputGradient, Saliency, maps_of
@@ -103,7 +104,7 @@ class PuzzleMix:
         )
         z = energy.values_L[energy.least()]
         moves = self.moves([saliency[each] for each in rows], z)
-        mask = _enlarged(torch.stack([1 - z, z], 1), height, width)
+        mask = PartnerMask(_enlarged(z, height, width))
         blend = replace(Blend.pair(partner, mask), moves=moves)
         return blend.where(partner != np.arange(len(partner)))
 
@@ -154,8 +155,8 @@ def surprise(labels: int, share: np.ndarray) -> np.ndarray:
 
 
 def _enlarged(mask: Tensor, height: int, width: int) -> Tensor:
-    """(B, 2, height, width) of (B, 2, n, n), whose n divides both."""
+    """(B, height, width) of (B, n, n), whose n divides both."""
     size = mask.shape[-1]
     high, wide = height // size, width // size
-    blocks = mask[:, :, :, None, :, None].expand(-1, -1, size, high, size, wide)
-    return blocks.reshape(len(mask), 2, height, width)
+    blocks = mask[:, :, None, :, None].expand(-1, size, high, size, wide)
+    return blocks.reshape(len(mask), height, width)

@@ -10,6 +10,7 @@ from mixlab import checks
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.masks import sent_mask
 from mixlab.mixing.methods.method import own_shares, picture_size
+from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.partners import partner_columns
 
 BLOCKS = 8  # drawn for each mask; those beyond the wanted area are left out
@@ -70,7 +71,7 @@ class TokenMix:
             place = torch.arange(size, device=images.device) * self.grid // size
             other = other.index_select(axis, place)
         other = other.view(len(other), *[1] * (images.ndim - 3), height, width)
-        return Blend.pair(partner, torch.stack([1 - other, other], dim=1), share)
+        return Blend.pair(partner, PartnerMask(other), share)
 
 
 def cells(size: int, grid: int) -> np.ndarray:

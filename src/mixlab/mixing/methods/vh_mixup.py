@@ -8,8 +8,9 @@ from torch import Tensor
 
 from mixlab import checks
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import own_and_partner, pair_of_shares, sent_to
+from mixlab.mixing.masks import pair_of_shares, sent_to
 from mixlab.mixing.methods.method import own_shares, picture_size
+from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.partners import partner_columns
 
 
@@ -62,4 +63,4 @@ class VHMixup:
         of_y, of_x = (sent_to(torch.from_numpy(each).float(), images.device) for each in lines)
         mask = of_y[:, :, None] + of_x[:, None]
         mean = lines[0].mean(1) + lines[1].mean(1)
-        return Blend.pair(partner, own_and_partner(mask), pair_of_shares(mean))
+        return Blend.pair(partner, PartnerMask(mask), pair_of_shares(mean))
