@@ -64,8 +64,9 @@ def lower_quartiles(calls: list[Call], images: Tensor, turns: int) -> list[float
 
 
 def ours(method: Method) -> tuple[Call, Call]:
-    """The method as a callback uses it, and alone."""
-    policy, address, rng = Policy(), Address(0), np.random.default_rng(0)
+    """The method as a callback uses it, with its own pairs if it finds them, and alone."""
+    partners = "by_method" if hasattr(method, "pairs_rows") else "permutation"
+    policy, address, rng = Policy(partners=partners), Address(0), np.random.default_rng(0)
 
     def alone(images: Tensor, targets: Tensor) -> object:
         return method(images, targets, rng).mix(images, targets)
