@@ -25,10 +25,10 @@ from findings import keep
 from torch import Tensor
 
 from mixlab.data.spec import ImageSpec
-from mixlab.mixing import AttentiveMix, Mixup, PuzzleMix, SaliencyMix, SnapMix, bind
+from mixlab.mixing import AttentiveMix, GuidedMixup, Mixup, PuzzleMix, SaliencyMix, SnapMix, bind
 from mixlab.mixing.mask_learner import MaskLearner
 from mixlab.mixing.methods import AutoMix
-from mixlab.mixing.saliency import Saliency
+from mixlab.mixing.saliency import InputGradient, Saliency
 from mixlab.models.networks import ResNet
 
 METHODS = {
@@ -37,6 +37,8 @@ METHODS = {
     "puzzlemix": PuzzleMix(),
     "puzzlemix, nothing moves": PuzzleMix(transport_cost=None),
     "snapmix": SnapMix(),
+    "guidedmixup": GuidedMixup(),
+    "guidedmixup by the gradient": GuidedMixup(saliency=InputGradient()),
 }
 
 
@@ -92,7 +94,7 @@ def main() -> None:
 
 
 def costs(
-    method: SaliencyMix | AttentiveMix | PuzzleMix | SnapMix,
+    method: SaliencyMix | AttentiveMix | PuzzleMix | SnapMix | GuidedMixup,
     images: Tensor,
     targets: Tensor,
     step: Callable[[], None],

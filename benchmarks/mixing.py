@@ -67,8 +67,9 @@ def targets_of(images: Tensor) -> Tensor:
 
 
 def as_called(method: Method) -> Call:
-    """The method as a callback uses it, at another address for each batch."""
-    policy, batches = Policy(), itertools.count()
+    """The method as a callback uses it, with its own pairs if it finds them; a new address each."""
+    partners = "by_method" if hasattr(method, "pairs_rows") else "permutation"
+    policy, batches = Policy(partners=partners), itertools.count()
 
     def call(images: Tensor, targets: Tensor) -> object:
         address = Address(0, batch=next(batches))

@@ -17,7 +17,14 @@ from mixlab.check import check_is_whole, lines, main, method_of, setting
 from mixlab.contract import CHECKS, PICTURE, examine
 from mixlab.errors import UserError
 from mixlab.mixing import Blend, Method, OneOf
-from mixlab.mixing.methods import AttentiveMix, AutoMix, PuzzleMix, SaliencyMix, SnapMix
+from mixlab.mixing.methods import (
+    AttentiveMix,
+    AutoMix,
+    GuidedMixup,
+    PuzzleMix,
+    SaliencyMix,
+    SnapMix,
+)
 from mixlab.mixing.partners import partner_columns
 
 
@@ -184,7 +191,9 @@ class Looks(Half):
         return super().__call__(images, targets, rng, partners)
 
 
-@pytest.mark.parametrize("method", [Looks(), SaliencyMix(), PuzzleMix(), SnapMix(), AttentiveMix()])
+@pytest.mark.parametrize(
+    "method", [Looks(), SaliencyMix(), PuzzleMix(), SnapMix(), AttentiveMix(), GuidedMixup()]
+)
 def test_a_method_that_looks_is_given_a_network(method: Method) -> None:
     before = torch.get_rng_state()
     assert failed(method, "speed") == {}

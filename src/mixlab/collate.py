@@ -55,6 +55,7 @@ class MixCollate:
         self.method, self.policy = method, policy or Policy()
         self.num_classes, self.keys, self.collate = num_classes, keys, collate
         check_fields(self, num_classes=NUM_CLASSES, keys=BATCH_KEYS)
+        self.policy.check(method)
         if self.policy.schedule != "constant" or self.policy.partners == ACROSS_RANKS:
             raise UserError(
                 "a collate function knows neither the progress of the training nor other ranks; "

@@ -21,7 +21,7 @@ from mixlab.data.augmentation import Augmentation
 from mixlab.mixing import Address, CutMix, Method, Mixup, Policy
 from mixlab.mixing.methods.ablations import ablated
 from mixlab.mixing.network_partners import bind_rule
-from mixlab.mixing.partners import _PARTNER_RULES, NETWORK_RULES
+from mixlab.mixing.partners import _PARTNER_RULES, BY_METHOD, NETWORK_RULES
 
 READS = {"copy to the CPU": 1}
 # What has to know values that are on the GPU: labels, pixels, or masks painted for three cuts, or
@@ -30,6 +30,7 @@ READS = {"copy to the CPU": 1}
 TWICE = {"copy to the CPU": 2}
 WAITING_METHODS = {
     "attentivemix": READS,
+    "guidedmixup": READS,
     "puzzlemix": READS,
     "saliencymix": READS,
     "snapmix": READS,
@@ -39,7 +40,13 @@ WAITING_METHODS = {
     "mosaic, then cutmix": READS,
 }
 WITHOUT_MASKS = {"mixup_both_classes", "alignmix"}  # one class a row; features that move
-WAITING_RULES = {"same_class": READS, "other_class": READS, "nearest": READS, "farthest": READS}
+WAITING_RULES = {
+    "same_class": READS,
+    "other_class": READS,
+    "nearest": READS,
+    "farthest": READS,
+    "by_method": TWICE,  # the distances of GuidedMixup's maps, and its shares
+}
 CONFIGS = Path(__file__).parents[2] / "configs" / "augmentation"
 
 
@@ -84,8 +91,9 @@ def test_a_method(name: str, gpu: FakeGpu, covered: Covered) -> None:
 @pytest.mark.parametrize("rule", _PARTNER_RULES)
 def test_a_partner_rule(rule: str, gpu: FakeGpu, covered: Covered) -> None:
     waits = WAITING_RULES.get(rule, {})
+    method = METHODS["guidedmixup"] if rule == BY_METHOD else Mixup(1.0)
     images, targets = batch_on(gpu, 16)  # half of them guests
-    after, labels = mixed(Mixup(1.0), images, targets, policy={"partners": rule}, num_rows=8)
+    after, labels = mixed(method, images, targets, policy={"partners": rule}, num_rows=8)
     assert on_gpu(after) and on_gpu(labels) and len(after) == len(labels) == 8
     assert gpu.waits == waits
     covered("partners", rule, "float32", gpu.operations, gpu.copies, said(waits))

@@ -47,7 +47,8 @@ class MixingCallback(pl.Callback):
             data set whose number is above 0 and divisible by n.
         schedule: `constant`, `linear`, `cosine` or `{off_after: fraction}` of the training.
         partners: Who is mixed with whom: `permutation`, `derangement`, `same_class`, ..., or with
-            `across_ranks` a permutation of the rows of all processes.
+            `across_ranks` a permutation of the rows of all processes, with `by_method` as the
+            method pairs them itself.
         num_classes: Needed with data that are not ours and integer targets.
         keys: Of images and targets in a batch that is not ours, where they have unusual names.
         strength: Mean mixed share of a row, the same for every method; it sets the probability.
@@ -80,7 +81,7 @@ class MixingCallback(pl.Callback):
         self.policy = Policy(
             probability, gate, schedule, partners, alpha_schedule, class_probability
         )
-        self.policy.scheduled(method, 0.0)
+        self.policy.check(method)
         self.partners, self.confusions = partners, Confusions()
         self.strength, self.strength_is_set = strength, strength is None
         check_strength(strength, self.policy, method)

@@ -157,7 +157,7 @@ def check_mixing(cfg: DictConfig) -> None:
         with knob_prefix("mixing."):
             policy = Policy(**{key: value for key, value in node.items() if key in knobs})
             found = cast(Any, method)
-            policy.scheduled(found, 0.0)
+            policy.check(found)
             check_strength(node.get("strength"), policy, found)
 
 

@@ -42,6 +42,7 @@ class Mixer:
     def __post_init__(self) -> None:
         check_fields(self, num_classes=NUM_CLASSES, seed=SEED)
         check_callback(self.method, self)
+        self.policy.check(self.method)
         if self.network is None and needs_network(self.method):
             raise UserError(
                 f"{type(self.method).__name__} looks at the network being trained; give it, as in "

@@ -127,9 +127,11 @@ _PARTNER_RULES: dict[str, PartnerRule] = {
     "second_pass": guests,  # the data module loads them from another order of the same data,
     "dataset": guests,  # or from any of its rows
     "across_ranks": permutation,  # of the rows of all ranks, see `shared_permutations`
+    "by_method": permutation,  # never asked: the method pairs the rows itself
 }
 ACROSS_RANKS = "across_ranks"
 BEYOND_THE_BATCH = ("guests", "second_pass", "dataset", ACROSS_RANKS)
+BY_METHOD = "by_method"
 CONFUSABLE = "confusable"
 NETWORK_RULES = ("nearest_features", "farthest_features", CONFUSABLE)  # of `network_partners`
 

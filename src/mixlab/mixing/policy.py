@@ -19,6 +19,7 @@ from mixlab.mixing.class_probability import (
 from mixlab.mixing.methods.method import Method
 from mixlab.mixing.partners import (
     ACROSS_RANKS,
+    BY_METHOD,
     PartnerRule,
     drawn_columns,
     rule_from,
@@ -37,7 +38,8 @@ class Policy:
         gate: `row` or `batch`, the unit that the probability applies to; `{every: n}`: as `row`,
             but only rows whose number in the data set is > 0 and divisible by n.
         schedule: factor on the probability: `constant`, `linear`, `cosine` or `{off_after: 0.9}`.
-        partners: a rule of `mixlab.mixing.partners` by name, or a callable like them.
+        partners: a rule of `mixlab.mixing.partners` by name, or a callable like them; `by_method`
+            leaves the batch's rows to the method, where it pairs them itself.
         alpha_schedule: the method's alpha over the training, `{linear: [0.1, 1.0]}` or
             `{cosine: [0.1, 1.0]}`; None leaves it as it is.
         class_probability: in place of the probability, for rows of some classes, by number:
@@ -74,6 +76,15 @@ class Policy:
         if self.schedule != "constant":
             return f"schedule={self.schedule}"
         return None if self.alpha_schedule is None else f"alpha_schedule={self.alpha_schedule}"
+
+    def check(self, method: Method) -> None:
+        """Raise UserError unless the method has what the policy asks of it: alpha, a pairing."""
+        self.scheduled(method, 0.0)
+        if self.partners == BY_METHOD and not getattr(method, "pairs_rows", False):
+            raise UserError(
+                "partners=by_method is for a method that pairs rows itself, as GuidedMixup does, "
+                f"got {type(method).__name__}; use permutation"
+            )
 
     def rate(self, progress: float) -> float:
         """The probability in effect at `progress` of the training, in [0, 1]."""
@@ -135,6 +146,8 @@ class Policy:
         count = method.num_partners
         if partners is None and self.partners == ACROSS_RANKS:  # all rows are here
             partners = shared_permutations(address, num_rows, count, position)
+        elif partners is None and self.partners == BY_METHOD:  # guests are in no pair
+            images, targets = images[:num_rows], targets[:num_rows]
         elif partners is None:
             rule = rule_from(self.partners)
             partners = drawn_columns(rule, images, targets, rng, num_rows, count)

@@ -10,6 +10,7 @@ from mixlab.mixing.methods.cutout import Cutout
 from mixlab.mixing.methods.fmix import FMix
 from mixlab.mixing.methods.gmix import GMix
 from mixlab.mixing.methods.gridmix import GridMix
+from mixlab.mixing.methods.guidedmixup import GuidedMixup
 from mixlab.mixing.methods.hmix import HMix
 from mixlab.mixing.methods.manifold_mixup import ManifoldMixup
 from mixlab.mixing.methods.method import Method
@@ -46,6 +47,7 @@ __all__ = [
     "FMix",
     "GMix",
     "GridMix",
+    "GuidedMixup",
     "HMix",
     "HardPatchUp",
     "ManifoldMixup",

@@ -36,7 +36,8 @@ class Method(Protocol):
     ) -> Blend:
         """Draw a blend of B rows for (R, ...) float images and (R, C) float targets, R >= B.
 
-        `partners` is (B,) or (B, num_partners or more) int64; by default permutations of all rows.
+        `partners` is (B,) or (B, num_partners or more) int64. By default they are permutations of
+        all rows, or what a method with `pairs_rows = True` finds: that is `partners=by_method`.
         """
         ...
 

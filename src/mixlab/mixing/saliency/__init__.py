@@ -2,7 +2,7 @@
 
 from mixlab.mixing.saliency.activation_map import ActivationMap
 from mixlab.mixing.saliency.input_gradient import InputGradient
-from mixlab.mixing.saliency.maps import Saliency, maps_of, normalised
+from mixlab.mixing.saliency.maps import Saliency, maps_of, normalised, smoothed
 from mixlab.mixing.saliency.spectral_residual import SpectralResidual
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "SpectralResidual",
     "maps_of",
     "normalised",
+    "smoothed",
 ]

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixlab import checks
-from mixlab.mixing.saliency.maps import normalised
+from mixlab.mixing.saliency.maps import normalised, smoothed
 
 WINDOW = 3  # pixels of the local mean in the spectrum, as in the paper
 
@@ -46,8 +46,8 @@ class SpectralResidual:
         if small != list(size):
             grey = F.interpolate(grey, small, mode="bilinear", antialias=True)
         with torch.autocast(images.device.type, enabled=False):
-            maps = smoothed(_residual(grey), self.smoothing * min(small) / self.side)
-        return normalised(F.interpolate(maps, size, mode="bilinear")[:, 0])
+            maps = smoothed(_residual(grey)[:, 0], self.smoothing * min(small) / self.side)
+        return normalised(F.interpolate(maps[:, None], size, mode="bilinear")[:, 0])
 
 
 def _residual(grey: Tensor) -> Tensor:
@@ -60,15 +60,3 @@ def _residual(grey: Tensor) -> Tensor:
     residual = log - F.avg_pool2d(around, WINDOW, stride=1)
     back = torch.fft.ifft2(torch.polar(residual.exp(), spectrum.angle()))
     return back.abs().square()
-
-
-def smoothed(maps: Tensor, sigma: float) -> Tensor:
-    """`maps` (R, 1, H, W) under a Gaussian of `sigma` pixels, cut off at three of them."""
-    reach = round(3 * sigma)
-    if reach == 0:
-        return maps
-    distance = torch.arange(-reach, reach + 1, device=maps.device, dtype=maps.dtype)
-    weight = torch.exp(-0.5 * (distance / sigma).square())
-    weight = weight / weight.sum()
-    padded = F.pad(maps, [reach] * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, weight.view(1, 1, -1, 1)), weight.view(1, 1, 1, -1))
