@@ -222,7 +222,8 @@ def main() -> int:
     slow = too_slow(found["224"], methods)
     print(f"\nmore copies at 224 than their bound: {', '.join(slow) or 'none'}")
     if arguments.write:
-        keep(arguments.write, "costs", found, arguments.turns, arguments.note)
+        beside = [name for name in found["224"] if name not in methods or "," in name]
+        keep(arguments.write, "costs", {**found, "beside": beside}, arguments.turns, arguments.note)
         reaches = {name: round(reach(method), 3) for name, method in methods.items()}
         keep(arguments.write, "reach", {"methods": reaches}, 1)
     return int(missed + len(slow) > 0)

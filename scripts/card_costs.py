@@ -31,16 +31,16 @@ def index(grouped: dict[str, list[str]], costs: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def peers(names: list[str], costs: dict[str, Any]) -> str:
+def peers(costs: dict[str, Any]) -> str:
     """A table of what was measured beside the methods: other libraries, and parts of the work."""
     lines = [
         "| for comparison | draws | ms at 32 | ms at 224 | copies at 224 |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for name in costs["costs"]["224"]:
+    for name in costs["costs"]["beside"]:
         for draws in ("row", "batch"):
             cells = cost_cells(name, costs, draws)
-            if name not in names and set(cells) != {"-"}:
+            if set(cells) != {"-"}:
                 lines.append(f"| {name} | per {draws} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

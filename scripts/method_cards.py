@@ -89,7 +89,7 @@ def page(configs: dict[str, DictConfig], costs: dict[str, Any], claim: Path = CL
     grouped = {title: [n for n in configs if families[n] == title] for title in FAMILIES}
     parts += [
         index(grouped, costs),
-        peers(list(configs), costs),
+        peers(costs),
         *([WHERE_IS_CLAIM] if claim.exists() else []),
     ]
     for title, names in grouped.items():
