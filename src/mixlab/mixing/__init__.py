@@ -45,6 +45,7 @@ from mixlab.mixing.methods import (
     VHMixup,
 )
 from mixlab.mixing.mixer import Mixer
+from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.policy import Policy
 from mixlab.mixing.stream import Address, Purpose, stream, torch_seed
 from mixlab.mixing.tiles import Tiles
@@ -74,6 +75,7 @@ __all__ = [
     "MixupMany",
     "Mosaic",
     "OneOf",
+    "PartnerMask",
     "PatchMix",
     "PointMixup",
     "Policy",

@@ -27,8 +27,8 @@ class Blend:
         source: (B, K) int64 on the CPU, the rows that feed each row; column 0 is the row itself.
         mask: (B|1, K, *S) float, S broadcast against the trailing dimensions of the images as
             usual (a *flat* mask, one number a row and source, has none), or one that is painted
-            later: `Boxes`, `Tiles` or `Composed`. Over the sources it sums to one, except where
-            content is erased.
+            where it has to be: `Boxes`, `Tiles`, `PartnerMask` or `Composed`. Over the sources it
+            sums to one, except where content is erased.
         share: (B|1, K) float32 on the CPU, weights in the label, summing to one; the mean of the
             mask unless the method says otherwise. On the CPU, so that logging waits for no GPU.
         warp: None or (B, K, 2, 3) on the CPU, affine views of the partners as `F.affine_grid` takes

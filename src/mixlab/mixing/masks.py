@@ -103,7 +103,7 @@ class Boxes:
 
 
 class LazyMask(Protocol):
-    """A mask that is painted only where that is asked for: `Boxes`, `Tiles` or `Composed`."""
+    """A mask that is painted only where that is asked for."""
 
     def paint(self, device: torch.device | str = "cpu") -> Tensor: ...
     def mean(self) -> Tensor: ...
