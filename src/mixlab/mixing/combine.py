@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.composed import Composed, aligned, expand_rows, product, reached
+from mixlab.mixing.composed import Composed, expand_rows, product, reached, with_rank
 from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted
 
 
@@ -120,9 +120,9 @@ def _select_painted(chosen: Tensor, masks: list[Tensor]) -> Tensor:
     """Rows out of painted masks of any rank."""
     rank = max(mask.ndim for mask in masks)
     chosen = chosen.to(masks[0].device, non_blocking=True).view(-1, *[1] * (rank - 1))
-    result = aligned(masks[0], rank)
+    result = with_rank(masks[0], rank)
     for number, mask in enumerate(masks[1:], start=1):
-        result = torch.where(chosen == number, aligned(mask, rank), result)
+        result = torch.where(chosen == number, with_rank(mask, rank), result)
     return result
 
 

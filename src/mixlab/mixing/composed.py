@@ -1,15 +1,26 @@
 """Composed: the mask of one blend applied to the result of another."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from mixlab.mixing.masks import Boxes, mean_share, painted, where_rows
+from mixlab.mixing.masks import Boxes, Mask, mean_share, painted, where_rows
 
-if TYPE_CHECKING:
-    from mixlab.mixing.blend import Blend
+
+class Step(Protocol):
+    """What is asked of the two blends."""
+
+    @property
+    def source(self) -> Tensor: ...
+    @property
+    def mask(self) -> Mask: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_sources(self) -> int: ...
+    def images(self, images: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +34,8 @@ class Composed:
         chosen: None or (B,) bool on the CPU; the other rows stay unchanged.
     """
 
-    first: "Blend"
-    second: "Blend"
+    first: Step
+    second: Step
     chosen: Tensor | None = None
 
     def apply(self, images: Tensor) -> Tensor:
@@ -79,11 +90,11 @@ def reached(values: Tensor, source_BK: Tensor, num_rows: int, guest: Tensor) -> 
 def product(inner_BKJS: Tensor, outer_BKS: Tensor) -> Tensor:
     """(B, K * J, *S): inner weights times outer ones (B|1, K, *S); either may lack the axes S."""
     rank = max(inner_BKJS.ndim - 1, outer_BKS.ndim)
-    inner = aligned(inner_BKJS.flatten(0, 1), rank).unflatten(0, inner_BKJS.shape[:2])
-    return (inner * aligned(outer_BKS, rank)[:, :, None]).flatten(1, 2)
+    inner = with_rank(inner_BKJS.flatten(0, 1), rank).unflatten(0, inner_BKJS.shape[:2])
+    return (inner * with_rank(outer_BKS, rank)[:, :, None]).flatten(1, 2)
 
 
-def aligned(mask: Tensor, rank: int) -> Tensor:
+def with_rank(mask: Tensor, rank: int) -> Tensor:
     """`mask` (B, K, *S) with ones before S, up to `rank` dimensions."""
     rows, sources, *size = mask.shape
     return mask.reshape(rows, sources, *[1] * (rank - mask.ndim), *size)
