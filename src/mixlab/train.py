@@ -3,6 +3,7 @@
 from omegaconf import DictConfig
 
 from mixlab.cli import run_hydra
+from mixlab.config.mixable import check_mixable
 from mixlab.runs.status import optimized
 from mixlab.training.ranks import launched
 from mixlab.training.supervise import train
@@ -15,6 +16,7 @@ def main() -> None:
 
 def for_sweeper(cfg: DictConfig) -> float | None:
     """Train, and return what a sweeper optimizes; of several ranks only in the first."""
+    check_mixable(cfg)
     results, launch = train(cfg), launched()
     return optimized(results, cfg.optimized_metric) if launch is None or not launch.rank else None
 

@@ -17,6 +17,7 @@ from mixlab.mixing import (
     Mixup,
     MixupMany,
     OneOf,
+    PointMixup,
     Policy,
     PuzzleMix,
     SaliencyMix,
@@ -25,7 +26,7 @@ from mixlab.mixing import (
 )
 from mixlab.mixing import strength as strength_module
 from mixlab.mixing.saliency import InputGradient, SpectralResidual
-from mixlab.mixing.strength import at_strength, check_strength, mixed_share
+from mixlab.mixing.strength import at_strength, check_strength, mixed_share, surely_reached
 
 PICTURE, ROWS = (1, 24, 20), 32
 CASES: dict[str, Method] = {
@@ -77,6 +78,15 @@ def test_a_permutation_makes_one_row_its_own_partner(rows: int, itself: float) -
     assert shares["derangement"] == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_few_draws_say_what_is_surely_reached(name: str) -> None:
+    """A bound, and one near enough that it spares the measurement of most strengths."""
+    for side in (8, 20, 33):
+        most = mixed_share(CASES[name], (2, side, 24), 1 / ROWS)
+        sure = surely_reached(CASES[name], (2, side, 24), 1 / ROWS)
+        assert 0.7 * most < sure < 0.97 * most or sure == most
+
+
 class Opaque:
     """A method of the user's, whose draws for a batch cannot be made row by row."""
 
@@ -100,10 +110,14 @@ def test_formulas_are_what_is_measured() -> None:
     class Unknown(MixupMany):
         mean_mixed = None  # pyright: ignore
 
+    class UnknownPoints(PointMixup):
+        mean_mixed = None  # pyright: ignore
+
     for method in (MixupMany(1.0, 2), MixupMany(0.3, 4)):
         unknown = Unknown(method.alpha, method.sources)
         assert mixed_share(unknown, PICTURE) == pytest.approx(method.mean_mixed, rel=0.02)
-    assert mixed_share(Mixup(0.1), PICTURE) == 0.5
+    assert mixed_share(UnknownPoints(0.4), (3, 6)) == pytest.approx(0.5, rel=0.02)
+    assert mixed_share(Mixup(0.1), PICTURE) == mixed_share(PointMixup(3.0), PICTURE) == 0.5
 
 
 def test_it_needs_no_network() -> None:

@@ -149,9 +149,7 @@ def check_mixing(cfg: DictConfig) -> None:
             f"{type(method).__name__} is not a mixing method; it needs num_partners, label_differs "
             "and __call__(images, targets, rng, partners=None)"
         )
-    devices, nodes = (OmegaConf.select(cfg, f"trainer.{key}") for key in ("devices", "num_nodes"))
-    ranks = devices if isinstance(devices, int) and devices > 1 else 1
-    check_partners(cfg, ranks * nodes if isinstance(nodes, int) else ranks)
+    check_partners(cfg, ranks_of(cfg))
     if str(node.pop("_target_")).startswith("mixlab.callbacks."):
         knobs = Policy.__dataclass_fields__
         with knob_prefix("mixing."):
@@ -159,6 +157,13 @@ def check_mixing(cfg: DictConfig) -> None:
             found = cast(Any, method)
             policy.check(found)
             check_strength(node.get("strength"), policy, found)
+
+
+def ranks_of(cfg: DictConfig) -> int:
+    """How many processes share a batch, as far as the configuration says it; else 1."""
+    devices, nodes = (OmegaConf.select(cfg, f"trainer.{key}") for key in ("devices", "num_nodes"))
+    ranks = devices if isinstance(devices, int) and devices > 1 else 1
+    return ranks * nodes if isinstance(nodes, int) else ranks
 
 
 def check_partners(cfg: DictConfig, ranks: int) -> None:

@@ -5,8 +5,9 @@ row is mixed. The mixed share of a row is 1 - the share of its content that it k
 part counts as mixed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from math import floor, sqrt
 from typing import Any
 
@@ -19,7 +20,7 @@ from mixlab.errors import UserError
 from mixlab.mixing.alpha import field_names
 from mixlab.mixing.binding import needs_network
 from mixlab.mixing.methods.method import Method
-from mixlab.mixing.partners import ACROSS_RANKS
+from mixlab.mixing.partners import ACROSS_RANKS, PartnerRule
 from mixlab.mixing.policy import Policy
 from mixlab.mixing.stream import Address, Purpose, stream
 
@@ -27,6 +28,7 @@ MAY_MEET_ITSELF = ("permutation", ACROSS_RANKS)  # a row is its own partner once
 STANDARD_ERROR = 0.005  # of the mean, as a fraction of it
 ROWS_AT_ONCE = 64
 FEWEST_DRAWS, MOST_DRAWS = 30, 20_000  # draws; the standard error of fewer is not known itself
+QUICK_DRAWS, SURE = 10, 6  # for a lower bound: so many standard errors below the mean of few draws
 STRENGTH = FRACTION.but("0 mixes nothing; null leaves mixing.probability as it is").or_(None)
 
 
@@ -65,10 +67,14 @@ def at_strength(
     Raises:
         UserError: the method cannot replace so much.
     """
-    itself = 1 / batch_rows if policy.partners in MAY_MEET_ITSELF else 0.0
-    most = mixed_share(method, picture, itself)
+    most = mixed_share(method, picture, chance_of_itself(policy.partners, batch_rows))
     check_reach(strength, method, most)
     return replace(policy, probability=min(1.0, strength / most) if strength else 0.0)
+
+
+def chance_of_itself(partners: str | PartnerRule, batch_rows: int) -> float:
+    """The chance that a row is its own partner."""
+    return 1 / batch_rows if partners in MAY_MEET_ITSELF else 0.0
 
 
 def check_reach(strength: float, method: Method, most: float) -> None:
@@ -99,26 +105,58 @@ def mixed_share(method: Method, picture: Sequence[int], itself: float = 0.0) -> 
     Args:
         itself: the chance that a row is its own partner.
     """
+    return over_parts(method, itself, lambda each: measured_share(each, picture, itself))
+
+
+def surely_reached(method: Method, picture: Sequence[int], itself: float = 0.0) -> float:
+    """A strength that `mixed_share` would most likely exceed, from a few draws.
+
+    Most strengths are far below what a method reaches, and need no more to be seen as such.
+    """
+
+    def lowest(each: Method) -> float:
+        means = list(islice(shares_of_draws(each, picture, itself), QUICK_DRAWS))
+        return float(np.mean(means)) - SURE * standard_error(means)
+
+    return over_parts(method, itself, lowest)
+
+
+def over_parts(method: Method, itself: float, share: Callable[[Method], float]) -> float:
+    """By a formula where the method knows one, over the methods of one of several, or `share`."""
     if (known := known_share(method)) is not None:
         return known * (1 - itself)
     if hasattr(method, "methods") and hasattr(method, "weights"):  # one of several
         parts: Any = method
-        shares = [mixed_share(each, picture, itself) for each in parts.methods]
+        shares = [over_parts(each, itself, share) for each in parts.methods]
         return float(np.average(shares, weights=parts.weights))
+    return share(method)
+
+
+def measured_share(method: Method, picture: Sequence[int], itself: float) -> float:
+    """The mean over as many draws as it takes to know it."""
+    means: list[float] = []
+    for mean in islice(shares_of_draws(method, picture, itself), MOST_DRAWS):
+        means.append(mean)
+        if len(means) >= FEWEST_DRAWS and len(means) % 10 == 0:
+            if standard_error(means) <= STANDARD_ERROR * float(np.mean(means)):
+                break
+    return float(np.mean(means))
+
+
+def standard_error(means: Sequence[float]) -> float:
+    return float(np.std(means, ddof=1)) / sqrt(len(means))
+
+
+def shares_of_draws(method: Method, picture: Sequence[int], itself: float) -> Iterator[float]:
+    """The mean mixed share of the rows of one random batch after another, the same in each call."""
     rng = stream(Address(0), Purpose.STRENGTH)
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(ROWS_AT_ONCE, *picture, generator=generator)
     targets, drawn = torch.eye(ROWS_AT_ONCE), without_network(row_by_row(method), generator)
-    means: list[float] = []
-    while len(means) < MOST_DRAWS:
+    while True:
         partners = others(ROWS_AT_ONCE, max(1, method.num_partners), itself, rng)
         blend = drawn(images, targets, rng, partners)
-        means.append(1 - float(blend.own_content.double().mean()))
-        if len(means) >= FEWEST_DRAWS and len(means) % 10 == 0:
-            error = float(np.std(means, ddof=1)) / sqrt(len(means))
-            if error <= STANDARD_ERROR * float(np.mean(means)):
-                break
-    return float(np.mean(means))
+        yield 1 - float(blend.own_content.double().mean())
 
 
 def others(rows: int, columns: int, itself: float, rng: np.random.Generator) -> np.ndarray:

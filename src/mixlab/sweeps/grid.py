@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from omegaconf import DictConfig
 
+from mixlab.config.mixable import check_mixable
 from mixlab.errors import UserError
 from mixlab.runs.identity import arm_folder, identity
 from mixlab.runs.status import Status, asked_again
@@ -35,7 +36,12 @@ class Job(Sequence[str]):
 
     @classmethod
     def of(cls, overrides: list[str], cfg: DictConfig, own: Mapping[str, Any]) -> Self:
-        """A job of its own, in the folder of its seed."""
+        """A job of its own, in the folder of its seed.
+
+        Raises:
+            UserError: its method cannot mix the rows of its data.
+        """
+        check_mixable(cfg)
         known = identity(cfg)
         return cls(overrides, cfg, own, arm_folder(cfg, known) / f"seed-{own['seed']}", known)
 

@@ -39,6 +39,7 @@ class PointMixup:
 
     num_partners = 1
     label_differs = None
+    mean_mixed = 0.5  # of Beta(alpha, alpha); to measure it would take minutes with many points
 
     def __post_init__(self) -> None:
         alpha = checks.POSITIVE.but("1.0 is uniform; probability=0 mixes nothing")
