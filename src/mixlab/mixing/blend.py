@@ -175,6 +175,13 @@ class Blend:
         share = _where(chosen, self.share, first)
         return replace(self, source=source, mask=mask, share=share, moves=moves)
 
+    def view(self, images: Tensor, k: int, rows: slice) -> Tensor:
+        """Source k of some `rows` among (R, ...) `images`, as it lies in their mixture."""
+        source = self.source[rows, k].to(images.device, non_blocking=True)
+        view = images.index_select(0, source)
+        view = view if self.moves is None else _moved(view, self.moves[rows, k])
+        return view if self.warp is None else warped(view, self.warp[rows, k])
+
     def _paste(self, images: Tensor, mask: Boxes | Tiles) -> Tensor | None:
         """For CPUs: copying boxes takes half the time of painting a mask and weighting by it."""
         if self.warp is None and isinstance(mask, Boxes):
@@ -206,18 +213,11 @@ class Blend:
         """The mixtures of some rows, of their mask."""
         own = images[: self.num_rows][rows]
         if self.moves is not None:
-            own = torch.empty_like(own).copy_(self._view(images, 0, rows))  # in the same layout
+            own = torch.empty_like(own).copy_(self.view(images, 0, rows))  # in the same layout
         total = own * _fit(mask[:, 0], images)
         for k in range(1, self.num_sources):
-            total = total.addcmul_(self._view(images, k, rows), _fit(mask[:, k], images))
+            total = total.addcmul_(self.view(images, k, rows), _fit(mask[:, k], images))
         return total
-
-    def _view(self, images: Tensor, k: int, rows: slice) -> Tensor:
-        """Source k of some rows, moved and warped where the blend says so."""
-        source = self.source[rows, k].to(images.device, non_blocking=True)
-        view = images.index_select(0, source)
-        view = view if self.moves is None else _moved(view, self.moves[rows, k])
-        return view if self.warp is None else warped(view, self.warp[rows, k])
 
 
 def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
