@@ -152,7 +152,7 @@ def test_an_experiment_with_a_misspelt_key(here: Path, command: Callable) -> Non
         ("evaluate", "", "run has no value; give it on the command line: run=..."),
         ("evaluate", "run=gone", "there is no gone; give a run folder"),
         ("evaluate", "rum=gone", "did you mean run?"),
-        ("preview", "mixing=none", "name a method, as in mixing=cutmix"),
+        ("preview", "mixing=none", "name a method, as in mixing=mixup"),
         ("evaluate", "run=a,b", "several values; give a list: run=[a,b]"),
         ("preview", "seed=0,1", "seed=0,1 gives several values; mixlab-preview takes one"),
         ("preview", "batch=999", "batch=999 is beyond the epoch's"),

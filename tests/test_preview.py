@@ -17,6 +17,7 @@ from mixlab.config.keys import config_dir
 from mixlab.mixing import Mixup, Ricap
 from mixlab.mixing.methods import AttentiveMix, HardPatchUp, PointMixup, TransMix
 from mixlab.pictures.captions import Line
+from mixlab.pictures.parts import INKS
 from mixlab.pictures.sheet import heading
 from mixlab.preview import OF_SHOW, preview
 from mixlab.previews.batches import batch_at, batch_of
@@ -292,6 +293,7 @@ REFUSED = {
     "batch=18": "batch=18 is beyond the epoch's 18 batches",
     "show=gallery mixing=null": "mixing= means nothing to show=gallery with data=...; leave it",
     "rank=1": "rank= means nothing to show=batch with data=...; leave it out",
+    "mixing=null": "mixing=none leaves a batch as it is; name a method, as in mixing=mixup",
     "show=augmentation": "augmentation=none leaves images as they are",
     "show=augmentation images=[red.png]": "takes a batch of data=... or run=..., not images=",
     "images=[]": "images=[] names no picture",
@@ -326,11 +328,92 @@ def test_one_sentence_and_status_2(pictures: list[str], here: Path, command: Cal
     for words in (
         ["show=blend", "images=[red.png,gone.png]"],
         ["show=gallery", "mixing.method.alpha=1"],
-        ["experiment=signal"],
+        ["claim=cost"],
+        ["experiment=signl"],
+        ["experiment=table", "mixing=cutmix"],
+        ["experiment=signal", "run=gone"],
+        ["experiment=signal", "show=cutmix"],
     ):
         said = command("preview", *words)
-        expected = "no file gone.png|mixing= means|experiment=... is for mixlab-train"
+        expected = (
+            "no file gone.png|mixing= means|claim=... is for mixlab-train|did you mean signal|"
+            r"CutMix needs rows x channels x height x width, got \(16, 13\); use Mixup|"
+            "experiment= means nothing to show=batch with run=...|"
+            "show=cutmix is for images, and waves has rows of 2 x 128; use show=batch, gallery"
+        )
         assert said.status == 2 and re.search(expected, said.sentence)
+
+
+ROWS = {
+    "experiment=table": "a bar for each feature",
+    "experiment=table mixing=mixup_many count=3": "a bar for each feature",
+    "experiment=signal mixing=signal_cutmix": "a line for each channel",
+    "experiment=points mixing=point_mixup": "points seen from the side",
+    "data=digits_table show=blend": "a bar for each feature",
+    "data=embeddings data.path=mine.npz": "a line for each token",
+    "data=embeddings data.path=mine.npz data.features=first": "a line for each channel",
+    "data=embeddings data.path=mine.npz data.features=points show=blend": "by the first 3 of 4",
+}
+
+
+@pytest.mark.parametrize("words", ROWS)
+def test_rows_that_are_no_images(
+    here: Path, subtitles: list[str], command: Callable, words: str
+) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(here / "mine.npz", X=rng.normal(size=(30, 4, 6)), y=np.arange(30) % 3)
+    said = command("preview", *words.split())
+    assert said.status == 0, said.err
+    (subtitle,) = subtitles
+    assert ROWS[words] in subtitle and "orange from its partner" in subtitle
+    page = drawn(here / "preview.png")
+    assert has_colour(page, 1, 1, 1)
+    if "experiment=table" in words:
+        own, partner = INKS[:2].tolist()
+        assert has_colour(page, *own) and has_colour(page, *partner)
+
+
+def test_a_gallery_of_rows_names_the_methods_that_cannot_mix_them(
+    here: Path, few_methods: None, subtitles: list[str], command: Callable
+) -> None:
+    said = command("preview", "show=gallery", "data=waves", "count=2")
+    assert said.status == 0, said.err
+    reason = "left out (needs rows x channels x height x width): ricap, attentive, patchup, trans"
+    notes = f"{AS_INPUT}: points, manifold; {reason}"
+    assert f"batch 0 of epoch 0 of waves, under 4 methods; {notes}\n" in said.out
+    assert subtitles[0].endswith(f"is shaded; {notes}")
+    assert len(drawn(here / "preview.png")) < 600, "no column of reasons"
+    said = command("preview", "show=gallery", "data=wine", "count=2")
+    assert "left out (needs rows x coordinates x points): points" in said.out
+
+
+def test_a_method_by_chance_is_refused_if_one_of_its_methods_is(command: Callable) -> None:
+    """In another batch it would be chosen."""
+    for batch in range(4):
+        said = command("preview", "experiment=table", "mixing=deit", f"batch={batch}")
+        assert "CutMix needs rows x channels" in said.sentence
+
+
+def test_an_experiment_is_taken_as_in_a_training(here: Path, command: Callable) -> None:
+    experiment = here / "conf" / "experiment" / "mine.yaml"
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text(
+        "# @package _global_\ndefaults:\n  - override /data: waves\n  - override /mixing: "
+        "signal_cutmix\n  - override /trainer: cpu\ntask_name: mine\nseed: 7\n"
+        "data:\n  batch_size: 100\ntrainer:\n  max_epochs: 3\n"
+    )
+    printed = command("preview", "--config-dir=conf", "experiment=mine", "--cfg=job").out
+    cfg = OmegaConf.create(printed)
+    assert (cfg.data.name, cfg.data.batch_size, cfg.seed) == ("waves", 100, 7)
+    assert cfg.mixing.method._target_.endswith("SignalCutMix") and "trainer" not in cfg
+    words = ["--config-dir=conf", "data.batch_size=50", "seed=1", "mixing=mixup", "experiment=mine"]
+    cfg = OmegaConf.create(command("preview", *words, "--cfg=job").out)
+    assert (cfg.data.name, cfg.data.batch_size, cfg.seed) == ("waves", 50, 1)
+    assert cfg.mixing.method._target_.endswith("Mixup")
+    said = command("preview", "--config-dir=conf", "experiment=mine", "batch=4")
+    assert "batch=4 is beyond the epoch's 4 batches" in said.sentence
+    said = command("preview", "--config-dir=conf", "experiment=mine", "data.batch_sise=4")
+    assert "did you mean data.batch_size?" in said.sentence
 
 
 def test_help_has_an_example_of_each_picture(command: Callable) -> None:

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.mixlab.plugins import store_ours
 from mixlab.config.allowlist import check_allow, check_hydra
 from mixlab.config.checks import prepare
+from mixlab.config.experiments import load_preview
 from mixlab.config.explain import explain, unknown_choice
 from mixlab.config.keys import OPEN_GROUPS, config_dir, is_knob
 from mixlab.config.plugins import check_plugins
@@ -49,7 +50,12 @@ class Loader(ConfigLoaderImpl):
         check_ranks(run_mode, config_name)
         knobs = [word for word in overrides if run_mode == RunMode.MULTIRUN and is_knob(word)]
         others = [word for word in overrides if word not in knobs]
-        cfg = super().load_configuration(config_name, others, run_mode, **kwargs)
+
+        def load(name: str | None, words: list[str]) -> DictConfig:
+            return super(Loader, self).load_configuration(name, words, run_mode, **kwargs)
+
+        is_preview = config_name == "preview"
+        cfg = load_preview(load, others) if is_preview else load(config_name, others)
         cfg.hydra.overrides.task.extend(knobs)  # checked against each arm's method
         # Without a name it is for --hydra-help, which has no job and no job logging.
         logging = ("job_logging", "hydra_logging") if config_name else ("hydra_logging",)

@@ -17,7 +17,7 @@ ALWAYS = {"show", "output", "logger", "allow", "paths", "tags", "hydra"}
 OF_SOURCE = {  # where images come from, and the keys that this source uses
     "images": {"images", "labels", "seed", "epoch", "batch"},
     "run": {"run", "epoch", "batch", "rank", "data_path"},
-    "data": {"data", "augmentation", "seed", "epoch", "batch"},
+    "data": {"experiment", "data", "augmentation", "seed", "epoch", "batch"},
 }
 OF_SHOW = {
     "batch": {"mixing", "model", "count"},

@@ -4,16 +4,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from helpers.small_runs import small
+from helpers.small_runs import composed, small
 from mixlab.callbacks import MixingCallback
 from mixlab.callbacks.previews import Previews
 from mixlab.mixing import Address, Batch
 from mixlab.mixing.methods import Mixup
+from mixlab.previews.figures import show_batch
 from mixlab.runs import run_folder
 from mixlab.training.supervise import train
 
@@ -41,9 +43,31 @@ def test_only_the_first_batch(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_table_has_no_picture(tmp_path: Path) -> None:
+def test_rows_of_which_nobody_says_what_they_are_have_no_picture(tmp_path: Path) -> None:
     draw(tmp_path, (4, 7), epoch=0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "experiment=table mixing=mixup",
+        "experiment=signal mixing=signal_cutmix mixing.partners=second_pass",
+        "experiment=points mixing=point_mixup mixing.probability=0.5",
+        "experiment=table mixing=manifold_mixup mixing.layers=[last]",
+    ],
+)
+def test_a_run_on_other_rows_has_pictures_too(tmp_path: Path, words: str) -> None:
+    """Equal to what is drawn of the run later."""
+    cfg = small(tmp_path, *words.split(), "data.image_size=null", "trainer.limit_train_batches=1")
+    train(cfg)
+    figures = sorted((run_folder(cfg) / "figures").iterdir())
+    assert [path.name for path in figures] == ["mixed-epoch-0.png", "mixed-epoch-1.png"]
+    preview = composed(config="preview").copy()
+    preview.merge_with({"run": str(run_folder(cfg)), "epoch": 1})
+    page, figure = np.asarray(show_batch(preview)[0]), np.asarray(Image.open(figures[1]))
+    assert page.shape[1] == figure.shape[1] and len(page) > len(figure)
+    assert np.array_equal(page[-len(figure) :], figure)
 
 
 def test_tensorboard_gets_it(tmp_path: Path) -> None:

@@ -61,6 +61,24 @@ def test_sources_give_float_rows_that_are_normalized_by_training_rows(name: str)
     assert {*tested.targets.tolist()} == {*range(classes)}
 
 
+def test_clouds_are_known_as_such(tmp_path: Path) -> None:
+    """Also what is held out of them, and what a file says to have."""
+    path = arrays(tmp_path)
+    found = {
+        features: ImageDataModule(Arrays(path, features, test_size=0.25), val_size=0)
+        for features in ("last", "first", "points")
+    }
+    assert [data.spec.is_cloud for data in found.values()] == [False, False, True]
+    assert [data.spec.feature_axis for data in found.values()] == [-1, 0, 0]
+    assert found["points"].parts.test.data.is_cloud
+    assert ImageDataModule(Clouds(points=16), val_size=0).spec.is_cloud
+    assert not ImageDataModule(Waves(), val_size=0).spec.is_cloud
+    flat = arrays(tmp_path, X=np.zeros((40, 6)))
+    assert not ImageDataModule(Arrays(flat, "points"), val_size=0).spec.is_cloud
+    with pytest.raises(UserError, match="must be one of last, first, points, got 'frist'"):
+        Arrays(path, "frist").splits()
+
+
 @pytest.mark.parametrize("make", [Waves, Clouds])
 def test_generated_sets_are_the_same_in_every_run_and_of_their_seed(make: Any) -> None:
     first, again, other = make().splits(), make().splits(), make(set_seed=1).splits()

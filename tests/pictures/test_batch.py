@@ -7,9 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+from mixlab.data import DataSpec
+from mixlab.mixing import Batch, Guests, Mixup, Sequence
 from mixlab.pictures import describe_label, mixed_batch
-from mixlab.pictures.batch import origin_line, partners_of, words
+from mixlab.pictures.batch import origin_line, partners_of, shares_of, words
 from mixlab.pictures.captions import ACCENT, FAINT
+from mixlab.pictures.looks import look_of
 
 NAMES = ["cat", "dog", "ship"]
 
@@ -117,6 +120,39 @@ def test_rows_of_a_table_are_refused():
     before.images = before.images[:, 0, 0]
     with pytest.raises(ValueError, match=r"\(B, C, H, W\), got \(6, 8\)"):
         mixed_batch(before, after, blend)
+
+
+def test_rows_of_a_table_are_drawn_with_a_look():
+    rows, targets = torch.rand(6, 4), torch.eye(3)[torch.arange(6) % 3]
+    blend = Mixup(1.0)(rows, targets, np.random.default_rng(0))
+    before, after = Batch(rows, targets), Batch(*blend.mix(rows, targets))
+    look = look_of(DataSpec((4,), ("a", "b", "c")))
+    page = mixed_batch(before, after, blend, NAMES, look=look, columns=1)
+    assert page.width == 2 * 14 + 3 * 200 + 2 * 4 + 8 and page.height > 6 * (96 + 8)
+    with_more = Guests(9 + rows, targets)
+    other = mixed_batch(Batch(rows, targets, guests=with_more), after, blend, look=look, columns=1)
+    assert not np.array_equal(np.asarray(page), np.asarray(other)), "guests are in the range, too"
+
+
+def test_the_shares_of_rows_are_said_where_a_picture_hardly_tells():
+    line = origin_line(3, [5, 7], 6, NAMES, {5: (0, 1)}, shares={3: 0.5, 5: 0.3, 7: 0.2})
+    assert line.texts[0] == "0.50 row 3, 0.30 partner 5: cat (true dog), 0.20 partner guest 1"
+    alone = origin_line(3, [], 6, NAMES, {}, shares={3: 1.0})
+    assert alone.texts[0] == "row 3, no partner"
+
+
+def test_a_row_that_comes_in_twice_has_the_sum_of_its_shares():
+    rows, targets = torch.rand(4, 5), torch.eye(4)
+    blend = Sequence([Mixup(1.0), Mixup(1.0, per_row=False)])(
+        rows, targets, np.random.default_rng(0)
+    )
+    labels = blend.targets(targets)
+    for row in range(4):
+        shares = shares_of(row, blend)
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert shares == pytest.approx({k: float(labels[row, k]) for k in shares}, abs=1e-5)
+    of_all = Mixup(1.0, per_row=False)(rows, targets, np.random.default_rng(0))
+    assert shares_of(3, of_all)[3] == pytest.approx(float(of_all.own_share[3]))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
+from mixlab.mixing import Blend
+from mixlab.pictures.bars import TableBars
 from mixlab.pictures.batch import before_and_after
 from mixlab.pictures.captions import ACCENT
-from mixlab.pictures.gallery import LARGEST, bands, column, empty_column, gallery, title
+from mixlab.pictures.gallery import LARGEST, Mixed, bands, column, empty_column, gallery, title
+from mixlab.pictures.parts import INKS, parts_of
 from mixlab.pictures.sheet import MARGIN, PAGE_WIDTH, Cell
-from mixlab.pictures.tiles import TILE
+from mixlab.pictures.tiles import FRAME_ROOM, TILE
 
 NAMES = ["cat", "dog"]
 
@@ -55,6 +58,26 @@ def test_notes_stand_below_the_name_and_are_not_cut() -> None:
         for notes in (None, {"b": [note]})
     )
     assert noted.height > bare.height
+
+
+@pytest.mark.parametrize("number", [1, 5, 7, 20])
+def test_rows_with_a_look_are_in_the_colors_of_row_and_partner(number: int) -> None:
+    rows, targets = torch.eye(3), torch.eye(3)
+    own, partner = ([round(255 * part) for part in INKS[k].tolist()] for k in (0, 1))
+    blend = Blend.pair(np.array([1, 2]), torch.tensor([[0.5, 0.5]]))
+    made = blend.images(rows)
+    mixed = {f"m{k}": Mixed(made, targets[:2], parts_of(blend, rows, made)) for k in range(number)}
+    page = np.asarray(
+        gallery(rows, targets, torch.tensor([1, 2]), mixed, look=TableBars(3)).convert("RGB")
+    )
+    assert page.shape[1] <= PAGE_WIDTH
+    if number <= 7:
+        assert len(page) < 400, "one band"
+        first = MARGIN + FRAME_ROOM + 5
+        assert (page[:, first : first + 10] == own).all(2).any()
+        assert not (page[:, first : first + 10] == partner).all(2).any()
+        mixture = page[:, page.shape[1] // (2 + number) * 2 :]
+        assert (mixture == own).all(2).any() and (mixture == partner).all(2).any()
 
 
 @pytest.mark.parametrize("number", [1, 9, 10, 11, 30])

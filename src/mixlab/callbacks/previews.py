@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
 from mixlab.callbacks.mixing import mixing_callbacks
-from mixlab.data import ImageDataModule
+from mixlab.data import DataSpec, ImageDataModule
 from mixlab.loggers.pictures import log_picture
 from mixlab.mixing import MixedBatch
 
@@ -42,7 +42,8 @@ class Previews(pl.Callback):
                 if wrong_labels is None and isinstance(data, ImageDataModule):
                     wrong_labels = data.wrong_labels(callback.seen.before)
                 name = f"mixed{callback.position or ''}"
-                self.draw(trainer, callback.seen, name, wrong_labels)
+                spec = data.spec if isinstance(data, ImageDataModule) else None
+                self.draw(trainer, callback.seen, name, wrong_labels, spec)
 
     def draw(
         self,
@@ -50,13 +51,17 @@ class Previews(pl.Callback):
         seen: MixedBatch,
         name: str,
         wrong_labels: dict[int, tuple[int, int]] | None = None,
+        spec: DataSpec | None = None,
     ) -> None:
         """One picture, to the folder and to the loggers that take pictures."""
         from mixlab.pictures import mixed_batch
+        from mixlab.pictures.looks import look_of
 
-        if seen.before.images.ndim != 4:
-            return  # rows of a table and signals have no picture
-        picture = mixed_batch(*seen, self.class_names, wrong_labels=wrong_labels)
+        look = look_of(spec) if spec else None
+        if look is None and seen.before.images.ndim != 4:
+            return  # nobody knows what these rows are
+        names = self.class_names
+        picture = mixed_batch(*seen, names, wrong_labels=wrong_labels, look=look)
         self.folder.mkdir(parents=True, exist_ok=True)
         picture.save(self.folder / f"{name}-epoch-{trainer.current_epoch}.png")
         log_picture(trainer.loggers, name, picture, trainer.global_step)

@@ -12,6 +12,7 @@ from mixlab.data.spec import Datasets
 from mixlab.errors import UserError
 
 PARTS_OF_FILE = {"train": "", "val": "_val", "test": "_test"}
+FEATURES = ("last", "first", "points")
 KEYS_OF_FILE = (
     *(f"{key}{suffix}" for suffix in PARTS_OF_FILE.values() for key in ("X", "y")),
     "class_names",
@@ -27,7 +28,8 @@ class Arrays:
 
     Attributes:
         path: of the file.
-        features: the axis of (N, T, D) where they lie: `last`, or `first` for signals (N, C, L).
+        features: the axis of (N, T, D) where they lie: `last`, or `first` for signals (N, C, L);
+            `points` for clouds (N, coordinates, points), whose last axis has no order.
         test_size: without test rows in the file, fraction or number of the rows that test.
     """
 
@@ -42,8 +44,9 @@ class Arrays:
         if "X" not in found or "y" not in found:
             has = ", ".join(others) or "nothing"
             raise UserError(f"{path} has {has}; it needs X (numbers, N x D or N x T x D) and y (N)")
-        if self.features not in ("last", "first"):
-            raise UserError(f"data.features must be last or first, got {self.features!r}")
+        if self.features not in FEATURES:
+            known = ", ".join(FEATURES)
+            raise UserError(f"data.features must be one of {known}, got {self.features!r}")
         names = tuple(str(name) for name in found.get("class_names", ()))
         parts = {
             part: self.part(found, suffix, path, names)
@@ -68,4 +71,7 @@ class Arrays:
             )
         labels = labels_of(found[f"y{suffix}"], f"y{suffix} of {path}")
         axis = -1 if rows.ndim == 3 and self.features == "last" else 0
-        return array_rows(rows, labels, class_names=names, source=where, feature_axis=axis)
+        is_cloud = rows.ndim == 3 and self.features == "points"
+        return array_rows(
+            rows, labels, class_names=names, source=where, feature_axis=axis, is_cloud=is_cloud
+        )

@@ -39,7 +39,9 @@ class Clouds:
             labels = np.arange(rows) % len(SOLIDS)
             clouds = np.stack([self.cloud(SOLIDS[label], rng) for label in labels])
             names = [solid.__name__ for solid in SOLIDS]
-            made[split] = array_rows(clouds, labels, class_names=names, source="clouds")
+            made[split] = array_rows(
+                clouds, labels, class_names=names, source="clouds", is_cloud=True
+            )
         return Datasets(**made)
 
     def cloud(self, solid: "Solid", rng: np.random.Generator) -> np.ndarray:

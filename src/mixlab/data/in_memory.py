@@ -41,6 +41,7 @@ class ArrayDataset:
     source: str = "the data"
     feature_axis: int = 0  # of a row, where its channels or features lie: see `DataSpec`
     original: "ArrayDataset | None" = field(default=None, repr=False)  # before it was resized
+    is_cloud: bool = False  # whether the last axis of a row lists points, in no order
 
     def __post_init__(self) -> None:
         images, targets = self.images, self.targets

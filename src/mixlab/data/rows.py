@@ -1,6 +1,7 @@
 """Rows that are no images: what every source of them checks, and how it holds out test rows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ def array_rows(
     class_names: Sequence[str] = (),
     source: str,
     feature_axis: int = 0,
+    is_cloud: bool = False,
 ) -> ArrayDataset:
     """A data set of numbers (N, ...) and int (N,) classes or 0 and 1 (N, C) of several labels.
 
@@ -39,6 +41,7 @@ def array_rows(
         tuple(str(name) for name in class_names),
         source,
         feature_axis,
+        is_cloud=is_cloud,
     )
 
 
@@ -51,9 +54,7 @@ def with_test_rows(data: ArrayDataset, size: float) -> Datasets:
     classes = data.targets.numpy() if data.targets.ndim == 1 else None
     parts = hold_out(classes, len(data), size, key="data.test_size")
     train, test = (
-        ArrayDataset(
-            data.images[rows], data.targets[rows], data.class_names, data.source, data.feature_axis
-        )
+        replace(data, images=data.images[rows], targets=data.targets[rows])
         for rows in map(torch.from_numpy, parts)
     )
     return Datasets(train, None, test if len(test) else None)

@@ -33,11 +33,13 @@ class DataSpec:
     Attributes:
         shape: without the batch: (F,) of a table, (C, L) of signals, (D,) or (T, D) of embeddings.
         feature_axis: of `shape`, where channels or features lie: 0, or -1 for embeddings (T, D).
+        is_cloud: whether the last axis lists points, in no order.
     """
 
     shape: tuple[int, ...]
     class_names: tuple[str, ...]
     feature_axis: int = 0
+    is_cloud: bool = False
 
     @property
     def num_classes(self) -> int:

@@ -170,7 +170,8 @@ def data_spec(data: Images, class_names: Sequence[str] | None) -> DataSpec:
             "data.path is a folder, set it to the one with the class folders"
         )
     if len(shape) != 3:
-        return DataSpec(shape, tuple(names), getattr(data, "feature_axis", 0))
+        axis, is_cloud = getattr(data, "feature_axis", 0), getattr(data, "is_cloud", False)
+        return DataSpec(shape, tuple(names), axis, is_cloud)
     return ImageSpec(*shape, tuple(names))
 
 

@@ -180,6 +180,16 @@ class Blend:
         share = where_rows(chosen, self.share, first)
         return replace(self, source=source, mask=mask, share=share, moves=moves)
 
+    def view(self, images: Tensor, k: int, rows: slice) -> Tensor:
+        """Source k of some `rows` among (R, ...) `images`, as it lies in their mixture."""
+        source = self.source[rows, k]
+        if len(source) == 1 and images.device.type == "cpu" and not torch.compiler.is_compiling():
+            view = images[int(source)][None]  # not copied
+        else:
+            view = images.index_select(0, source.to(images.device, non_blocking=True))
+        view = view if self.moves is None else _moved(view, self.moves[rows, k])
+        return view if self.warp is None else warped(view, self.warp[rows, k])
+
     def _paste(self, images: Tensor, mask: Boxes | Tiles) -> Tensor | None:
         """For CPUs: copying boxes takes half the time of painting a mask and weighting by it."""
         if self.warp is None and isinstance(mask, Boxes):
@@ -216,23 +226,13 @@ class Blend:
         """The mixtures of some rows, of their mask (b|1, K, *S), or the partner's (b|1, 1, *S)."""
         own = images[: self.num_rows][rows]
         if self.moves is not None:
-            own = torch.empty_like(own).copy_(self._view(images, 0, rows))  # in the same layout
+            own = torch.empty_like(own).copy_(self.view(images, 0, rows))  # in the same layout
         if mask.shape[1] < self.num_sources:
-            return torch.lerp(own, self._view(images, 1, rows), _fit(mask[:, 0], images), out=out)
+            return torch.lerp(own, self.view(images, 1, rows), _fit(mask[:, 0], images), out=out)
         total = torch.mul(own, _fit(mask[:, 0], images), out=out)
         for k in range(1, self.num_sources):
-            total = total.addcmul_(self._view(images, k, rows), _fit(mask[:, k], images))
+            total = total.addcmul_(self.view(images, k, rows), _fit(mask[:, k], images))
         return total
-
-    def _view(self, images: Tensor, k: int, rows: slice) -> Tensor:
-        """Source k of some rows, moved and warped where the blend says so."""
-        source = self.source[rows, k]
-        if len(source) == 1 and images.device.type == "cpu":
-            view = images[int(source)][None]  # not copied
-        else:
-            view = images.index_select(0, source.to(images.device, non_blocking=True))
-        view = view if self.moves is None else _moved(view, self.moves[rows, k])
-        return view if self.warp is None else warped(view, self.warp[rows, k])
 
 
 def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:

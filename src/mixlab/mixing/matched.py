@@ -29,11 +29,17 @@ class MatchedBlend(Blend):
             raise UserError(f"matched for clouds of {points} points, got shape {got}; draw again")
         if not images.is_floating_point():
             raise UserError(f"images must be float, got {images.dtype}; mix after images.float()")
-        rows = self.source[:, 1].to(images.device)
-        order = self.order.to(images.device)[:, None].expand(-1, images.shape[1], -1)
-        partner = images.index_select(0, rows).gather(2, order)
+        partner = self.view(images, 1, slice(None))
         mask = cast(Tensor, self.mask).to(images)[:, :, None, None]
         return images[: self.num_rows] * mask[:, 0] + partner * mask[:, 1]
+
+    def view(self, images: Tensor, k: int, rows: slice) -> Tensor:
+        """See `Blend.view`; the partner's points lie beside those that they are matched with."""
+        view = super().view(images, k, rows)
+        if k == 0:
+            return view
+        order = self.order[rows].to(images.device)[:, None].expand(-1, images.shape[1], -1)
+        return view.gather(2, order)
 
     def where(self, rows: np.ndarray | Tensor) -> Blend:
         """See `Blend.where`; a row that is not chosen keeps its own points in their order."""

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from mixlab.errors import UserError
 from mixlab.pictures.captions import ACCENT, FAINT, Line, class_name, given_and_true, label_line
+from mixlab.pictures.parts import inks_of, parts_of, unmixed
 from mixlab.pictures.sheet import GAP, Cell, cell_grid, stacked, strip
 from mixlab.pictures.tiles import check_pictures, coloured, legend, tiles
 
 if TYPE_CHECKING:
     from mixlab.mixing import Batch, Blend
+    from mixlab.pictures.looks import Look
 
 MAX_SOURCES = 4
 
@@ -29,11 +31,13 @@ def mixed_batch(
     wrong_labels: Mapping[int, tuple[int, int]] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    look: "Look | None" = None,
 ) -> Image.Image:
     """Draw the first `count` rows of a batch: each row, its partners, the mixture and its label.
 
     Args:
-        before: the batch before mixing: images (B, C, H, W), with guests if the blend has any.
+        before: the batch before mixing: images (B, C, H, W), or other rows (B, ...), with guests if
+            the blend has any.
         after: the mixed batch: images (B, C, H, W) and targets (B, num_classes), which the captions
             show ("0.70 cat + 0.30 dog"); or masks (B, num_classes, H, W), shown in colors below
             the images.
@@ -47,17 +51,26 @@ def mixed_batch(
             both, as in "row 3: 7 (true 1)".
         mean, std: of the normalization, a number per channel. Where None, values in [0, 1] are
             shown as they are, others are stretched from the smallest to the largest of `before`.
+        look: of rows that are no images, see `mixlab.pictures.looks.look_of`.
 
     Raises:
-        ValueError: if the images are not (B, C, H, W).
+        ValueError: without a look, if the images are not (B, C, H, W).
     """
-    check_pictures(before.images)
+    if look is None:
+        check_pictures(before.images)
     count = min(count, len(after.images))
     columns_shown = [0, *partner_columns_of(blend.source)][:MAX_SOURCES]
     source = blend.source[:count, columns_shown]
     share = blend.share.expand(len(blend.source), -1)[:count, columns_shown]
     inputs = _rows_with_guests(before, "images", source.flatten())
-    lines = [tiles(torch.cat([inputs, after.images[:count].float()]), inputs, mean=mean, std=std)]
+    rows = torch.cat([inputs, after.images[:count].float()])
+    if look is None:
+        lines = [tiles(rows, inputs, mean=mean, std=std)]
+    else:
+        inks = [ink for row in source.tolist() for ink in inks_of(row)]
+        pool = _with_guests(before, "images")
+        parts = [*unmixed(inputs, inks), *parts_of(blend, pool, after.images[:count])]
+        lines = [tiles(rows, pool, side=look.side, look=look, parts=parts)]
     targets = after.targets[:count].float().cpu()
     if targets.ndim == 4:
         planes = torch.cat([_rows_with_guests(before, "targets", source.flatten()).cpu(), targets])
@@ -69,11 +82,12 @@ def mixed_batch(
         strips = [_strip(shown, row, source.shape[1], [0, *partners]) for shown in lines]
         origin = origin_line(
             row,
-            list(partners.values()),
+            list(dict.fromkeys(partners.values())) if look else list(partners.values()),
             len(before.images),
             class_names,
             wrong_labels or {},
             in_label=any(share[row, k] > 0 for k in partners),
+            shares=shares_of(row, blend) if look else None,
         )
         words = [label_line(targets[row], class_names), origin]
         cells.append(Cell(stacked(*strips, gap=GAP), words))
@@ -106,6 +120,12 @@ def partners_of(row: int, source: Tensor, share: Tensor) -> dict[int, int]:
     return {k: partner for k, partner in drawn.items() if share[k] > 0} or drawn
 
 
+def shares_of(row: int, blend: "Blend") -> dict[int, float]:
+    """What each row that feeds a row has of its label, through whichever columns."""
+    source, share = blend.source[row], blend.share[min(row, len(blend.share) - 1)]
+    return {number: float(share[source == number].sum()) for number in source.tolist()}
+
+
 def origin_line(
     row: int,
     partners: list[int],
@@ -113,11 +133,13 @@ def origin_line(
     class_names: Sequence[str] | None,
     wrong_labels: Mapping[int, tuple[int, int]],
     in_label: bool = True,
+    shares: Mapping[int, float] | None = None,
 ) -> Line:
     """Name a row and its partners by their numbers in the batch, guests by theirs among the guests.
 
     In another color where one of them has a wrong label: "row 3: 7 (true 1), partner 5".
-    `in_label` is whether the partners have a share.
+    `in_label` is whether the partners have a share. `shares` are those of the rows in the label, to
+    be said where a picture hardly tells: "0.70 row 3, 0.30 partner 5".
     """
     names = []
     for number in (row, *partners):
@@ -127,6 +149,10 @@ def origin_line(
         names.append(name)
     if len(names) == 1:
         origin = f"row {names[0]}, no partner"
+    elif shares is not None:
+        words = ["row", *["partner"] * len(partners)]
+        said = zip((row, *partners), words, names, strict=True)
+        origin = ", ".join(f"{shares[number]:.2f} {word} {name}" for number, word, name in said)
     else:
         word = "partner" if len(names) == 2 else "partners"
         origin = f"row {names[0]}, {word} {', '.join(names[1:])}{'' if in_label else ', share 0'}"
@@ -136,11 +162,14 @@ def origin_line(
 
 def _rows_with_guests(batch: "Batch", name: str, rows: Tensor) -> Tensor:
     """Rows (N,) of a batch's images or targets and, from its length on, of its guests', float32."""
+    pool = _with_guests(batch, name)
+    return pool.index_select(0, rows.to(pool.device)).float()
+
+
+def _with_guests(batch: "Batch", name: str) -> Tensor:
+    """A batch's images or targets, then its guests'."""
     own = getattr(batch, name)
-    rows = rows.to(own.device)
-    if batch.guests is None:
-        return own.index_select(0, rows).float()
-    return torch.cat([own, getattr(batch.guests, name)]).index_select(0, rows).float()
+    return own if batch.guests is None else torch.cat([own, getattr(batch.guests, name)])
 
 
 def before_and_after(

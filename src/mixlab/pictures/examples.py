@@ -10,6 +10,7 @@ from torch import Tensor
 from mixlab.mixing import Blend, Boxes
 from mixlab.mixing.masks import OWN_OF_TWO
 from mixlab.pictures.captions import ACCENT, FAINT, Line, label_line
+from mixlab.pictures.parts import parts_of
 from mixlab.pictures.sheet import Cell, cell_grid
 from mixlab.pictures.tiles import tiles
 
@@ -23,8 +24,8 @@ def blends(images: Tensor, targets: Tensor, class_names: Names = None, **scale) 
     """The first of two pictures blended with the second at nine own shares, 0.1 to 0.9.
 
     Args:
-        images, targets: (2, C, H, W) and (2, num_classes).
-        scale: `mean` and `std`, as for `mixed_batch`.
+        images, targets: (2, C, H, W), or (2, ...) with a look, and (2, num_classes).
+        scale: `mean` and `std`, or `look`, as for `mixed_batch`; `like`, as for `tiles`.
     """
     return cell_grid(blend_cells(images, targets, class_names, **scale), columns=3)
 
@@ -64,11 +65,18 @@ def method_cells(
 
 
 def first_mixed(
-    blend: Blend, images: Tensor, targets: Tensor, class_names: Names, **scale
+    blend: Blend,
+    images: Tensor,
+    targets: Tensor,
+    class_names: Names,
+    like: Tensor | None = None,
+    **scale,
 ) -> tuple[Image.Image, Line]:
     """The tile and the label of what a blend makes of the first picture."""
     image, target = blend.mix(images, targets)
-    (tile,) = tiles(image[:1], images, side=LARGE, slack=1, **scale)
+    parts = parts_of(blend, images, image[:1]) if scale.get("look") else None
+    like = images if like is None else like
+    (tile,) = tiles(image[:1], like, side=LARGE, slack=1, parts=parts, **scale)
     return tile, label_line(target[0], class_names)
 
 

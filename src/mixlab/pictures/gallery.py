@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 from torch import Tensor
 
 from mixlab.pictures.captions import ACCENT, FAINT, INK, Line, label_lines
+from mixlab.pictures.looks import Look
+from mixlab.pictures.parts import Parts, unmixed
 from mixlab.pictures.sheet import (
     EMPTY_CELL,
     MARGIN,
@@ -22,10 +24,17 @@ from mixlab.pictures.sheet import (
     stacked,
     wrap_text,
 )
-from mixlab.pictures.tiles import TILE, tiles
+from mixlab.pictures.tiles import FRAME_ROOM, TILE, tiles
 
 LARGEST = 160  # pixels of a tile's longer side
-Mixed = tuple[Tensor, Tensor]  # images (B, C, H, W) and targets (B, num_classes)
+
+
+class Mixed(NamedTuple):
+    """What a method makes of B rows: (B, ...), their targets (B, num_classes), and their parts."""
+
+    images: Tensor
+    targets: Tensor
+    parts: Parts | None = None  # for a look
 
 
 def gallery(
@@ -38,26 +47,30 @@ def gallery(
     notes: Mapping[str, Sequence[str]] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    look: Look | None = None,
 ) -> Image.Image:
     """A row for each of the first B images: itself, its partner, then what each method makes of it.
 
     Args:
-        images, targets: (R, C, H, W) and (R, num_classes), R >= B.
+        images, targets: (R, C, H, W), or (R, ...) with a look, and (R, num_classes), R >= B.
         partners: (B,) rows among the R.
         mixed: by method, its B images and targets, or a sentence why there are none.
         notes: by method, what its images or targets do not show, for below its name.
-        class_names, mean, std: as for `mixed_batch`.
+        class_names, mean, std, look: as for `mixed_batch`.
     """
     count = len(partners)
     room = (PAGE_WIDTH - MARGIN) // (2 + len(mixed)) - MARGIN  # for one column
+    room -= 2 * FRAME_ROOM if look else 0
     side = min(max(room, TILE), LARGEST)
-    scale: dict[str, Any] = {"mean": mean, "std": std, "side": side, "slack": 1}
-    own = column("original", images[:count], targets[:count], images, class_names, **scale)
-    theirs = column("partner", images[partners], targets[partners], images, class_names, **scale)
+    scale: dict[str, Any] = {"mean": mean, "std": std, "side": side, "slack": 1, "look": look}
+    scale |= {"like": images, "class_names": class_names}
+    own = column("original", images[:count], targets[:count], **scale)
+    partner_parts = unmixed(images[partners], [1] * count) if look else None
+    theirs = column("partner", images[partners], targets[partners], parts=partner_parts, **scale)
     methods = [
-        column(name, *found, images, class_names, (notes or {}).get(name, ()), True, **scale)
-        if isinstance(found, tuple)
-        else empty_column(name, found, count, size(own[1]))
+        empty_column(name, found, count, size(own[1]))
+        if isinstance(found, str)
+        else framed_column(name, Mixed(*found), (notes or {}).get(name, ()), **scale)
         for name, found in mixed.items()
     ]
     pages = [
@@ -84,6 +97,12 @@ def column(
     ]
     width = max(map(cell_width, cells))
     return [title(name, ACCENT if framed else INK, width, notes), *cells]
+
+
+def framed_column(name: str, mixed: Mixed, notes: Sequence[str], **scale: Any) -> list[Cell]:
+    """A method's name and notes above what it makes of the rows."""
+    images, targets, parts = mixed
+    return column(name, images, targets, notes=notes, framed=True, parts=parts, **scale)
 
 
 def title(name: str, colour: str, width: int, notes: Sequence[str] = ()) -> Cell:

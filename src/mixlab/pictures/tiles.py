@@ -2,16 +2,22 @@
 
 import colorsys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from mixlab.errors import UserError
 from mixlab.pictures.captions import INK, class_name, font, text_width
+from mixlab.pictures.parts import Parts, unmixed
 from mixlab.pictures.sheet import MARGIN, PAGE_WIDTH, PAPER
 
+if TYPE_CHECKING:
+    from mixlab.pictures.looks import Look
+
 TILE = 96  # pixels aimed at for the longer side
+FRAME_ROOM = 4  # pixels around bars, lines and dots, so that a frame hides none of them
 
 
 def tiles(
@@ -22,16 +28,25 @@ def tiles(
     slack: float = 1.5,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    look: "Look | None" = None,
+    parts: Parts | None = None,
 ) -> list[Image.Image]:
-    """Images (N, C, H, W) as tiles of about `side` pixels.
+    """Images (N, C, H, W) as tiles of about `side` pixels, or other rows as their look says.
 
     Args:
         slack: an image of at most this many times `side` pixels is shown as it is.
         like, mean, std: see `to_bytes`.
+        look: of rows that are no images.
+        parts: what each of those rows is made of; all of itself where None.
 
     Raises:
-        ValueError: if the images are not (N, C, H, W).
+        ValueError: without a look, if the images are not (N, C, H, W).
     """
+    if look is not None:
+        rows = images.detach().float().cpu()
+        parts = parts or unmixed(rows, [0] * len(rows))
+        drawn = look.tiles(rows, rows if like is None else like.float().cpu(), parts, side)
+        return [ImageOps.expand(each, FRAME_ROOM, PAPER) for each in drawn]
     check_pictures(images)
     return [tile(pixels, side, slack) for pixels in to_bytes(images, like, mean=mean, std=std)]
 

@@ -18,7 +18,8 @@ from mixlab.config.keys import config_dir
 from mixlab.data import ImageDataModule, ImageSpec
 from mixlab.data.preprocess import one_hot
 from mixlab.errors import UserError
-from mixlab.mixing import Address, Batch, MixedBatch
+from mixlab.mixing import Address, Batch, MixedBatch, Purpose, stream
+from mixlab.pictures.looks import Look, look_of
 from mixlab.previews.files import names_of, read_pictures
 from mixlab.previews.notes import check_has_picture
 from mixlab.previews.replay import Replay, batch_from, replay
@@ -31,10 +32,12 @@ class Rows:
     """One batch, augmented but not mixed, and how to show it.
 
     Attributes:
-        batch: float images (B, C, H, W), targets (B, num_classes), and an address.
+        batch: float images (B, C, H, W), or other rows (B, ...), targets (B, num_classes), and an
+            address.
         class_names: of the targets' columns.
         what: the batch in words.
-        scale: `mean` and `std` of the normalisation, empty where there is none.
+        scale: `mean` and `std` of the normalisation of images, or the `look` of other rows; empty
+            where there is neither.
         data: the data module it comes from, None for picture files.
         replayed: the run it comes from, if any.
     """
@@ -50,6 +53,11 @@ class Rows:
     def wrong_labels(self) -> dict[int, tuple[int, int]]:
         """See `ImageDataModule.wrong_labels`."""
         return self.data.wrong_labels(self.batch) if self.data else {}
+
+    @property
+    def look(self) -> Look | None:
+        """How the rows are drawn if they are no images."""
+        return self.scale.get("look")
 
     @property
     def address(self) -> Address:
@@ -71,14 +79,22 @@ def rows_from(cfg: DictConfig) -> Rows:
 
 
 def rows_of_data(data: ImageDataModule, batch: Batch, what: str) -> Rows:
-    normal = data.prepare.normalize
-    scale = {"mean": normal.mean, "std": normal.std} if normal else {}
-    if not isinstance(data.spec, ImageSpec):
+    return Rows(batch, data.spec.class_names, what, scale_of(data), data)
+
+
+def scale_of(data: ImageDataModule) -> dict[str, Any]:
+    """How rows are drawn, see `Rows.scale`; raises UserError for rows that no picture shows."""
+    if isinstance(data.spec, ImageSpec):
+        normal = data.prepare.normalize
+        return {"mean": normal.mean, "std": normal.std} if normal else {}
+    look = look_of(data.spec)
+    if look is None:
         raise UserError(
-            f"{data.name} has {data.spec.words}, and only images have a picture; mixing/own_share "
-            "and mixing/mixed_rows in a run's metrics.csv say how much is mixed"
+            f"{data.name} has {data.spec.words}, and only images and rows of one or two axes have "
+            "a picture; mixing/own_share and mixing/mixed_rows in a run's metrics.csv say how much "
+            "is mixed"
         )
-    return Rows(batch, data.spec.class_names, what, scale, data)
+    return {"look": look}
 
 
 def batch_of(cfg: DictConfig, data: ImageDataModule) -> Batch:
@@ -102,14 +118,26 @@ def batch_at(cfg: DictConfig, data: ImageDataModule) -> MixedBatch:
 def mixed(cfg: DictConfig, batch: Batch) -> MixedBatch:
     """A batch before and after mixing with `cfg.mixing`."""
     if not cfg.get("mixing"):
-        raise UserError("mixing=none leaves a batch as it is; name a method, as in mixing=cutmix")
+        raise UserError("mixing=none leaves a batch as it is; name a method, as in mixing=mixup")
     callback = build(cfg.mixing, allow=cfg.get("allow", ()))
     if isinstance(callback, HiddenMixingCallback):
         check_has_picture(callback)
         callback.names = [INPUT]
     images, targets = batch
     callback.bound = with_untrained(callback.method, cfg, images, range(targets.shape[1]))
+    check_each_takes(callback.bound, batch)
     return callback.mix(batch)
+
+
+def check_each_takes(method: Any, batch: Batch) -> None:
+    """Raise ValueError if one of the methods that a method chooses from cannot mix the rows.
+
+    The draw for this picture may choose another one. Images are mixed by all.
+    """
+    if batch.images.ndim < 4:
+        images, targets = batch
+        for each in getattr(method, "methods", ()):
+            each(images, targets, stream(Address(0), Purpose.PREVIEW))
 
 
 def words_of(cfg: DictConfig, replayed: Replay) -> str:

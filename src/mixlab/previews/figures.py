@@ -16,10 +16,18 @@ from mixlab.pictures import mixed_batch
 from mixlab.pictures.batch import before_and_after
 from mixlab.pictures.boxed import PUBLISHED, TABLE_HEADER, boxed, label_table
 from mixlab.pictures.examples import blends, methods_side_by_side, pasted
-from mixlab.pictures.gallery import gallery
+from mixlab.pictures.gallery import Mixed, gallery
+from mixlab.pictures.parts import parts_of
 from mixlab.pictures.sheet import heading, stacked
-from mixlab.previews.batches import Rows, first_two, mixed, rows_from, shipped_callbacks
-from mixlab.previews.notes import by_note, notes_of, with_notes
+from mixlab.previews.batches import (
+    Rows,
+    check_each_takes,
+    first_two,
+    mixed,
+    rows_from,
+    shipped_callbacks,
+)
+from mixlab.previews.notes import by_note, notes_of, why_left_out, with_notes
 from mixlab.previews.replay import unaugmented
 from mixlab.previews.untrained import with_untrained
 from mixlab.reporting.labels import knob_labels, settings_of
@@ -44,7 +52,12 @@ def show_batch(cfg: DictConfig) -> Shown:
     replayed = rows.replayed
     notes = replayed.left_out if replayed else notes_of(build(cfg.mixing, allow=cfg.allow))
     said = with_notes(f"{rows.what}, before and after mixing", notes)
-    return titled(title, with_notes(rows.what, notes), *pictures), said
+    return titled(title, with_notes(rows.what, [*look_notes(rows), *notes]), *pictures), said
+
+
+def look_notes(rows: Rows) -> list[str]:
+    """How rows that are no images are drawn."""
+    return [rows.look.note] if rows.look else []
 
 
 def titled(title: str, subtitle: str, *pictures: Image.Image) -> Image.Image:
@@ -65,26 +78,31 @@ def show_gallery(cfg: DictConfig) -> Shown:
         name: method_outcome(callback.method, cfg, rows, partners)
         for name, callback in found.items()
     }
-    drawn = {name: found[name] for name, result in results.items() if not isinstance(result, str)}
-    notes = {name: notes_of(callback) for name, callback in drawn.items()}
+    refused = {name: result for name, result in results.items() if isinstance(result, str)}
+    notes = {name: notes_of(found[name]) for name in results if name not in refused}
+    said = by_note(notes)
+    if rows.look:  # most methods are for images, and their empty columns would hide the others
+        results = {name: result for name, result in results.items() if name not in refused}
+        said += by_note({name: [why_left_out(reason)] for name, reason in refused.items()})
     first = torch.from_numpy(partners[:, 0])
     picture = gallery(images, targets, first, results, rows.class_names, notes=notes, **rows.scale)
     title = "The same rows and partners under each method"
-    said = with_notes(f"{rows.what}, under {len(found)} methods", by_note(notes))
-    return titled(title, with_notes(rows.what, by_note(notes)), picture), said
+    subtitle = with_notes(rows.what, [*look_notes(rows), *said])
+    what = with_notes(f"{rows.what}, under {len(results)} methods", said)
+    return titled(title, subtitle, picture), what
 
 
-def method_outcome(
-    method: Any, cfg: DictConfig, rows: Rows, partners: np.ndarray
-) -> tuple[Tensor, Tensor] | str:
+def method_outcome(method: Any, cfg: DictConfig, rows: Rows, partners: np.ndarray) -> Mixed | str:
     """The images and targets that a method makes, or the reason why it cannot."""
     images, targets = rows.batch
     try:
         method = with_untrained(method, cfg, images, range(targets.shape[1]))
+        check_each_takes(method, rows.batch)
         blend = method(images, targets, stream(rows.address, Purpose.MIXING), partners)
-        return blend.mix(images, targets)
+        made, labels = blend.mix(images, targets)
     except ValueError as error:
         return str(error)
+    return Mixed(made, labels, parts_of(blend, images, made) if rows.look else None)
 
 
 def given_partners(cfg: DictConfig, count: int) -> np.ndarray:
@@ -107,11 +125,23 @@ def given_partners(cfg: DictConfig, count: int) -> np.ndarray:
     return np.array(found, dtype=np.int64)
 
 
+def images_from(cfg: DictConfig) -> Rows:
+    """As `rows_from`; raises UserError for rows that are no images."""
+    rows = rows_from(cfg)
+    if rows.look:
+        assert rows.data is not None
+        raise UserError(
+            f"show={cfg.show} is for images, and {rows.data.name} has {rows.data.spec.words}; use "
+            "show=batch, gallery or blend"
+        )
+    return rows
+
+
 def show_augmentation(cfg: DictConfig) -> Shown:
     """A training batch before and after augmentation; nothing is mixed."""
     if cfg.images is not None:
         raise UserError("show=augmentation takes a batch of data=... or run=..., not images=...")
-    rows = rows_from(cfg)
+    rows = images_from(cfg)
     own = rows.replayed.cfg if rows.replayed else cfg
     if not own.get("augmentation") or not own.augmentation.get("_target_"):
         raise UserError(
@@ -137,12 +167,17 @@ def show_blend(cfg: DictConfig) -> Shown:
     """One picture blended with another at nine shares."""
     rows = rows_from(cfg)
     images, targets = first_two(cfg, rows)
-    return blends(images, targets, rows.class_names, **rows.scale), f"two of {rows.what}, blended"
+    said = f"two of {rows.what}, blended"
+    if rows.look is None:
+        return blends(images, targets, rows.class_names, **rows.scale), said
+    picture = blends(images, targets, rows.class_names, like=rows.batch.images, **rows.scale)
+    subtitle = with_notes(f"two of {rows.what}", look_notes(rows))
+    return titled("One row mixed with another at nine shares", subtitle, picture), said
 
 
 def show_cutmix(cfg: DictConfig) -> Shown:
     """CutMix with a given box and partners; the labels are in a table, which is printed too."""
-    rows = rows_from(cfg)
+    rows = images_from(cfg)
     images, targets = (part[: cfg.count or (None if cfg.images else 4)] for part in rows.batch)
     if len(images) < 2:
         raise UserError("show=cutmix takes two pictures or more, got 1; give images=[a.jpg,b.jpg]")
@@ -207,7 +242,7 @@ def box_for(cfg: DictConfig, images: Tensor, address: Address) -> list[int]:
 
 def show_side_by_side(cfg: DictConfig) -> Shown:
     """One picture as it is, under mixup, cutout and CutMix."""
-    rows = rows_from(cfg)
+    rows = images_from(cfg)
     images, targets = first_two(cfg, rows)
     box = box_for(cfg, images, rows.address)
     picture = methods_side_by_side(images, targets, box, rows.class_names, **rows.scale)

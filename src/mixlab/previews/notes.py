@@ -53,6 +53,13 @@ def with_notes(what: str, notes: Iterable[str]) -> str:
     return "; ".join([what, *dict.fromkeys(notes)])
 
 
+def why_left_out(reason: str) -> str:
+    """Why a method is left out, without its class and the remedy, so that many share a note."""
+    why = reason.split("; ")[0].split(", got ")[0]
+    _, needs, wanted = why.partition(" needs ")
+    return f"left out ({f'needs {wanted}' if needs else why})"
+
+
 def by_note(notes: Mapping[str, list[str]]) -> list[str]:
     """Each note of several methods with the names of those it holds for."""
     names: dict[str, list[str]] = {}
