@@ -10,11 +10,13 @@ of each by turns in one process; the lower quartile of all in microseconds, and 
 theirs. The last two columns leave the callback's part away and let one generator live on, as
 theirs does.
 
-Then every file of `configs/mixing/` at (128, 3, 32, 32) and (64, 3, 224, 224), with draws for each
-row and, where the method has that choice, for the batch: one call of each by turns, medians of
-processor time, since a wait for a busy processor would fall upon the longer calls. Memory is kept
-as in a training, so that the copy of the batch takes no page faults. A method that looks at the
-network is given its maps; `benchmarks/guided_mixing.py` measures the look.
+Then every file of `configs/mixing/` at (128, 3, 32, 32) and (64, 3, 224, 224), as it is and, where
+it draws for each row and could draw for the batch, so too: one call of each by turns, means of
+processor time, since a wait for a busy processor would fall upon the longer calls, and a method
+that is chosen by chance takes what the chosen one takes. Memory is kept as in a training, so that
+the copy of the batch takes no page faults. A method that looks at the network is given its maps;
+`benchmarks/guided_mixing.py` measures the look. Methods for clouds and features are measured on
+those.
 
     python benchmarks/mixing.py --write docs/methods_costs.json
 
@@ -26,7 +28,7 @@ import itertools
 import sys
 import time
 from contextlib import suppress
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ from mixlab.previews.batches import shipped_methods
 from mixlab.runtime import keep_memory
 
 SIZES = {"32": (128, 3, 32, 32), "224": (64, 3, 224, 224)}
+OWN_SHAPES = {"point_mixup": (64, 3, 64), "alignmix": (64, 64, 8, 8)}
 MOST_COPIES = {"mixup": 2.5, "cutmix": 5}  # of the batch at 224, in the time of which each is done
 OTHERS = 12  # copies for every other method that looks at no picture or network
 RESIZED = ("mosaic", "stackmix")  # each pixel: `F.interpolate` alone takes more copies than that
@@ -123,15 +126,14 @@ def given_maps(method: Any) -> Method:
 
 
 def per_batch(method: Any) -> Method | None:
-    """The method with one draw for the batch; None where it has no such choice."""
+    """The method with one draw for the batch; None where it has that or no such choice."""
     if hasattr(method, "methods"):
         parts = [per_batch(each) for each in method.methods]
         return None if None in parts else replace(method, methods=parts)
     if hasattr(method, "method"):
         part = per_batch(method.method)
         return part and replace(method, method=part)
-    has_choice = is_dataclass(method) and hasattr(method, "per_row")
-    return replace(method, per_row=False) if has_choice else None
+    return replace(method, per_row=False) if getattr(method, "per_row", False) else None
 
 
 def reach(method: Method) -> float:
@@ -165,14 +167,14 @@ def refusal(call: Call, images: Tensor, targets: Tensor) -> str | None:
     return f"a call takes {taken:.0f} s" if taken > LONGEST else None
 
 
-def medians(calls: dict, images: Tensor, targets: Tensor, turns: int) -> dict:
-    """Milliseconds of processor time of each call, the median of its turns."""
+def means(calls: dict, images: Tensor, targets: Tensor, turns: int) -> dict:
+    """Milliseconds of processor time of each call, the mean of its turns."""
     times = np.empty((turns, len(calls)))
     for turn, (number, call) in itertools.product(range(turns), enumerate(calls.values())):
         start = time.process_time()
         call(images, targets)
         times[turn, number] = time.process_time() - start
-    return dict(zip(calls, (1e3 * np.median(times, axis=0)).tolist(), strict=True))
+    return dict(zip(calls, (1e3 * times.mean(axis=0)).tolist(), strict=True))
 
 
 def costs_at(shape: tuple[int, ...], methods: dict[str, Method], turns: int) -> dict[str, dict]:
@@ -182,12 +184,23 @@ def costs_at(shape: tuple[int, ...], methods: dict[str, Method], turns: int) -> 
     refused = {key: why for key, call in calls.items() if (why := refusal(call, images, targets))}
     found: dict[str, dict] = {name: {"refused": why} for (name, _), why in refused.items()}
     taken = {key: call for key, call in calls.items() if key not in refused}
-    times = medians(taken, images, targets, turns)
-    copy, digits = times[("a copy", "row")], 1 if shape[-1] > 32 else 3
+    times = means(taken, images, targets, turns)
+    copy = times[("a copy", "row")]
     for (name, draws), ms in times.items():
         each = found.setdefault(name, {})
-        each |= {"ms" if draws == "row" else "batch_ms": round(ms, digits)}
+        each |= {"ms" if draws == "row" else "batch_ms": float(f"{ms:.2g}")}
         each |= {"copies" if draws == "row" else "batch_copies": round(ms / copy, 1)}
+    return found
+
+
+def own_costs(methods: dict[str, Method], turns: int) -> dict[str, dict]:
+    """What methods take that are not made for images: `shape` and `ms`."""
+    found = {}
+    for name, shape in OWN_SHAPES.items():
+        images = torch.rand(shape)
+        times = means({name: as_called(methods[name])}, images, targets_of(images), turns)
+        found[name] = {"shape": str(shape), "ms": float(f"{times[name]:.2g}")}
+        print(f"{name:24}{found[name]['ms']:>12} ms at {shape}")
     return found
 
 
@@ -219,11 +232,13 @@ def main() -> int:
     missed, methods = contest(arguments.turns), shipped()
     found = {size: costs_at(shape, methods, arguments.turns) for size, shape in SIZES.items()}
     table(found, list(found["224"]))
+    own = own_costs(methods, min(arguments.turns, 10))
     slow = too_slow(found["224"], methods)
     print(f"\nmore copies at 224 than their bound: {', '.join(slow) or 'none'}")
     if arguments.write:
         beside = [name for name in found["224"] if name not in methods or "," in name]
-        keep(arguments.write, "costs", {**found, "beside": beside}, arguments.turns, arguments.note)
+        costs = {**found, "own": own, "beside": beside}
+        keep(arguments.write, "costs", costs, arguments.turns, arguments.note)
         reaches = {name: round(reach(method), 3) for name, method in methods.items()}
         keep(arguments.write, "reach", {"methods": reaches}, 1)
     return int(missed + len(slow) > 0)

@@ -1,8 +1,9 @@
 """The costs and the strengths of mixing methods, in the words of their cards."""
 
+from math import floor
 from typing import Any
 
-from card_words import COMMAND, filled, is_in_network
+from card_words import COMMAND, filled, is_in_network, marked, short
 from omegaconf import DictConfig
 
 from mixlab.config.build import build
@@ -11,30 +12,44 @@ from mixlab.mixing.binding import needs_network
 SHAPES = {"32": "(128, 3, 32, 32)", "224": "(64, 3, 224, 224)"}
 STRENGTH_WORDS = """\
 The largest `mixing.strength` is the mean share of a row that others replace when every row is
-mixed. It was measured on images of 3 x 32 x 32 (point clouds: 3 x 64) whose partners are always
-other rows; where masks depend on the image it is an estimate. It differs between image sizes:
-CutMix reaches 0.280 at 16 x 16, 0.303 at 32 x 32 and 0.322 at 224 x 224. It is also a little lower
-if rows can be their own partners, as with the default partners, a permutation of the batch:
-CutMix reaches 0.296 with `data=digits` and batches of 64."""
+mixed. The tables have it for the default partners in batches of 64, rounded down: a permutation
+makes one row in 64 its own partner, on average. It was measured on images of 3 x 32 x 32 (point
+clouds: 3 x 64); where masks depend on the image it is an estimate. It differs between image sizes:
+where partners are always other rows, CutMix reaches 0.280 at 16 x 16, 0.303 at 32 x 32 and 0.322 at
+224 x 224. With `data=digits` and batches of 64 it reaches 0.296."""
+BESIDE_WORDS = """\
+Other libraries, and parts of the work: `resized to four quarters` is what Mosaic needs of torch,
+four times the batch at half its size by `F.interpolate`; `fmix, soft edges` has `max_soft=0.2`."""
+ROWS_AT_ONCE = 64  # of the default batch
 
 
 def index(grouped: dict[str, list[str]], costs: dict[str, Any]) -> str:
-    """A table of all cards: what each costs, and how strong it can be."""
-    lines = [
-        "| `mixing=` | group | ms at 32 | ms at 224 | copies at 224 | largest strength at 32 |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
+    """A table of the cards of each group: what it does, what it costs, how strong it can be."""
+    tables = []
     for title, names in grouped.items():
+        lines = [
+            f"**{title}**\n",
+            "| `mixing=` | what it does | ms at 32 | ms at 224 | copies at 224 | strength up to |",
+            "| --- | --- | ---: | ---: | ---: | ---: |",
+        ]
         for name in names:
-            cells = [*cost_cells(name, costs, "row"), costs["reach"]["methods"].get(name, "-")]
-            lines.append(f"| [{name}](#{name}) | {title.lower()} | {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+            cells = [marked(short(name)), *cost_cells(name, costs, "row"), largest(name, costs)]
+            lines.append(f"| [{name}](#{name}) | {' | '.join(map(str, cells))} |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def largest(name: str, costs: dict[str, Any]) -> str:
+    """The largest strength with the default partners, rounded down."""
+    reach = costs["reach"]["methods"].get(name)
+    return "-" if reach is None else f"{floor(100 * reach * (1 - 1 / ROWS_AT_ONCE)) / 100:.2f}"
 
 
 def peers(costs: dict[str, Any]) -> str:
     """A table of what was measured beside the methods: other libraries, and parts of the work."""
     lines = [
-        "| for comparison | draws | ms at 32 | ms at 224 | copies at 224 |",
+        "**For comparison**\n",
+        "| what | draws | ms at 32 | ms at 224 | copies at 224 |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
     for name in costs["costs"]["beside"]:
@@ -42,7 +57,7 @@ def peers(costs: dict[str, Any]) -> str:
             cells = cost_cells(name, costs, draws)
             if set(cells) != {"-"}:
                 lines.append(f"| {name} | per {draws} | {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + f"\n\n{BESIDE_WORDS}"
 
 
 def cost_cells(name: str, costs: dict[str, Any], draws: str) -> list[Any]:
@@ -55,43 +70,47 @@ def cost_cells(name: str, costs: dict[str, Any], draws: str) -> list[Any]:
 
 def cost_words(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
     """Milliseconds of a batch at each size, and what the look at the network takes."""
-    look = costs["looks"]["methods"].get(name)
-    found = {shape: costs["costs"][size].get(name, {}) for size, shape in SHAPES.items()}
-    measured = [words_at(shape, each) for shape, each in found.items() if each]
-    if not measured:
-        return "not measured yet."
-    words = "; ".join(measured)
-    is_in_step = is_in_network(node) and any("ms" in each for each in found.values())
-    words += ", without what the callback does" if is_in_step else ""
-    if look is None:
-        return f"{words}."
-    is_given = needs_network(build(node.method, allow=()))
-    return (
-        f"{words}{', without the look' if is_given else ''}. At (64, 3, 32, 32) the "
-        f"look takes {look['look_ms']} ms and the rest {look['rest_ms']} ms: {look['of_step']} of "
-        "a training step of `resnet20`."
-    )
+    of, look = costs["costs"], costs["looks"]["methods"].get(name)
+    found = {shape: of[size].get(name, {}) for size, shape in SHAPES.items()}
+    words = [words_at(shape, each) for shape, each in found.items() if "ms" in each]
+    if name in of.get("own", {}):
+        words.append(f"{of['own'][name]['ms']} ms for a batch {of['own'][name]['shape']}")
+    if words and is_in_network(node):
+        words[-1] += ", without what the callback does"
+    if words and look and needs_network(build(node.method, allow=())):
+        words[-1] += ", without the look"
+    if look:
+        words.append(
+            f"at (64, 3, 32, 32) the look takes {look['look_ms']} ms and the rest "
+            f"{look['rest_ms']} ms, together {look['of_step']} of a training step of `resnet20`"
+        )
+    return f"{'; '.join(words)}." if words else "not measured yet."
 
 
 def words_at(shape: str, found: dict[str, Any]) -> str:
-    """What a batch of this shape takes with draws for each row and for the batch."""
-    if "refused" in found:
-        return f"not measured at {shape}: {found['refused']}"
+    """What a batch of this shape takes, and with one draw for the batch where that is a choice."""
     once = f", {found['batch_ms']} ms with one draw for the batch" if "batch_ms" in found else ""
-    return f"{found['ms']} ms for a batch {shape}, {found['copies']} times a copy of it{once}"
+    return f"{found['ms']} ms ({found['copies']} copies) for a batch {shape}{once}"
 
 
 def measured_words(costs: dict[str, Any]) -> str:
     """Where and when costs were measured, and what the numbers are."""
-    of, large = costs["costs"]["measured"], costs["costs"]["224"]
-    note = f" ({of['note']})" if of["note"] else ""
+    of, looks, large = costs["costs"]["measured"], costs["looks"]["measured"], costs["costs"]["224"]
     costs_words = filled(
         f"`{COMMAND}` makes this page again. Costs are processor time of drawing and applying on "
-        f"one thread of an {of['cpu']}, medians of {of['turns']} repetitions, {of['date']}{note}, "
-        f"for batches {SHAPES['32']} and {SHAPES['224']} with draws for each row. At 224 they are "
-        "also given as multiples of the time to copy the batch, which is "
-        f"{large['a copy']['ms']} ms in memory that is kept, as in a training. "
+        f"one thread of an {of['cpu']}, means of {of['turns']} repetitions, {when(of)}, for "
+        f"batches {SHAPES['32']} and {SHAPES['224']}. Copies are multiples of the time to copy the "
+        f"batch, which is {large['a copy']['ms']} ms at 224, in memory that is kept, as in a "
+        "training. A method that looks at the network is given its maps; what the look takes is on "
+        f"its card ({when(looks)}). - is for what such rows do not fit or a network does. "
         "`python benchmarks/mixing.py --write docs/methods_costs.json` and `python "
-        "benchmarks/guided_mixing.py --write docs/methods_costs.json` measure them. "
+        "benchmarks/guided_mixing.py --write docs/methods_costs.json` measure them. What an epoch "
+        "of your training costs is the column time/epoch of `mixlab-compare`; with "
+        "`hydra.launcher.jobs=1` no run takes the time of another."
     )
     return f"{costs_words}\n\n{STRENGTH_WORDS}"
+
+
+def when(measured: dict[str, Any]) -> str:
+    """The day, and what has to be known of it."""
+    return measured["date"] + (f", {measured['note']}" if measured["note"] else "")

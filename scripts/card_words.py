@@ -17,6 +17,7 @@ from mixlab.mixing.binding import needs_network
 
 COMMAND = "python scripts/method_cards.py"
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "mixing"
+LONGEST_NAME = 6  # words before a colon that are a name; more of them say what a method does
 NEEDED = ("Draws", "Label", "Avoid")  # parts of a docstring; Paper and Published are optional
 PART = re.compile(r"^([A-Z]\w+): (.*?)(?=^[A-Z]\w+:|^$|\Z)", re.S | re.M)
 ROWS = {
@@ -47,6 +48,13 @@ def header(name: str) -> str:
     lines = (CONFIGS / f"{name}.yaml").read_text().splitlines()
     end = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     return " ".join(line.removeprefix("#").strip() for line in lines[:end])
+
+
+def short(name: str) -> str:
+    """What a method does, in a few words: its header's first sentence without name and sources."""
+    sentence = re.sub(r" \([^)]*\)", "", header(name)).partition(". ")[0].rstrip(".")
+    head, _, rest = sentence.partition(": ")
+    return rest if rest and len(head.split()) <= LONGEST_NAME else head
 
 
 def found_of(text: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from card_costs import cost_words, index, measured_words, peers
+from card_costs import cost_words, index, largest, measured_words, peers
 from card_words import (
     COMMAND,
     CONFIGS,
@@ -51,6 +51,9 @@ are a row and its label, x', y' those of its partner, h features; lam is the row
 nothing else is said. A label is the sum of its sources' labels by the weights given here. Every row
 is mixed (`mixing.probability=1`) unless you set less.
 
+Start with `mixup` and `cutmix`: they are cheap, and most is known about them. Methods mix more or
+less than each other by default; `mixing.strength=0.2` compares them at equal strength."""
+PICTURE_WORDS = """\
 Each picture has two rows, what the method makes of the first, framed, with its label, and the mask.
 It is the first of up to 40 draws with fixed seeds in which the row keeps 0.52 to 0.72 of itself, or
 the nearest to that. The methods with saliency maps look at a `resnet20` after 30 steps of training
@@ -61,6 +64,9 @@ scikit-learn, both [CC BY 2.0](https://creativecommons.org/licenses/by/2.0/)."""
 CLAIM_CONFIG = CONFIGS.parent / "claim" / "methods.yaml"
 CLAIM_TITLE = "## Comparison of the methods"
 CLAIM_INTRO = """\
+`mixlab-train -m experiment=fashion_mnist_few claim=methods` trains these arms again. Methods that
+need a transformer or other rows, recipes and GuidedMixup are not among them.
+
 The table has the arms of one sweep, the largest gain first, with 95 % intervals of the difference.
 If the intervals of two methods overlap, the table does not clearly order them. An arm has the name
 of its `mixing=`. With `strength=0.2` (`mixing.strength=0.2`), a fifth of a row is mixed on average;
@@ -84,14 +90,11 @@ def page(configs: dict[str, DictConfig], costs: dict[str, Any], claim: Path = CL
         claim: a report.csv, or no file.
     """
     made = f"<!-- made by `{COMMAND}`: change its inputs, not this page -->"
-    parts = ["# Mixing methods", made, INTRO, measured_words(costs)]
+    parts = ["# Mixing methods", made, INTRO]
     families = {name: family(name, cfg.mixing) for name, cfg in configs.items()}
     grouped = {title: [n for n in configs if families[n] == title] for title in FAMILIES}
-    parts += [
-        index(grouped, costs),
-        peers(costs),
-        *([WHERE_IS_CLAIM] if claim.exists() else []),
-    ]
+    parts += [index(grouped, costs), *([WHERE_IS_CLAIM] if claim.exists() else [])]
+    parts += ["## What the figures mean", measured_words(costs), peers(costs), PICTURE_WORDS]
     for title, names in grouped.items():
         parts += [f"## {title}", *[card(name, configs[name].mixing, costs) for name in names]]
     if claim.exists():
@@ -115,20 +118,26 @@ def card(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
     """The card of configs/mixing/<name>.yaml."""
     kind, method = get_class(node.method._target_), build(node.method, allow=())
     said, first = parts_of(kind), cleandoc(kind.__doc__ or "").partition("\n\n")[0]
-    reach = costs["reach"]["methods"].get(name)
+    reach = largest(name, costs)
     lines = {
-        "Rows": f"{first} It takes {'; '.join(taken(method))}.",
+        "Rows": rows_words(first, taken(method)),
         **{word: said[word] for word in NEEDED},
         "Paper": said.get("Paper"),
         "Published": said.get("Published"),
         "Network": network_words(node, method),
         "Defaults": f"`{settings(node)}`",
-        "Strength": f"the largest `mixing.strength` is {reach}." if reach else None,
+        "Strength": f"the largest `mixing.strength` is {reach}." if reach != "-" else None,
         "Cost": cost_words(name, node, costs),
     }
     bullets = [filled(f"- **{word}:** {marked(text)}") for word, text in lines.items() if text]
     picture = f"![Two rows, and one of them under {name}](pictures/methods/{name}.png)"
     return "\n\n".join([f"### {name}", filled(marked(header(name))), picture, "\n".join(bullets)])
+
+
+def rows_words(first: str, kinds: list[str]) -> str:
+    """What a method mixes; of methods for images alone its first sentence says it."""
+    is_said = len(kinds) == 1 and "images" in first
+    return first if is_said else f"{first} It takes {'; '.join(kinds)}."
 
 
 def claim_section(text: str) -> str:

@@ -17,7 +17,9 @@ from mixlab.mixing.partners import partner_columns
 
 @dataclass(frozen=True)
 class Sequence:
-    """Applies methods in order; itself a method. CutMix, then mixup feeds a row from four.
+    """Applies methods in order; itself a method.
+
+    Partners are mixed too before they are used: two methods with one partner feed a row from four.
 
     Every method gets the unmixed images and targets, and guests reach each of them unmixed.
 
