@@ -122,9 +122,15 @@ def is_flat(mask: Mask) -> TypeGuard[Tensor]:
 
 def painted(mask: Mask, device: torch.device | str = "cpu") -> Tensor:
     """The mask as a tensor (B|1, K, *S) on `device`."""
-    if isinstance(mask, Tensor):
-        return mask.to(device, non_blocking=True)
-    return mask.paint(device)
+    return placed(mask, device) if isinstance(mask, Tensor) else mask.paint(device)
+
+
+def placed(values: Tensor, device: torch.device | str) -> Tensor:
+    """`values` on `device`; a copy to the CPU is waited for, or it could be read too early.
+
+    A small copy to a GPU is not waited for; for a large one see `sent_to`.
+    """
+    return values.to(device, non_blocking=torch.device(device).type != "cpu")
 
 
 def sent_mask(mask: Tensor, device: torch.device | str) -> Tensor:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixlab.mixing.masks import placed
+
 
 @dataclass(frozen=True, eq=False)
 class PartnerMask:
@@ -20,7 +22,7 @@ class PartnerMask:
 
     def paint(self, device: torch.device | str = "cpu") -> Tensor:
         """The mask of the row and of its partner: (B|1, 2, *S)."""
-        partner = self.partner.to(device, non_blocking=True)
+        partner = placed(self.partner, device)
         return torch.stack([1 - partner, partner], 1)
 
     def mean(self) -> Tensor:
