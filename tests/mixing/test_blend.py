@@ -10,7 +10,7 @@ from torch import Tensor
 
 from helpers.mixing_cases import MASKED, METHODS, drawn
 from mixlab.errors import UserError
-from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup
+from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup, Tiles
 from mixlab.mixing.masks import painted
 
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -125,7 +125,7 @@ def test_what_is_kept_for_logging_is_small_and_says_the_same(name: str) -> None:
     kept = blend.unpainted
     assert torch.equal(kept.own_share, blend.own_share)
     assert torch.equal(kept.mixed_rows, blend.mixed_rows)
-    assert isinstance(kept.mask, Boxes) or kept.mask.ndim == 2
+    assert isinstance(kept.mask, Boxes | Tiles) or kept.mask.ndim == 2
 
 
 def test_a_blend_of_boxes_refuses_pictures_of_another_size() -> None:

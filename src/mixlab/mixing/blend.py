@@ -90,12 +90,12 @@ class Blend:
 
     @property
     def mixed_rows(self) -> Tensor:
-        """(B,) bool: rows with a share of others above 1e-6, in the label or in a flat or box mask.
+        """(B,) bool: rows with a share of others above 1e-6, in the label or in an unpainted mask.
 
         An erased box counts as others.
         """
         mixed = self.own_share < 1 - 1e-6
-        if isinstance(self.mask, Boxes) or is_flat(self.mask):
+        if not self.is_painted:
             mixed = mixed | (self.own_content < 1 - 1e-6)
         return mixed
 
@@ -110,7 +110,7 @@ class Blend:
 
         The content of its rows is then what their label says.
         """
-        if isinstance(self.mask, Boxes) or is_flat(self.mask):
+        if not self.is_painted:
             return self
         return Blend(self.source, self.share, self.share)
 
