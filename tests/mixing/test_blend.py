@@ -10,7 +10,7 @@ from torch import Tensor
 
 from helpers.mixing_cases import MASKED, METHODS, drawn
 from mixlab.errors import UserError
-from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup, Tiles
+from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup, PartnerMask, Tiles
 from mixlab.mixing.masks import painted
 
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -206,6 +206,15 @@ def test_weights_of_another_shape_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=sentence):
         Blend.pair(np.arange(8), mask, share)
+
+
+@pytest.mark.parametrize(("rows", "sources"), [(8, 3), (8, 1), (4, 2)])
+def test_a_mask_of_the_partner_is_of_a_pair(rows: int, sources: int) -> None:
+    """Of three sources the third would not be seen."""
+    source = torch.arange(8)[:, None].expand(-1, sources)
+    share = torch.full((8, sources), 1 / sources)
+    with pytest.raises(UserError, match=rf"mask must be .*, got \({rows}, 2, 12, 20\); stack"):
+        Blend(source, PartnerMask(torch.rand(rows, 12, 20)), share)
 
 
 def test_sources_are_columns() -> None:

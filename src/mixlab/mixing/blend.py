@@ -244,7 +244,7 @@ def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
         got = tuple(source.shape)
         raise UserError(f"source must be (rows, sources), got {got}; make each source a column")
     rows, sources = source.shape
-    if isinstance(mask, Tensor):  # boxes and tiles have no other shape
+    if isinstance(mask, Tensor | PartnerMask):  # boxes and tiles have no other shape
         got = mask.shape
         if got[1:2] != (sources,) or got[0] not in (1, rows):
             raise UserError(

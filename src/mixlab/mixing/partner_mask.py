@@ -20,6 +20,11 @@ class PartnerMask:
 
     partner: Tensor
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(B|1, 2, *S), as it is painted."""
+        return (len(self.partner), 2, *self.partner.shape[1:])
+
     def paint(self, device: torch.device | str = "cpu") -> Tensor:
         """The mask of the row and of its partner: (B|1, 2, *S)."""
         partner = placed(self.partner, device)
@@ -27,7 +32,7 @@ class PartnerMask:
 
     def mean(self) -> Tensor:
         """Mean of the mask of each source: (B|1, 2) float32; waits for a GPU."""
-        partner = self.partner.flatten(1).mean(1, dtype=torch.float64).cpu()
+        partner = self.partner.reshape(len(self.partner), -1).mean(1, dtype=torch.float64).cpu()
         return torch.stack([1 - partner, partner], 1).float()
 
     def where(self, rows: Tensor) -> "PartnerMask":
