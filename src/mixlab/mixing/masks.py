@@ -133,13 +133,6 @@ def placed(values: Tensor, device: torch.device | str) -> Tensor:
     return values.to(device, non_blocking=torch.device(device).type != "cpu")
 
 
-def sent_mask(mask: Tensor, device: torch.device | str) -> Tensor:
-    """A mask drawn on the CPU on `device`, in float32; a GPU is not waited for, however large."""
-    if torch.device(device).type != "cuda":
-        return mask.to(device).float()
-    return mask.pin_memory().to(device, non_blocking=True).float()
-
-
 def mean_share(mask: Mask) -> Tensor:
     """Mean of the mask of each source: (B|1, K) float32 on the CPU."""
     if not isinstance(mask, Tensor):
