@@ -208,13 +208,23 @@ def test_weights_of_another_shape_are_refused(
         Blend.pair(np.arange(8), mask, share)
 
 
+UNPAINTED = {
+    "partner": lambda rows: PartnerMask(torch.rand(rows, 12, 20)),
+    "boxes": lambda rows: Boxes(torch.zeros(rows, 4).long(), torch.tensor([[1.0, 0.0]]), 12, 20),
+    "shares and boxes": lambda rows: Boxes(torch.zeros(1, 4).long(), TWO[:rows], 12, 20),
+    "tiles": lambda rows: Tiles(torch.zeros(rows, 2, 4).long(), 12, 20),
+}
+
+
+@pytest.mark.parametrize("kind", UNPAINTED)
 @pytest.mark.parametrize(("rows", "sources"), [(8, 3), (8, 1), (4, 2)])
-def test_a_mask_of_the_partner_is_of_a_pair(rows: int, sources: int) -> None:
+def test_an_unpainted_mask_has_the_rows_and_sources_too(kind: str, rows: int, sources: int) -> None:
     """Of three sources the third would not be seen."""
     source = torch.arange(8)[:, None].expand(-1, sources)
-    share = torch.full((8, sources), 1 / sources)
+    share, mask = torch.full((8, sources), 1 / sources), UNPAINTED[kind](rows)
+    assert mask.shape == mask.paint().shape
     with pytest.raises(UserError, match=rf"mask must be .*, got \({rows}, 2, 12, 20\); stack"):
-        Blend(source, PartnerMask(torch.rand(rows, 12, 20)), share)
+        Blend(source, mask, share)
 
 
 def test_sources_are_columns() -> None:

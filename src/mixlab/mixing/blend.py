@@ -244,13 +244,12 @@ def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
         got = tuple(source.shape)
         raise UserError(f"source must be (rows, sources), got {got}; make each source a column")
     rows, sources = source.shape
-    if isinstance(mask, Tensor | PartnerMask):  # boxes and tiles have no other shape
-        got = mask.shape
-        if got[1:2] != (sources,) or got[0] not in (1, rows):
-            raise UserError(
-                f"mask must be (rows, sources, ...), here ({rows} or 1, {sources}, ...), got "
-                f"{tuple(got)}; stack a mask for each source in dimension 1"
-            )
+    got = tuple(mask.shape)
+    if got[1:2] != (sources,) or got[0] not in (1, rows):
+        raise UserError(
+            f"mask must be (rows, sources, ...), here ({rows} or 1, {sources}, ...), got {got}; "
+            "stack a mask for each source in dimension 1"
+        )
     if share is not None:
         got = share.shape
         if got[1:] != (sources,) or got[0] not in (1, rows):

@@ -27,6 +27,12 @@ class Boxes:
     height: int
     width: int
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(B|1, K, H, W), as it is painted."""
+        rows = max(len(self.edges), len(self.outside))
+        return (rows, self.outside.shape[1], self.height, self.width)
+
     def paint(self, device: torch.device | str = "cpu") -> Tensor:
         """The mask itself: (B|1, K, H, W) float32."""
         edges = self.edges.to(device, non_blocking=True)
@@ -105,6 +111,8 @@ class Boxes:
 class LazyMask(Protocol):
     """A mask that is painted only where that is asked for."""
 
+    @property
+    def shape(self) -> tuple[int, ...]: ...
     def paint(self, device: torch.device | str = "cpu") -> Tensor: ...
     def mean(self) -> Tensor: ...
     def where(self, rows: Tensor) -> "LazyMask": ...
