@@ -1,15 +1,17 @@
 """Mixing in a collate function: the same draws with and without workers."""
 
+from collections import UserDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mixlab.collate import MixCollate
-from mixlab.mixing import Address, CutMix, Mixup, Policy
+from mixlab.mixing import Address, AttentiveMix, CutMix, Mixup, OneOf, Policy, bind
+from mixlab.mixing.methods import TokenMix, TransMix
 
 ROWS = [(torch.full((1, 6, 8), float(row)), row % 5) for row in range(20)]
 METHOD = Mixup(alpha=1.0)
@@ -56,6 +58,7 @@ def test_it_is_the_policys_draw_at_the_address_of_the_batch() -> None:
 FORMS: dict[str, tuple[Callable, Callable, Any]] = {
     "pair": (lambda x, y: (x, y), lambda b: (b[0], b[1]), None),
     "triple": (lambda x, y: (y, "id", x), lambda b: (b[2], b[0]), (2, 0)),
+    "from the end": (lambda x, y: (x, "id", y), lambda b: (b[0], b[2]), (0, -1)),
     "dict": (lambda x, y: {"image": x, "label": y, "id": 7}, lambda b: (b["image"], b["label"]),
              None),
     "own dict": (lambda x, y: {"a": x, "b": y}, lambda b: (b["a"], b["b"]), ("a", "b")),
@@ -74,6 +77,19 @@ def test_forms_of_a_batch(form: str) -> None:
     assert targets.shape == (4, 5) and (targets.max(1).values < 1).any()
     assert form != "named" or type(batch) is Pair
     assert form != "dict" or batch["id"].tolist() == [7] * 4
+
+
+def test_a_mapping_of_another_library_keeps_its_kind() -> None:
+    class Encoding(UserDict):
+        """As Hugging Face's, which can be sent to a device."""
+
+    def collate(rows: list) -> Encoding:
+        return Encoding(image=torch.stack([x for x, _ in rows]), label=torch.arange(4))
+
+    given = collate(ROWS[:4])
+    batch = MixCollate(METHOD, num_classes=5, collate=lambda _: given, seed=0)(ROWS[:4])
+    assert type(batch) is Encoding and batch["label"].shape == (4, 5)
+    assert torch.equal(given["label"], torch.arange(4)), "the batch that was given stays"
 
 
 def test_a_collate_function_of_the_users() -> None:
@@ -98,7 +114,34 @@ def test_batches_that_cannot_be(rows: list, keys: Any, sentence: str) -> None:
         MixCollate(METHOD, num_classes=5, keys=keys, seed=0)(rows)
 
 
-@pytest.mark.parametrize("policy", [Policy(schedule="linear"), Policy(partners="across_ranks")])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(schedule="linear"),
+        Policy(alpha_schedule={"linear": [0.1, 1.0]}),
+        Policy(partners="across_ranks"),
+    ],
+)
 def test_policies_that_need_more(policy: Policy) -> None:
-    with pytest.raises(ValueError, match="knows neither the progress .*use schedule=constant and"):
+    with pytest.raises(ValueError, match="knows neither the progress .* and use another partner"):
         MixCollate(METHOD, policy, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        (TransMix(1.0), "TransMix needs the network at hand in each training step"),
+        (OneOf([Mixup(1.0), TokenMix(1.0)]), "TokenMix needs the network at hand"),
+        (AttentiveMix(), r"AttentiveMix looks at the network .*; use .* or Mixer\(method, network"),
+        (CutMix, r"give CutMix\(...\), an object"),
+    ],
+)
+def test_methods_that_need_more(method: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        MixCollate(method, num_classes=5, seed=0)
+
+
+def test_a_network_of_its_own_is_enough() -> None:
+    method = bind(AttentiveMix(num_cells=2, grid=2), nn.Sequential(nn.Identity()))
+    images, _ = MixCollate(method, num_classes=5, seed=0)(ROWS[:4])
+    assert images.shape == (4, 1, 6, 8)

@@ -5,6 +5,7 @@ for code that leaves only the loader to change.
 """
 
 from collections.abc import Callable, MutableMapping
+from copy import copy
 from typing import Any
 
 from torch import Tensor
@@ -13,7 +14,9 @@ from torch.utils.data import default_collate
 from mixlab.checks import BATCH_KEYS, NUM_CLASSES, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing import Method, Policy, soft_labels
+from mixlab.mixing.binding import needs_network
 from mixlab.mixing.counter import CallCounter
+from mixlab.mixing.methods.method import check_callback
 from mixlab.mixing.mixer import warn_of_one_row
 from mixlab.mixing.partners import ACROSS_RANKS
 
@@ -30,7 +33,8 @@ class MixCollate:
     one is numbered. In both, draws are as random as ever, but those of other runs differ.
 
     Args:
-        method, policy: as of `Mixer`; the policy has no schedule.
+        method, policy: as of `Mixer`; nothing in them changes over the training, or looks at the
+            network being trained.
         num_classes: C, for labels that are class numbers.
         keys: of images and labels in a collated batch; by default 0 and 1 of a tuple or list, and
             `image` and `label`, `images` and `labels` or `pixel_values` and `labels` of a dict.
@@ -38,7 +42,7 @@ class MixCollate:
         seed, rank: see `CallCounter`: by default torch's seed and the rank of torch.distributed.
 
     Raises:
-        UserError: an argument is out of its range, or a schedule or a partner rule cannot work.
+        UserError: an argument is out of its range, or the method or the policy cannot work here.
     """
 
     def __init__(
@@ -55,12 +59,9 @@ class MixCollate:
         self.method, self.policy = method, policy or Policy()
         self.num_classes, self.keys, self.collate = num_classes, keys, collate
         check_fields(self, num_classes=NUM_CLASSES, keys=BATCH_KEYS)
+        check_callback(method, self)
         self.policy.check(method)
-        if self.policy.schedule != "constant" or self.policy.partners == ACROSS_RANKS:
-            raise UserError(
-                "a collate function knows neither the progress of the training nor other ranks; "
-                "use schedule=constant and another partner rule, or mixlab.callbacks.MixingCallback"
-            )
+        check_needs_rows_alone(method, self.policy)
         self.counter = CallCounter(seed, rank)
 
     def set_epoch(self, epoch: int) -> None:
@@ -78,6 +79,21 @@ class MixCollate:
         warn_of_one_row(blend)
         images, targets = blend.mix(images, targets)
         return with_entries(batch, {first: images, second: targets})
+
+
+def check_needs_rows_alone(method: Method, policy: Policy) -> None:
+    """Raise UserError where a draw needs what a collate function does not know."""
+    if policy.over_time or policy.partners == ACROSS_RANKS:
+        raise UserError(
+            "a collate function knows neither the progress of the training nor other ranks; leave "
+            "out schedule and alpha_schedule and use another partner rule, or "
+            "mixlab.callbacks.MixingCallback"
+        )
+    if needs_network(method):
+        raise UserError(
+            f"{type(method).__name__} looks at the network being trained, which a collate function "
+            "does not have; use mixlab.callbacks.MixingCallback or Mixer(method, network=net, ...)"
+        )
 
 
 def usual_keys(batch: Any) -> tuple[str | int, str | int]:
@@ -120,10 +136,10 @@ def entry(batch: Any, key: str | int) -> Tensor:
 def with_entries(batch: Any, entries: dict[Any, Tensor]) -> Any:
     """A batch of the same kind with other tensors at some places."""
     if isinstance(batch, MutableMapping):
-        return {**batch, **entries}
-    names = getattr(batch, "_fields", range(len(batch)))
-    values = [
-        entries.get(name, entries.get(number, value))
-        for number, (name, value) in enumerate(zip(names, batch, strict=True))
-    ]
+        made = copy(batch)
+        made.update(entries)
+        return made
+    values, names = list(batch), getattr(batch, "_fields", ())
+    for key, value in entries.items():
+        values[names.index(key) if key in names else key] = value
     return type(batch)(*values) if hasattr(batch, "_fields") else type(batch)(values)

@@ -1,13 +1,15 @@
 """What is counted does not depend on when, and old checkpoints go on."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from mixlab.callbacks.mixing_counts import COUNTED_TOGETHER, MixingCounts
-from mixlab.mixing import Blend, CutMix, Cutout, Mixup
+from mixlab.mixing import Blend, CutMix, Cutout, Mixup, Mosaic, ResizeMix
+from mixlab.mixing.methods.ablations import ablated
 
 IMAGES, TARGETS = torch.rand(4, 3, 8, 8), torch.eye(4)
 
@@ -29,6 +31,20 @@ def test_sums_do_not_depend_on_when_they_are_asked_for(number: int) -> None:
     rows, own, mixed, content = once.total().tolist()
     assert rows == 4 * number and 0 < content < rows and mixed <= rows
     assert own == pytest.approx(sum(b.own_share.double().sum().item() for b in blends(number)))
+
+
+@pytest.mark.parametrize("method", [CutMix(1.0), ResizeMix(), Mosaic()])
+def test_what_only_inputs_lose_is_counted_for_boxes_and_for_tiles(method: Any) -> None:
+    partners = (np.arange(4)[:, None] + [1, 2, 3]) % 4
+    whole, inputs = (
+        each(IMAGES, TARGETS, np.random.default_rng(1), partners)
+        for each in (method, ablated(method, "inputs"))
+    )
+    counts = MixingCounts()
+    counts.add(inputs, label_differs=True)
+    rows, own, mixed, content = counts.total().tolist()
+    assert own == rows == 4 and mixed == whole.mixed_rows.sum() > 0
+    assert content == pytest.approx(whole.own_share.double().sum().item()) and content < rows
 
 
 def test_three_counts_of_an_older_checkpoint_are_gone_on_with() -> None:

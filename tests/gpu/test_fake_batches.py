@@ -18,15 +18,16 @@ from gpu.conftest import Covered
 from helpers.fake_gpu import CUDA, FakeGpu, on_gpu
 from helpers.mixing_cases import METHODS
 from mixlab.data.augmentation import Augmentation
-from mixlab.mixing import Address, CutMix, Method, Mixup, Policy
+from mixlab.mixing import Address, Blend, CutMix, Method, Mixup, PartnerMask, Policy, compose
+from mixlab.mixing.masks import Mask, painted
 from mixlab.mixing.methods.ablations import ablated
 from mixlab.mixing.network_partners import bind_rule
 from mixlab.mixing.partners import _PARTNER_RULES, BY_METHOD, NETWORK_RULES
 
 READS = {"copy to the CPU": 1}
 # What has to know values that are on the GPU: labels, pixels, or masks painted for three cuts, or
-# for a cut after a choice of cuts. A method that looks at the picture reads once what it decided.
-# for a cut after a choice of cuts or after tiles.
+# for a cut after a choice of cuts or after tiles. A method that looks at the picture reads once
+# what it decided.
 TWICE = {"copy to the CPU": 2}
 WAITING_METHODS = {
     "attentivemix": READS,
@@ -190,3 +191,16 @@ def test_an_augmentation(name: str, gpu: FakeGpu, covered: Covered) -> None:
 
 def said(waits: dict[str, int]) -> str:
     return ", ".join(f"{what}: {times}" for what, times in waits.items()) or "none"
+
+
+@pytest.mark.parametrize("kind", ["values", "of the partner", "composed"])
+def test_a_mask_that_comes_to_the_cpu_is_waited_for(kind: str, gpu: FakeGpu) -> None:
+    """Or it could be read before it is there: a copy without waiting is awaited by nobody."""
+    there = gpu.put(torch.rand(4, 6, 6))
+    mask: Mask = torch.stack([1 - there, there], 1) if kind == "values" else PartnerMask(there)
+    if kind == "composed":
+        partners, share = np.array([1, 0, 3, 2]), torch.full((4, 2), 0.5)
+        mask = compose(*[Blend.pair(partners, each, share) for each in (mask, mask)], CUDA).mask
+    gpu.forget()
+    assert not on_gpu(painted(mask, "cpu"))
+    assert gpu.waits["copy to the CPU"] > 0 and not gpu.sent

@@ -69,3 +69,13 @@ def test_it_is_no_mask_and_no_method_for_large_maps() -> None:
         AlignMix(1.0)(torch.rand(2, 1, 33, 32), targets, np.random.default_rng(0))
     with pytest.raises(UserError, match="masks would not move with them"):
         AlignMix(1.0)(images, targets, np.random.default_rng(0)).mix(images, images)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_features_are_matched_in_32_bits_whatever_the_forward_pass_has(dtype: torch.dtype) -> None:
+    """Features far from zero: with 16 bits their distances would be those of other features."""
+    generator = torch.Generator().manual_seed(0)
+    features = 20 + 3 * torch.randn(4, 64, 4, 4, generator=generator)
+    expected, blend = aligned_and_drawn(features)
+    with torch.autocast("cpu", dtype=dtype):
+        assert torch.equal(blend.images(features), expected)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from helpers.mixing_cases import MASKED, METHODS, drawn
 from mixlab.errors import UserError
-from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup
+from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup, PartnerMask, Tiles
 from mixlab.mixing.masks import painted
 
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -125,7 +125,7 @@ def test_what_is_kept_for_logging_is_small_and_says_the_same(name: str) -> None:
     kept = blend.unpainted
     assert torch.equal(kept.own_share, blend.own_share)
     assert torch.equal(kept.mixed_rows, blend.mixed_rows)
-    assert isinstance(kept.mask, Boxes) or kept.mask.ndim == 2
+    assert isinstance(kept.mask, Boxes | Tiles) or kept.mask.ndim == 2
 
 
 def test_a_blend_of_boxes_refuses_pictures_of_another_size() -> None:
@@ -206,6 +206,25 @@ def test_weights_of_another_shape_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=sentence):
         Blend.pair(np.arange(8), mask, share)
+
+
+UNPAINTED = {
+    "partner": lambda rows: PartnerMask(torch.rand(rows, 12, 20)),
+    "boxes": lambda rows: Boxes(torch.zeros(rows, 4).long(), torch.tensor([[1.0, 0.0]]), 12, 20),
+    "shares and boxes": lambda rows: Boxes(torch.zeros(1, 4).long(), TWO[:rows], 12, 20),
+    "tiles": lambda rows: Tiles(torch.zeros(rows, 2, 4).long(), 12, 20),
+}
+
+
+@pytest.mark.parametrize("kind", UNPAINTED)
+@pytest.mark.parametrize(("rows", "sources"), [(8, 3), (8, 1), (4, 2)])
+def test_an_unpainted_mask_has_the_rows_and_sources_too(kind: str, rows: int, sources: int) -> None:
+    """Of three sources the third would not be seen."""
+    source = torch.arange(8)[:, None].expand(-1, sources)
+    share, mask = torch.full((8, sources), 1 / sources), UNPAINTED[kind](rows)
+    assert mask.shape == mask.paint().shape
+    with pytest.raises(UserError, match=rf"mask must be .*, got \({rows}, 2, 12, 20\); stack"):
+        Blend(source, mask, share)
 
 
 def test_sources_are_columns() -> None:

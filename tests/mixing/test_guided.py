@@ -61,6 +61,15 @@ def test_attentivemix_pastes_the_strongest_cells(size: tuple[int, int]) -> None:
         assert torch.equal(pasted[row], torch.tensor(expected, dtype=torch.float32))
 
 
+def test_cells_are_ranked_in_32_bits_also_where_autocast_has_16() -> None:
+    """Maps that differ in their last bits alone: rounded to 16 bits, cells would be equal."""
+    maps = 1 + 1e-4 * torch.rand(5, 14, 14, generator=torch.Generator().manual_seed(0))
+    expected = strongest_cells(maps, 7, 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = strongest_cells(maps, 7, 6)
+    assert torch.equal(found, expected) and found.dtype == torch.float32
+
+
 def test_attentivemixs_label_is_the_number_of_cells() -> None:
     """Where the grid divides the picture; elsewhere it is their area."""
     images = torch.rand(4, 3, 14, 21)

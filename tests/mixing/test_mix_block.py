@@ -97,3 +97,14 @@ def test_initial_weights_come_from_the_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(one, same) and not torch.equal(one, another)
     assert one.detach().std() == pytest.approx(1 / 8, rel=0.05)
+
+
+def test_a_mask_has_32_bits_also_where_autocast_has_16() -> None:
+    block, maps = MixBlock(4, seeded(0)), torch.rand(2, 3, 4, 5, 5, generator=seeded(1))
+    given = (*maps, torch.tensor([0.2, 0.5, 0.7]), (10, 10))
+    expected = block(*given)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = block(*given)
+        mean = with_mean(found, given[2]).mean((1, 2, 3))
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+    torch.testing.assert_close(mean, given[2], rtol=0, atol=1e-6)

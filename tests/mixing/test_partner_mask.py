@@ -16,10 +16,10 @@ def mask_of(rows: int, size: tuple[int, ...]) -> PartnerMask:
     return PartnerMask(torch.rand(rows, *size, generator=torch.Generator().manual_seed(0)) ** 2)
 
 
-@pytest.mark.parametrize("size", [(5, 7), (1, 5, 7), (300, 400)])  # the last one a row at a time
+@pytest.mark.parametrize("size", [(5, 7), (1, 5, 7), (300, 400), ()])  # the third a row at a time
 @pytest.mark.parametrize("rows", [1, 4])
 def test_it_mixes_as_what_it_paints(rows: int, size: tuple[int, ...]) -> None:
-    images, mask = torch.rand(4, 3, *size[-2:]), mask_of(rows, size)
+    images, mask = torch.rand(4, 3, *(size[-2:] or (6, 8))), mask_of(rows, size)
     kept, painted = Blend.pair(PARTNERS, mask), Blend.pair(PARTNERS, mask.paint())
     torch.testing.assert_close(kept.images(images), painted.images(images))
     torch.testing.assert_close(kept.share, painted.share)

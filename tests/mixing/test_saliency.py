@@ -98,6 +98,34 @@ def pooled_network() -> nn.Sequential:
     )  # fmt: skip
 
 
+class ChannelsLast(nn.Module):
+    """`pooled_network` as some of timm are: features (R, h, w, F), and a map of one place at last.
+
+    That map has more than one feature, and no more than one pixel.
+    """
+
+    output_fmt = "NHWC"
+
+    def __init__(self) -> None:
+        super().__init__()
+        *features, _, _, self.head = pooled_network()
+        self.features = nn.Sequential(*features)
+        self.as_they_are, self.one_place = nn.Identity(), nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.as_they_are(self.features(images).movedim(1, 3))
+        return self.head(self.one_place(features.mean((1, 2), keepdim=True)).flatten(1))
+
+
+@pytest.mark.parametrize("of_class", [False, True])
+def test_channels_last_networks_are_understood(of_class: bool) -> None:
+    images, targets = torch.rand(4, 3, 8, 12), torch.eye(4)
+    first, last = (
+        ActivationMap(of_class=of_class, network=net) for net in (pooled_network(), ChannelsLast())
+    )
+    torch.testing.assert_close(last(images, targets), first(images, targets))
+
+
 def test_of_a_class_it_is_the_class_activation_map_of_a_pooled_network() -> None:
     net, images, targets = pooled_network(), torch.rand(4, 3, 8, 8), torch.eye(4)
     maps = ActivationMap(of_class=True).bind(net)(images, targets)

@@ -21,6 +21,7 @@ from mixlab.callbacks.network_labels import NetworkLabels, weighed_shares
 from mixlab.checks import KEY, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing import Batch, Method, MixedBatch
+from mixlab.mixing.saliency.activation_map import features_first
 
 
 class ActivationMixingCallback(NetworkLabels):
@@ -105,8 +106,7 @@ def feature_map(network: Any, output: Tensor, images: Tensor) -> Tensor:
         UserError: it has no height and width.
     """
     if output.ndim == 4:
-        last = getattr(network, "output_fmt", "NCHW") == "NHWC"
-        return output.movedim(3, 1) if last else output
+        return features_first(output, network)
     tokens = output[:, getattr(network, "num_prefix_tokens", 0) :]
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
     if output.ndim == 3 and patch is not None:

@@ -90,12 +90,12 @@ class Blend:
 
     @property
     def mixed_rows(self) -> Tensor:
-        """(B,) bool: rows with a share of others above 1e-6, in the label or in a flat or box mask.
+        """(B,) bool: rows with a share of others above 1e-6, in the label or in an unpainted mask.
 
         An erased box counts as others.
         """
         mixed = self.own_share < 1 - 1e-6
-        if isinstance(self.mask, Boxes) or is_flat(self.mask):
+        if not self.is_painted:
             mixed = mixed | (self.own_content < 1 - 1e-6)
         return mixed
 
@@ -110,7 +110,7 @@ class Blend:
 
         The content of its rows is then what their label says.
         """
-        if isinstance(self.mask, Boxes) or is_flat(self.mask):
+        if not self.is_painted:
             return self
         return Blend(self.source, self.share, self.share)
 
@@ -244,13 +244,12 @@ def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
         got = tuple(source.shape)
         raise UserError(f"source must be (rows, sources), got {got}; make each source a column")
     rows, sources = source.shape
-    if isinstance(mask, Tensor):  # boxes and tiles have no other shape
-        got = mask.shape
-        if got[1:2] != (sources,) or got[0] not in (1, rows):
-            raise UserError(
-                f"mask must be (rows, sources, ...), here ({rows} or 1, {sources}, ...), got "
-                f"{tuple(got)}; stack a mask for each source in dimension 1"
-            )
+    got = tuple(mask.shape)
+    if got[1:2] != (sources,) or got[0] not in (1, rows):
+        raise UserError(
+            f"mask must be (rows, sources, ...), here ({rows} or 1, {sources}, ...), got {got}; "
+            "stack a mask for each source in dimension 1"
+        )
     if share is not None:
         got = share.shape
         if got[1:] != (sources,) or got[0] not in (1, rows):

@@ -38,6 +38,11 @@ class Composed:
     second: Step
     chosen: Tensor | None = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(B, K * J): its rows and sources, without the size of a picture."""
+        return (self.second.num_rows, self.first.num_sources * self.second.num_sources)
+
     def apply(self, images: Tensor) -> Tensor:
         """The mixture of (R, ...) float `images`: two passes, and no mask of all their sources."""
         num_rows = self.first.num_rows

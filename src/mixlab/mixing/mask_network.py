@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mixlab.errors import UserError
 from mixlab.mixing.mix_block import TINY, MixBlock
-from mixlab.mixing.saliency.activation_map import watched_features
+from mixlab.mixing.saliency.activation_map import features_first, watched_features
 from mixlab.mixing.undisturbed import undisturbed
 
 MOST_PLACES = (
@@ -82,18 +82,12 @@ class MaskNetwork(nn.Module):
                 f"{type(self.encoder).__name__} gives; set mixing.layer to a convolution, or use "
                 "mixing=cutmix"
             )
-        maps = pooled(found.best(self.encoder), getattr(self.encoder, "output_fmt", "NCHW"))
+        maps = pooled(features_first(found.best(), self.encoder))
         return F.rms_norm(maps, maps.shape[1:], eps=TINY)
 
 
-def pooled(features: Tensor, layout: str) -> Tensor:
-    """Feature maps (R, C, h, w) in float32, of at most `MOST_PLACES` places each way.
-
-    Args:
-        features: (R, C, ..., h, w), or channels last in timm's layout `NHWC`.
-        layout: as `output_fmt` of a network of timm.
-    """
-    features = features.movedim(3, 1) if layout == "NHWC" and features.ndim == 4 else features
+def pooled(features: Tensor) -> Tensor:
+    """Features (R, C, ..., h, w) as (R, C, h, w) in float32, of at most `MOST_PLACES` each way."""
     features = features.float().unflatten(2, (1, -1)).flatten(2, -3).mean(2)
     height, width = features.shape[-2:]
     small = (min(height, MOST_PLACES), min(width, MOST_PLACES))

@@ -27,6 +27,12 @@ class Boxes:
     height: int
     width: int
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(B|1, K, H, W), as it is painted."""
+        rows = max(len(self.edges), len(self.outside))
+        return (rows, self.outside.shape[1], self.height, self.width)
+
     def paint(self, device: torch.device | str = "cpu") -> Tensor:
         """The mask itself: (B|1, K, H, W) float32."""
         edges = self.edges.to(device, non_blocking=True)
@@ -105,6 +111,8 @@ class Boxes:
 class LazyMask(Protocol):
     """A mask that is painted only where that is asked for."""
 
+    @property
+    def shape(self) -> tuple[int, ...]: ...
     def paint(self, device: torch.device | str = "cpu") -> Tensor: ...
     def mean(self) -> Tensor: ...
     def where(self, rows: Tensor) -> "LazyMask": ...
@@ -122,16 +130,15 @@ def is_flat(mask: Mask) -> TypeGuard[Tensor]:
 
 def painted(mask: Mask, device: torch.device | str = "cpu") -> Tensor:
     """The mask as a tensor (B|1, K, *S) on `device`."""
-    if isinstance(mask, Tensor):
-        return mask.to(device, non_blocking=True)
-    return mask.paint(device)
+    return placed(mask, device) if isinstance(mask, Tensor) else mask.paint(device)
 
 
-def sent_mask(mask: Tensor, device: torch.device | str) -> Tensor:
-    """A mask drawn on the CPU on `device`, in float32; a GPU is not waited for, however large."""
-    if torch.device(device).type != "cuda":
-        return mask.to(device).float()
-    return mask.pin_memory().to(device, non_blocking=True).float()
+def placed(values: Tensor, device: torch.device | str) -> Tensor:
+    """`values` on `device`; a copy to the CPU is waited for, or it could be read too early.
+
+    A small copy to a GPU is not waited for; for a large one see `sent_to`.
+    """
+    return values.to(device, non_blocking=torch.device(device).type != "cpu")
 
 
 def mean_share(mask: Mask) -> Tensor:

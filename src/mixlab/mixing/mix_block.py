@@ -53,12 +53,13 @@ class MixBlock(nn.Module):
             size: height and width of the images.
         """
         first, second = _with_share(own, share), _with_share(other, 1 - share)
-        query = self.query @ first + self.query_bias
-        key = self.query @ second + self.query_bias
-        scores = query.transpose(1, 2) @ key / query.shape[1] ** 0.5
-        attention = scores.softmax(1)  # (B, h * w, h * w), over places of the row
-        values = self.value @ first + self.value_bias
-        logits = (values @ attention).unflatten(2, own.shape[2:])
+        with torch.autocast(own.device.type, enabled=False):  # or masks would miss their shares
+            query = self.query @ first + self.query_bias
+            key = self.query @ second + self.query_bias
+            scores = query.transpose(1, 2) @ key / query.shape[1] ** 0.5
+            attention = scores.softmax(1)  # (B, h * w, h * w), over places of the row
+            values = self.value @ first + self.value_bias
+            logits = (values @ attention).unflatten(2, own.shape[2:])
         return F.interpolate(logits, size, mode="nearest-exact").sigmoid()
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixlab.mixing.masks import placed
+
 
 @dataclass(frozen=True, eq=False)
 class PartnerMask:
@@ -18,14 +20,19 @@ class PartnerMask:
 
     partner: Tensor
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(B|1, 2, *S), as it is painted."""
+        return (len(self.partner), 2, *self.partner.shape[1:])
+
     def paint(self, device: torch.device | str = "cpu") -> Tensor:
         """The mask of the row and of its partner: (B|1, 2, *S)."""
-        partner = self.partner.to(device, non_blocking=True)
+        partner = placed(self.partner, device)
         return torch.stack([1 - partner, partner], 1)
 
     def mean(self) -> Tensor:
         """Mean of the mask of each source: (B|1, 2) float32; waits for a GPU."""
-        partner = self.partner.flatten(1).mean(1, dtype=torch.float64).cpu()
+        partner = self.partner.reshape(len(self.partner), -1).mean(1, dtype=torch.float64).cpu()
         return torch.stack([1 - partner, partner], 1).float()
 
     def where(self, rows: Tensor) -> "PartnerMask":

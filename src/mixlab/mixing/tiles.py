@@ -25,6 +25,11 @@ class Tiles:
     height: int
     width: int
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(B|1, K, H, W), as it is painted."""
+        return (*self.edges.shape[:2], self.height, self.width)
+
     def paint(self, device: torch.device | str = "cpu") -> Tensor:
         """The mask itself: (B|1, K, H, W) float32."""
         edges = self.edges.to(device, non_blocking=True)

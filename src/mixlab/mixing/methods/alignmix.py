@@ -44,16 +44,25 @@ class AlignedBlend(Blend):
         return own * first + self.aligned(own, partner) * second
 
     def aligned(self, own: Tensor, partner: Tensor) -> Tensor:
-        """`partner` (B, C, ..., H, W), its positions moved to those of `own`; a row is its own."""
+        """`partner` (B, C, ..., H, W), its positions moved to those of `own`; a row is its own.
+
+        In 32 bits even in a forward pass with 16, as distances are small differences of large
+        numbers.
+        """
         places, moved = own.flatten(2).float(), partner.flatten(2).float()
-        with torch.no_grad():
-            cost = squared_distances(places, moved)
-            cost = cost / cost.mean((1, 2), keepdim=True).clamp_min(1e-12)
-            plan = transport_plan(cost, self.regularization, self.iterations)
-            plan = plan / plan.sum(2, keepdim=True)
-        aligned = (moved @ plan.transpose(1, 2)).view(partner.shape).to(partner.dtype)
+        with torch.autocast(own.device.type, enabled=False):
+            plan = self.plan(places, moved)
+            aligned = (moved @ plan.transpose(1, 2)).view(partner.shape).to(partner.dtype)
         itself = (self.source[:, 1] == self.source[:, 0]).view(-1, *[1] * (own.ndim - 1))
         return torch.where(itself.to(own.device, non_blocking=True), partner, aligned)
+
+    @torch.no_grad()
+    def plan(self, own: Tensor, partner: Tensor) -> Tensor:
+        """(B, N, N): what each of N places of `own` takes of those of `partner`, both (B, C, N)."""
+        cost = squared_distances(own, partner)
+        cost = cost / cost.mean((1, 2), keepdim=True).clamp_min(1e-12)
+        plan = transport_plan(cost, self.regularization, self.iterations)
+        return plan / plan.sum(2, keepdim=True)
 
     def _planes(self, targets: Tensor) -> Tensor:
         raise UserError("AlignMix moves features, and masks would not move with them; use Mixup")

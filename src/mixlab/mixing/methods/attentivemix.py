@@ -75,11 +75,12 @@ class AttentiveMix:
 def strongest_cells(maps: Tensor, grid: int, num_cells: int) -> Tensor:
     """(R, H, W) float, 1 in the cells of largest mean in `maps` (R, H, W), 0 elsewhere."""
     down, across = (_members(length, grid, maps) for length in maps.shape[-2:])
-    mean = down @ maps @ across.T / (down.sum(1)[:, None] * across.sum(1))
-    flat = mean.flatten(1)
-    best = flat.topk(min(num_cells, flat.shape[1]), dim=1).indices
-    chosen = torch.zeros_like(flat).scatter_(1, best, 1.0).view_as(mean)
-    return down.T @ chosen @ across
+    with torch.autocast(maps.device.type, enabled=False):  # which would rank cells in 16 bits
+        mean = down @ maps @ across.T / (down.sum(1)[:, None] * across.sum(1))
+        flat = mean.flatten(1)
+        best = flat.topk(min(num_cells, flat.shape[1]), dim=1).indices
+        chosen = torch.zeros_like(flat).scatter_(1, best, 1.0).view_as(mean)
+        return down.T @ chosen @ across
 
 
 def _members(length: int, grid: int, like: Tensor) -> Tensor:

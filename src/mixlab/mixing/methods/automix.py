@@ -80,8 +80,7 @@ class AutoMix:
         own = own_shares(self.alpha, rng, len(partner) if self.per_row else 1)
         with torch.no_grad():
             mask = self.fitted(self.network(images, partner, own), own)
-        mask = mask.view(len(partner), *[1] * (images.ndim - 3), *images.shape[-2:])
-        return Blend.pair(partner, PartnerMask(1 - mask), pair_of_shares(1 - own))
+        return Blend.pair(partner, PartnerMask(1 - mask[:, 0]), pair_of_shares(1 - own))
 
     def fitted(self, mask: Tensor, own: np.ndarray) -> Tensor:
         """Raw masks (B, 1, H, W) as they mix rows that keep `own` (B,) or (1,)."""

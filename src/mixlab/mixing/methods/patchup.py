@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mixlab import checks
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import sent_mask
+from mixlab.mixing.masks import sent_to
 from mixlab.mixing.methods.method import own_shares, picture_size
 from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.partners import partner_columns
@@ -70,9 +70,8 @@ class HardPatchUp:
         blocks = blocks_around(centers < center_rate(self.gamma, side, height, width), side)
         covered = [np.count_nonzero(each) / each.size for each in blocks.numpy()]
         share = taken * torch.tensor(covered, dtype=torch.float32)[:, None]
-        other = sent_mask(blocks.to(torch.uint8), images.device)
+        other = sent_to(blocks, images.device).float()
         other *= taken.to(images.device, non_blocking=True)[:, :, None]
-        other = other.view(num_draws, *[1] * (images.ndim - 3), height, width)
         return Blend.pair(partner, PartnerMask(other), torch.cat([1 - share, share], dim=1))
 
     def taken(self, rng: np.random.Generator, num_draws: int) -> Tensor:

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mixlab import checks
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import sent_mask
+from mixlab.mixing.cells import blend_of_cells, equal_cells
 from mixlab.mixing.methods.method import own_shares, picture_size
-from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.partners import partner_columns
 
 BLOCKS = 8  # drawn for each mask; those beyond the wanted area are left out
@@ -62,21 +60,8 @@ class TokenMix:
         partner = partner_columns(partners, images, rng)[:, 0]
         own = own_shares(self.alpha, rng, len(partner) if self.per_row else 1)
         patches = block_patches(np.round((1 - own) * self.grid**2), self.grid, rng)
-        down, across = (np.bincount(cells(n, self.grid), minlength=self.grid)
-                        for n in (height, width))  # fmt: skip
-        pasted = (patches * np.outer(down, across)).sum((1, 2)) / (height * width)
-        share = torch.from_numpy(np.stack([1 - pasted, pasted], axis=1).astype(np.float32))
-        other = sent_mask(torch.from_numpy(patches.view(np.uint8)), images.device)
-        for axis, size in ((1, height), (2, width)):
-            place = torch.arange(size, device=images.device) * self.grid // size
-            other = other.index_select(axis, place)
-        other = other.view(len(other), *[1] * (images.ndim - 3), height, width)
-        return Blend.pair(partner, PartnerMask(other), share)
-
-
-def cells(size: int, grid: int) -> np.ndarray:
-    """(size,) int64: the patch that each of `size` pixels lies in."""
-    return np.arange(size) * grid // size
+        lines = equal_cells(height, self.grid), equal_cells(width, self.grid)
+        return blend_of_cells(partner, patches, *lines, images)
 
 
 def block_patches(counts: np.ndarray, grid: int, rng: np.random.Generator) -> np.ndarray:

@@ -26,9 +26,9 @@ class ActivationMap:
     """Enlarged from the feature map to the picture. Costs a pass forward.
 
     Attributes:
-        layer: the dotted name of the module whose output (R, F, h, w) is looked at; None for the
-            last that has such an output of more than a pixel. A vision transformer has none but
-            its patches: name another network.
+        layer: the dotted name of the module whose output (R, F, h, w) is looked at, or (R, h, w, F)
+            of a network of timm that says so; None for the last that has such an output of more
+            than a pixel. A vision transformer has none but its patches: name another network.
         of_class: weigh the features by how the target's logit changes with them, instead of taking
             their norm; costs a part of a pass backward.
         network: images to logits, or anything where `of_class` is false; None for the one being
@@ -59,8 +59,11 @@ class ActivationMap:
             pixels.requires_grad_(self.of_class)  # or a frozen network would have no graph
             with torch.set_grad_enabled(self.of_class):
                 logits = network(pixels)
-            features = found.best(network)
-            maps = _of_class(features, logits, targets) if self.of_class else _norm(features)
+            features = found.best()
+            if self.of_class:
+                maps = _of_class(features, logits, targets, network)
+            else:
+                maps = _norm(features_first(features, network))
         enlarged = F.interpolate(maps.float()[:, None], images.shape[-2:], mode="bilinear")
         return normalised(enlarged[:, 0])
 
@@ -70,20 +73,30 @@ def _norm(features: Tensor) -> Tensor:
     return torch.linalg.vector_norm(features.float().flatten(1, -3), dim=1)
 
 
-def _of_class(features: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+def _of_class(features: Tensor, logits: Tensor, targets: Tensor, network: nn.Module) -> Tensor:
     """(R, h, w): features weighed by the mean slope of the targets' logits, from zero up."""
     check_same_classes(logits, targets)
     (slope,) = torch.autograd.grad((logits * targets).sum(), features)
+    slope, features = (features_first(each, network) for each in (slope, features.detach()))
     weight = slope.flatten(2).mean(2)[..., None, None]
-    over_time = features.detach().unflatten(2, (1, -1)).flatten(2, -3).mean(2)
+    over_time = features.unflatten(2, (1, -1)).flatten(2, -3).mean(2)
     maps = (weight * over_time).sum(1)
     return maps - maps.amin((1, 2), keepdim=True)
 
 
-class FoundFeatures:
-    """The outputs of layers that are feature maps: the last, and the last of several pixels."""
+def features_first(features: Tensor, network: object) -> Tensor:
+    """What a layer of `network` gives as (R, F, ..., h, w); some of timm give (R, h, w, F)."""
+    last = getattr(network, "output_fmt", "NCHW") == "NHWC" and features.ndim == 4
+    return features.movedim(3, 1) if last else features
 
-    def __init__(self) -> None:
+
+class FoundFeatures:
+    """The outputs of a network's layers that are feature maps: the last, and the last of several
+    pixels. They are as the network gives them, see `features_first`.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
         self.last: Tensor | None = None
         self.large: Tensor | None = None
 
@@ -91,14 +104,15 @@ class FoundFeatures:
         """A forward hook."""
         if isinstance(output, Tensor) and output.ndim >= 4:
             self.last = output
-            self.large = output if output.shape[-2:].numel() > 1 else self.large
+            places = features_first(output, self.network).shape[-2:].numel()
+            self.large = output if places > 1 else self.large
 
-    def best(self, network: nn.Module) -> Tensor:
-        """(R, F, ..., h, w); raises UserError where there was none."""
+    def best(self) -> Tensor:
+        """The last of several pixels, or else the last; raises UserError where there was none."""
         found = self.last if self.large is None else self.large
         if found is None:
             raise UserError(
-                f"{type(network).__name__} has no output of rows x features x height x width; "
+                f"{type(self.network).__name__} has no output of rows x features x height x width; "
                 "name a convolution in saliency.layer"
             )
         return found
@@ -107,7 +121,7 @@ class FoundFeatures:
 @contextmanager
 def watched_features(network: nn.Module, layer: str | None) -> Iterator[FoundFeatures]:
     """Within, the outputs of the layer, or of all modules without children, are kept."""
-    found = FoundFeatures()
+    found = FoundFeatures(network)
     leaves = [module for module in network.modules() if not any(module.children())]
     watched = leaves if layer is None else [named_layer(network, layer)]
     hooks = [module.register_forward_hook(found.keep) for module in watched]
