@@ -200,7 +200,8 @@ def _value(value: Any, key: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        # Lightning reads 1 as one batch and 1.0 as all of them.
+        return str(value) if key.endswith(("_batches", "_interval")) else f"{value:g}"
     return class_word(value) if key.endswith("_target_") else one_line(value, 40)
 
 
