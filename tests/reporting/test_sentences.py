@@ -76,3 +76,17 @@ def test_it_leads_every_form_of_the_report(tmp_path):
         (html.unescape(words), "How to read"),
     ):  # fmt: skip
         assert 0 <= text.index(sentence) < text.index(table)
+
+
+def forms(comparison):
+    """The report in a terminal, as Markdown and as a page, each as plain words."""
+    console = Console(width=200, file=io.StringIO())
+    console.print(tables.render(comparison))
+    shown = html.unescape(page.render(comparison, ["mixlab-compare"]))
+    every = (console.file.getvalue(), export.markdown(comparison), shown)
+    return [re.sub(r"[\s\\]+", " ", text) for text in every]
+
+
+def test_every_form_says_that_intervals_are_not_adjusted(tmp_path):
+    words = "The intervals are not adjusted for the number of arms"
+    assert all(words in form for form in forms(compared(tmp_path, {"cutmix": 0.01})))

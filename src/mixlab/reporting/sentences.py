@@ -105,7 +105,8 @@ def reading(comparison: Comparison) -> list[str]:
     sentences.append(
         f"mean ± sd: over the finished runs. Difference: arm less baseline, paired by seed, with "
         f"its {100 * LEVEL:g} % t-interval. p: two-sided paired t-test, adjusted by Holm over the "
-        "arms of a block."
+        "arms of a block. The intervals are not adjusted for the number of arms, so one can "
+        "exclude 0 where the verdict claims nothing."
     )
     pairs = {
         result.difference.n
