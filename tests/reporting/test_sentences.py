@@ -90,3 +90,15 @@ def forms(comparison):
 def test_every_form_says_that_intervals_are_not_adjusted(tmp_path):
     words = "The intervals are not adjusted for the number of arms"
     assert all(words in form for form in forms(compared(tmp_path, {"cutmix": 0.01})))
+
+
+def test_every_form_says_how_to_measure_time(tmp_path):
+    words = "slow each other down. To measure time, train them one after another"
+    assert all(words in form for form in forms(compared(tmp_path, {"cutmix": 0.01})))
+
+
+def test_few_pairs_and_power_are_explained_in_plain_words(tmp_path):
+    *every, shown = forms(compared(tmp_path, {"cutmix": 0.01}, 3))
+    words = "a verdict is never more than 'leans better' or 'leans worse'"
+    assert all(words in form for form in (*every, shown))
+    assert "is found with a probability of 80" in shown and "gray lines join" in shown
