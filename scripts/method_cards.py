@@ -75,10 +75,7 @@ WHERE_IS_CLAIM = """\
 The [comparison of the methods](#comparison-of-the-methods), trained on one task, is at the end of
 this page."""
 FOUND_IN_PAGE = ("; all arms in docs/methods.md.", ". The table below has all arms.")
-CONFIG_OF_ARM = {  # of arms whose name, which is that of the method's class, is another
-    "hard_patch_up": "patchup_hard", "soft_patch_up": "patchup_soft", "random2x2": "random_2x2",
-    "manifoldmixup": "manifold_mixup", "vhmixup": "vh_mixup", "one_of": "randommix",
-}  # fmt: skip
+CONFIG_OF_ARM = {"one_of": "randommix"}  # the only arm of its class
 
 
 def page(configs: dict[str, DictConfig], costs: dict[str, Any], claim: Path = CLAIM) -> str:

@@ -46,7 +46,8 @@ def compare_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("paths", nargs="+", metavar="PATH", help="run or sweep folder, a folder above, or a glob")
-    add("--metric", help="what to compare (default: test/accuracy; of segmentations test/iou)")
+    add("--metric", help="what to compare (default: the test value of the metric that chose the "
+        "checkpoint, if it is no loss; of segmentations test/iou; else test/accuracy)")  # fmt: skip
     add("--by", action="append", metavar="KEY", help="group or key that tells arms apart; may be "
         "given again (default: mixing)")  # fmt: skip
     add("--baseline", metavar="LABEL", help="arm to compare with (default: the one without mixing)")

@@ -307,6 +307,23 @@ def test_segmentations_are_compared_by_their_overlap(tmp_path):
     assert headline_metric(find([tmp_path]).runs) == "test/accuracy"
 
 
+@pytest.mark.parametrize(
+    ("monitored", "metric"),
+    [
+        (["val/mean_average_precision"] * 2, "test/mean_average_precision"),
+        (["val/mean_average_precision", "val/accuracy"], "test/accuracy"),
+        (["val/loss"] * 2, "test/accuracy"),
+        (["val/not_tested"] * 2, "test/accuracy"),
+    ],
+)
+def test_what_chose_the_checkpoint_is_compared(tmp_path, monitored, metric):
+    values = {"test/mean_average_precision": 0.3, "test/accuracy": 0.7, "test/loss": 0.5}
+    for seed, name in enumerate(monitored):
+        monitor = {"metric": name, "mode": "max"}
+        write_run(tmp_path, config(), seed, results={"last": values}, monitor=monitor)
+    assert headline_metric(find([tmp_path]).runs) == metric
+
+
 def test_one_run_in_two_folders_counts_once(tmp_path):
     quickstart(tmp_path)
     again = config(**{"task_name": "again"})

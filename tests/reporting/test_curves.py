@@ -116,3 +116,13 @@ def test_nothing_logged_is_no_figure(tmp_path):
         path.unlink()
     comparison = compare_runs(find([sweep]))
     assert curves.draw_curves(comparison.blocks[0], comparison) is None
+
+
+@pytest.mark.parametrize(("first", "is_said"), [(0.1, True), (0.7, False)])
+def test_a_start_that_is_cut_off_is_said(tmp_path, first, is_said):
+    folder = write_run(tmp_path, config(), 0)
+    values = [first, 0.71, 0.7, 0.72, 0.75, 0.76, 0.77, 0.78]
+    rows = [f"{epoch},{value}" for epoch, value in enumerate(values)]
+    (folder / "metrics.csv").write_text("\n".join(["epoch,val/accuracy", *rows, ""]))
+    (axes,) = panels(tmp_path)
+    assert (axes.get_title(loc="right") == "first epochs are cut off") == is_said

@@ -57,6 +57,13 @@ def test_knobs_only_where_the_method_does_not_suffice(tmp_path):
     ]  # fmt: skip
 
 
+def test_all_batches_are_not_shown_as_one_batch(tmp_path):
+    limits = [1.0, 1, 0.5]
+    nodes = [config(**{"trainer.limit_train_batches": limit}) for limit in limits]
+    found = knob_labels(dict(zip("abc", settings_of(tmp_path, *nodes), strict=True)))
+    assert list(found.values()) == [f"none limit_train_batches={limit}" for limit in limits]
+
+
 def test_a_label_that_stands_alone_has_all_numbers_of_its_method(tmp_path):
     nodes = {
         "none": NONE,

@@ -76,3 +76,29 @@ def test_it_leads_every_form_of_the_report(tmp_path):
         (html.unescape(words), "How to read"),
     ):  # fmt: skip
         assert 0 <= text.index(sentence) < text.index(table)
+
+
+def forms(comparison):
+    """The report in a terminal, as Markdown and as a page, each as plain words."""
+    console = Console(width=200, file=io.StringIO())
+    console.print(tables.render(comparison))
+    shown = html.unescape(page.render(comparison, ["mixlab-compare"]))
+    every = (console.file.getvalue(), export.markdown(comparison), shown)
+    return [re.sub(r"[\s\\]+", " ", text) for text in every]
+
+
+def test_every_form_says_that_intervals_are_not_adjusted(tmp_path):
+    words = "The intervals are not adjusted for the number of arms"
+    assert all(words in form for form in forms(compared(tmp_path, {"cutmix": 0.01})))
+
+
+def test_every_form_says_how_to_measure_time(tmp_path):
+    words = "slow each other down. To measure time, train them one after another"
+    assert all(words in form for form in forms(compared(tmp_path, {"cutmix": 0.01})))
+
+
+def test_few_pairs_and_power_are_explained_in_plain_words(tmp_path):
+    *every, shown = forms(compared(tmp_path, {"cutmix": 0.01}, 3))
+    words = "a verdict is never more than 'leans better' or 'leans worse'"
+    assert all(words in form for form in (*every, shown))
+    assert "is found with a probability of 80" in shown and "gray lines join" in shown

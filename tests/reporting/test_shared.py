@@ -49,3 +49,13 @@ def test_rows_that_differ_are_not_shared(tmp_path):
     for seed in range(2):
         write_run(tmp_path, config(), seed, data={"train_rows": 100 + seed})
     assert "rows" not in shared(compare_runs(find([tmp_path])).blocks[0])
+
+
+@pytest.mark.parametrize(("other", "is_said"), [(0.2, True), (0.4, False), (None, False)])
+def test_a_strength_that_all_mixing_arms_have_is_shared(tmp_path, other, is_said):
+    nodes = [None, mixing("Mixup"), mixing("CutMix")]
+    for node, strength in zip(nodes, (None, 0.2, other), strict=True):
+        write_run(tmp_path, config(node and node | {"strength": strength}), 0)
+    (block,) = compare_runs(find([tmp_path])).blocks
+    assert shared(block).endswith("rows, mixing arms: strength 0.2") == is_said
+    assert ("strength" in shared(block)) == is_said

@@ -133,6 +133,20 @@ def test_the_folder_is_a_function_of_the_configuration(tmp_path: Path) -> None:
     assert arm_slug(composed("mixing=none")) == "digits-cnn-none"
 
 
+def test_a_method_has_the_name_of_its_configuration(tmp_path: Path) -> None:
+    cfg = composed("mixing=point_mixup", f"paths.log_dir={tmp_path}")
+    assert arm_slug(cfg) == "digits-cnn-point_mixup"
+
+
+def test_an_arm_whose_folder_has_an_earlier_name_stays_there(tmp_path: Path) -> None:
+    cfg = composed("mixing=point_mixup", f"paths.log_dir={tmp_path}")
+    arm = run_folder(cfg).parent
+    assert arm.name == f"digits-cnn-point_mixup-{arm_hash(cfg)}"
+    older = arm.with_name(f"digits-cnn-pointmixup-{arm_hash(cfg)}")
+    older.mkdir(parents=True)
+    assert run_folder(cfg).parent == older
+
+
 def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:
     cfg = composed().copy()
     cfg.paths.log_dir = str(tmp_path)

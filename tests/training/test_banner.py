@@ -77,3 +77,10 @@ def test_what_is_none_is_left_out_of_the_mixing() -> None:
     assert "layers=['last']" in mixing_words(
         composed("mixing=manifold_mixup", "mixing.layers=[last]")
     )
+
+
+def test_methods_of_a_method_are_said_one_by_one() -> None:
+    words = mixing_words(composed("mixing=sequence"))
+    assert words.startswith("Sequence of CutMix alpha=1.0 per_row=True, then Mixup alpha=0.2 ")
+    assert ", or CutMix alpha=1.0" in mixing_words(composed("mixing=one_of"))
+    assert "_target_" not in words and "{" not in words

@@ -22,6 +22,7 @@ from mixlab.runs.records import (
     Found,
     StoredRun,
     finite_number,
+    mapping,
     one_line,
 )  # fmt: skip
 from mixlab.runs.status import Status
@@ -120,14 +121,28 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
 
 
 def headline_metric(runs: Sequence[StoredRun]) -> str:
-    """The default metric: IoU if all finished runs are segmentations, else accuracy.
+    """The default metric: the one that chose the checkpoints, or IoU of segmentations, if all
+    finished runs have it; else accuracy. A loss is never the default.
 
     Of trials of a search it is that of validation, for they are not tested.
     """
     done = finished(runs)
     part = "val" if done and all(run.record.get("trial_of") for run in done) else "test"
-    segments = done and all(f"{part}/iou" in run.results("last") for run in done)
-    return f"{part}/iou" if segments else f"{part}/accuracy"
+    for name in (*_choosing(done), "iou"):
+        if done and all(f"{part}/{name}" in run.results("last") for run in done):
+            return f"{part}/{name}"
+    return f"{part}/accuracy"
+
+
+def _choosing(done: Sequence[StoredRun]) -> list[str]:
+    """The metric that chose the checkpoints, without its `val/`; empty unless there is just one.
+
+    Accuracy is left out, as a segmentation may have it and is compared by IoU all the same.
+    """
+    names = {str(mapping(run.record.get("monitor")).get("metric")) for run in done}
+    name = names.pop() if len(names) == 1 else ""
+    is_own = name.startswith("val/") and not name.endswith(("accuracy", "loss"))
+    return [name.removeprefix("val/")] if is_own else []
 
 
 def _mark_duplicates(runs: Sequence[StoredRun]) -> list[StoredRun]:

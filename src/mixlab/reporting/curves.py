@@ -127,8 +127,11 @@ def _draw_panel(
         if off_after is not None:
             off = off_after * (band.epochs[-1] + 1) + 0.5  # mixing is off from this epoch on
             axes.axvline(off, color=color, linewidth=1, linestyle=":")
-    axes.set_ylim(*_interesting(list(bands.values()), unit.factor))
+    low, high = _interesting(list(bands.values()), unit.factor)
+    axes.set_ylim(low, high)
     axes.set_title(formatting.joined(metric, unit.name), loc="left", fontsize=10)
+    if any(_leaves(band, low / unit.factor, high / unit.factor) for band in bands.values()):
+        axes.set_title("first epochs are cut off", loc="right", fontsize=8)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.grid(linewidth=0.5, alpha=0.25)
@@ -138,6 +141,11 @@ def _best_epoch(arm: Arm) -> int | None:
     """The median over the runs of the epoch that was chosen, counted from 1."""
     chosen = [best for run in finished(arm.runs) if (best := cautions.best_epoch(run))]
     return statistics.median_low(chosen) if chosen else None
+
+
+def _leaves(band: Band, low: float, high: float) -> bool:
+    """Whether a band goes beyond the limits."""
+    return bool(band.low.min() < low or band.high.max() > high)
 
 
 def _interesting(bands: Sequence[Band], factor: float) -> tuple[float, float]:

@@ -76,7 +76,7 @@ def _draw_key(axes: Axes, ink: str) -> None:
 
 
 def _draw_dots(axes: Axes, block: Block, comparison: Comparison, ink: str) -> None:
-    """Every seed of every arm; grey lines join a seed's runs at the headline's checkpoint."""
+    """Every seed of every arm; gray lines join a seed's runs at the headline's checkpoint."""
     factor = formatting.unit(comparison.question).factor
     seeds = {s for arm in block.arms for s in _values(arm, block.headline)}
     for seed in seeds:

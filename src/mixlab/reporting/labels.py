@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from mixlab.runs.class_names import config_name
 from mixlab.runs.identity import (
     HASHED,
     NOT_HASHED_OF_DATA,
@@ -164,9 +165,8 @@ def group_choice(one: Settings, group: str) -> str | None:
 
 
 def class_word(target: Any) -> str:
-    """`mixlab.mixing.methods.OneOf` becomes one_of, and CutMix cutmix."""
-    name = str(target).rsplit(".", 1)[-1]
-    return one_line(re.sub(r"(?<=[a-z])(?=[A-Z](?!ix))", "_", name).lower(), 60)
+    """A class as configurations name it; it may be any text."""
+    return one_line(config_name(str(target)), 60)
 
 
 def natural(text: str) -> list[Any]:
@@ -200,7 +200,8 @@ def _value(value: Any, key: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        # Lightning reads 1 as one batch and 1.0 as all of them.
+        return str(value) if key.endswith(("_batches", "_interval")) else f"{value:g}"
     return class_word(value) if key.endswith("_target_") else one_line(value, 40)
 
 

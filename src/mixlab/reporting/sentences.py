@@ -105,7 +105,8 @@ def reading(comparison: Comparison) -> list[str]:
     sentences.append(
         f"mean ± sd: over the finished runs. Difference: arm less baseline, paired by seed, with "
         f"its {100 * LEVEL:g} % t-interval. p: two-sided paired t-test, adjusted by Holm over the "
-        "arms of a block."
+        "arms of a block. The intervals are not adjusted for the number of arms, so one can "
+        "exclude 0 where the verdict claims nothing."
     )
     pairs = {
         result.difference.n
@@ -117,8 +118,8 @@ def reading(comparison: Comparison) -> list[str]:
     if few := max((n for n in pairs if 2 <= n < CLAIM), default=0):
         sentences.append(
             f"p in brackets: fewer than {CLAIM} pairs, an estimate and not a claim, as a sign-flip "
-            f"test, which assumes nothing, cannot go below {2 / 2**few:.3g} with {few} pairs; so "
-            "a verdict at most leans."
+            f"test, which assumes nothing, cannot go below {2 / 2**few:.3g} with {few} pairs. "
+            "With so few pairs a verdict is never more than 'leans better' or 'leans worse'."
         )
     if question.margin is not None:
         in_unit = formatting.unit(question)
@@ -128,7 +129,8 @@ def reading(comparison: Comparison) -> list[str]:
         )
     sentences.append(
         "r: correlation of arm and baseline across seeds. time/epoch: median over the runs, and "
-        "its ratio to the baseline's."
+        "its ratio to the baseline's. Runs that share a machine slow each other down. To measure "
+        "time, train them one after another (hydra.launcher.jobs=1), as claim=cost does."
     )
     return sentences
 

@@ -21,6 +21,7 @@ def shared(block: Block) -> str:
         _augmentation(every[0]) if _is_same(every, "augmentation") else "",
         _said(same, "data.image_size", "{} px"),
         _rows(block),
+        _strength(every),
     ]
     return ", ".join(filter(None, words))
 
@@ -71,6 +72,14 @@ def _augmentation(one: Settings) -> str:
         return "no augmentation"
     shown = [key if value is True else f"{key}={value}" for key, value in knobs.items()]
     return one_line(" ".join(["augmentation", _class_of(one, "augmentation"), *shown]), 120)
+
+
+def _strength(every: list[Settings]) -> str:
+    """That of the arms which mix, where all of them have the same."""
+    mixed = [one for one in every if any(key.startswith("mixing.") for key in one)]
+    found = {finite_number(one.get("mixing.strength")) for one in mixed}
+    number = found.pop() if len(found) == 1 else None
+    return "" if number is None else f"mixing arms: strength {number:g}"
 
 
 def _rows(block: Block) -> str:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from mixlab.config.allowlist import locate
 from mixlab.config.build import copied
 from mixlab.errors import UserError
+from mixlab.runs.class_names import config_name
 
 HASHED = ("data", "model", "mixing", "augmentation", "optimizer", "scheduler")
 PARTLY_HASHED = ("trainer", "callbacks", "ckpt_path", "lr_base_size")
@@ -139,7 +140,10 @@ def arm_hash(cfg: DictConfig, known: Mapping[str, Any] | None = None) -> str:
 def arm_slug(cfg: DictConfig) -> str:
     """Data, model and method, for people: `digits-cnn-mixup`."""
     mixing = cfg.get("mixing")
-    method = mixing.method._target_.rsplit(".", 1)[-1].lower() if mixing else "none"
+    return _slug(cfg, config_name(mixing.method._target_) if mixing else "none")
+
+
+def _slug(cfg: DictConfig, method: str) -> str:
     return "-".join(file_name(word) for word in (cfg.data.name, cfg.model.name, method))
 
 
@@ -149,11 +153,21 @@ def file_name(word: str) -> str:
 
 
 def arm_folder(cfg: DictConfig, known: Mapping[str, Any] | None = None) -> Path:
-    """logs/runs/<task_name>/<arm>-<hash8>; `known` is the identity."""
-    arm = f"{arm_slug(cfg)}-{arm_hash(cfg, known)}"
-    return Path(cfg.paths.log_dir) / "runs" / file_name(cfg.task_name) / arm
+    """logs/runs/<task_name>/<arm>-<hash8>; `known` is the identity.
+
+    An arm whose folder has the earlier name, the method's class in lower case, stays there.
+    """
+    task, digits = _task_folder(cfg), arm_hash(cfg, known)
+    mixing = cfg.get("mixing")
+    earlier = mixing.method._target_.rsplit(".", 1)[-1].lower() if mixing else "none"
+    older = task / f"{_slug(cfg, earlier)}-{digits}"
+    return older if older.is_dir() else task / f"{arm_slug(cfg)}-{digits}"
+
+
+def _task_folder(cfg: DictConfig) -> Path:
+    return Path(cfg.paths.log_dir) / "runs" / file_name(cfg.task_name)
 
 
 def run_folder(cfg: DictConfig) -> Path:
-    """logs/runs/<task_name>/<arm>-<hash8>/seed-<n>, a function of the configuration alone."""
+    """logs/runs/<task_name>/<arm>-<hash8>/seed-<n>, see `arm_folder`."""
     return arm_folder(cfg) / f"seed-{cfg.seed}"

@@ -100,18 +100,29 @@ def mixing_words(cfg: DictConfig) -> str:
     node: dict[str, Any] = plain(cfg.mixing)
     node = of_mixing(node)  # without what most runs do not use
     method, node["_target_"] = node.pop("method"), None
-    return f"{class_and_knobs(method)}; {class_and_knobs(node)}"
+    return f"{method_words(method)}; {class_and_knobs(node)}"
+
+
+def method_words(node: dict[str, Any]) -> str:
+    """`Sequence of CutMix alpha=1.0, then Mixup alpha=0.2`; one method as `class_and_knobs`."""
+    methods = node.get("methods")
+    if not isinstance(methods, list) or not all(isinstance(each, dict) for each in methods):
+        return class_and_knobs(node)
+    target = str(node.get("_target_")).rsplit(".", 1)[-1]
+    between = ", then " if target == "Sequence" else ", or "
+    rest = class_and_knobs({**node, "_target_": None, "methods": None})
+    return " ".join(filter(None, [target, "of", between.join(map(method_words, methods)), rest]))
 
 
 def layer_words(experiment: Experiment) -> str:
-    """`; at input, layer1, layer2`, where features are mixed; `; masks from layer3`."""
+    """`; in layers input, layer1`, where features are mixed; `; masks from layer layer3`."""
     found = mixing_callbacks(experiment.trainer)
     hidden = [each for each in found if isinstance(each, HiddenMixingCallback)]
     names = [name for each in hidden for name in chosen_layers(each.layers, experiment.model)]
-    words = f"; at {', '.join(names)}" if names else ""
+    words = f"; in layers {', '.join(names)}" if names else ""
     learned = [each for each in found if isinstance(each, LearnedMixingCallback)]
     return words + "".join(
-        f"; masks from {map_layer(experiment.model, each.layer)}" for each in learned
+        f"; masks from layer {map_layer(experiment.model, each.layer)}" for each in learned
     )
 
 
