@@ -158,7 +158,7 @@ def check_mixing(cfg: DictConfig) -> None:
 
 
 def built_method(node: Any, place: str, allow: Sequence[str]) -> Any:
-    """The method of the node at `place`, after its parts alone: a message names the key of a part."""
+    """The method of the node at `place`; its parts are tried first, so that messages name them."""
     from mixlab.config.build import build
 
     for key, part in targeted(node):
