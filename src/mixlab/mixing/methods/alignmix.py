@@ -56,7 +56,9 @@ class AlignedBlend(Blend):
         return torch.where(itself.to(own.device, non_blocking=True), partner, aligned)
 
     def _planes(self, targets: Tensor) -> Tensor:
-        raise UserError("AlignMix moves features, and masks would not move with them; use Mixup")
+        raise UserError(
+            "AlignMix moves features, and masks would not move with them; use Mixup (mixing=mixup)"
+        )
 
 
 @dataclass(frozen=True)
