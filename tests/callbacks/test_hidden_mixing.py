@@ -35,7 +35,7 @@ SHORT: Any = {"limit_train_batches": 4, "limit_val_batches": 1}
 
 
 class Net(nn.Module):
-    """A linear layer, batch normalisation and dropout before another."""
+    """A linear layer, batch normalization and dropout before another."""
 
     def __init__(self, dropout: float = 0.5) -> None:
         super().__init__()

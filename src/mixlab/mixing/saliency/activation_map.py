@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mixlab.errors import UserError
 from mixlab.mixing.saliency.input_gradient import check_same_classes
-from mixlab.mixing.saliency.maps import given_network, normalised
+from mixlab.mixing.saliency.maps import given_network, normalized
 from mixlab.mixing.undisturbed import undisturbed
 
 
@@ -62,7 +62,7 @@ class ActivationMap:
             features = found.best(network)
             maps = _of_class(features, logits, targets) if self.of_class else _norm(features)
         enlarged = F.interpolate(maps.float()[:, None], images.shape[-2:], mode="bilinear")
-        return normalised(enlarged[:, 0])
+        return normalized(enlarged[:, 0])
 
 
 def _norm(features: Tensor) -> Tensor:
