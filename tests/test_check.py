@@ -139,6 +139,14 @@ def test_checks_that_fail_for_one_reason_share_a_line() -> None:
     assert [line for line in said if line.startswith("pass")][0].startswith("pass  attributes: ")
 
 
+def test_a_method_that_looks_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixlab.contract.SLOW", 0)
+    for method in (SaliencyMix(1.0), OneOf([Half(), SaliencyMix(1.0)])):
+        [found] = [each for each in examine(method, {*CHECKS} - {"speed"})]
+        assert found.passed and found.said.endswith("pictures or the network may be slow")
+    assert "speed" in failed(OneOf([Half()]))
+
+
 def failing_lines(method: Method) -> list[str]:
     return [line for line in lines(examine(method, ["speed"])) if line.startswith("FAIL")]
 
@@ -258,7 +266,25 @@ def test_the_command(here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -
             "broken_mix is not Python: '(' was never closed (bro",
         ),
         (["mixlab.mixing:Mixpu"], "has no attribute 'Mixpu'; name a class that the module"),
-        (["mixlab.mixing:Mixup"], "'alpha'; give the settings of Mixup as key=value"),
+        (
+            ["mixlab.mixing:Mixup"],
+            "Mixup needs alpha; write mixlab-check mixlab.mixing:Mixup alpha=...",
+        ),
+        (["mixlab.mixing:Mixup", "alfa=1", "alpha=1"], "'alfa'; give the settings of Mixup as key"),
+        (
+            ["lacks_mix:Mix"],
+            "raised ModuleNotFoundError: No module named 'no_such_library' (lacks_",
+        ),
+        (["lacks_mix:Mix"], "_library' (lacks_mix.py, line 2); install no_such_library"),
+        (
+            ["raises_mix:Mix"],
+            "ZeroDivisionError: division by zero (raises_mix.py, line 1); correct",
+        ),
+        (["uses_mix:Mix"], "zero (uses_mix.py, line 2; raises_mix.py, line 1); correct"),
+        (
+            ["asks_mix:Mix"],
+            "AttributeError: module 'math' has no attribute 'no' (asks_mix.py, line",
+        ),
         (["mixlab.mixing:Mixup", "alpha"], "settings are written key=value, got 'alpha'"),
         (["mixlab.mixing:Mixup", "alpha=-1"], "alpha must be a number above 0, got -1"),
     ],
@@ -267,7 +293,10 @@ def test_a_slip_is_one_sentence(
     words: list[str], sentence: str, here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
-    (here / "broken_mix.py").write_text("Mix = (\n")
+    files = {"broken": "Mix = (\n", "lacks": "\nimport no_such_library\n", "raises": "1 / 0\n",
+             "uses": "\nimport raises_mix\n", "asks": "import math\nmath.no\n"}  # fmt: skip
+    for name, text in files.items():
+        (here / f"{name}_mix.py").write_text(text)
     assert run(*words) == 2
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1

@@ -39,6 +39,7 @@ VALUES = {
     "mixing.probability=1.5": "mixing.probability must be a number in [0, 1], got 1.5",
     "mixing.probability=often": "probability must be a number in [0, 1], got 'often'",
     "mixing.method.alpha=0": "mixing.method.alpha must be a number above 0, got 0; ",
+    "mixing=sequence mixing.method.methods.0.alpha=-2": "mixing.method.methods.0.alpha must be a ",
     "mixing.method.alpha=true": "alpha must be a number above 0, got True; ",
     "mixing.gate={every:0}": "{every: n}",
     "seed=-1": "seed must be an integer from 0 to 2**32 - 1, got -1",

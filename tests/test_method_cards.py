@@ -146,7 +146,8 @@ def test_the_reach_on_record_is_that_of_the_code(configs: dict, costs: dict) -> 
         found = costs["reach"]["methods"][name]
         wanted = reach if method is None else mixed_share(method, (3, 32, 32))
         assert found == pytest.approx(wanted, rel=0.02), name
-    assert set(costs["reach"]["methods"]) >= set(configs)
+    measured = {name for name in configs if costs["costs"]["32"].get(name)}  # a new one is not
+    assert len(measured) > 40 and set(costs["reach"]["methods"]) >= measured
     assert mixed_share(CutMix(1.0), (3, 16, 16)) == pytest.approx(0.280, rel=0.01)
     assert mixed_share(CutMix(1.0), (3, 32, 32), 1 / 64) == pytest.approx(0.296, rel=0.01)
     assert all(f" {each}" in card_costs.STRENGTH_WORDS for each in ("0.280", "0.296"))

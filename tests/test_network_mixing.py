@@ -108,7 +108,7 @@ class Watch(pl.Callback):
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_ranks_learn_one_mix_block_and_go_on_with_it(here: Path) -> None:
-    """Statistics of normalisation differ between ranks, and the block must not."""
+    """Statistics of normalization differ between ranks, and the block must not."""
     write_lab(here, MYLAB, "defaults: [default]\nwatch:\n  _target_: mylab.Watch\n", "watch")
     words = [
         "--config-dir=conf", "callbacks=watch", "allow=[mylab]", "trainer=ddp_sim", "threads=1",

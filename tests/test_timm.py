@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from mixlab.mixing import Address, Blend, Boxes
-from mixlab.timm import Mixup, centred_boxes, placed_boxes
+from mixlab.timm import Mixup, centered_boxes, placed_boxes
 
 MODES = ["batch", "pair", "elem"]
 SIZE = (6, 10)
@@ -176,11 +176,11 @@ def test_no_global_generator_is_used() -> None:
 
 
 @pytest.mark.parametrize("odd_side", [True, False])
-def test_a_centred_box_keeps_an_odd_side(odd_side: bool) -> None:
+def test_a_centered_box_keeps_an_odd_side(odd_side: bool) -> None:
     """At an own share of 1 - (side / 10)**2 on 10 x 10 pixels, unless the border clips it."""
     side = 5 if odd_side else 4
     own = np.full(200, 1 - (side / 10 + 1e-6) ** 2)
-    edges = centred_boxes(own, np.array([10, 10]), np.random.default_rng(0))
+    edges = centered_boxes(own, np.array([10, 10]), np.random.default_rng(0))
     sides = edges[:, 1::2] - edges[:, ::2]
     assert sides.max() == side and sides.min() < side and edges.min() == 0 and edges.max() == 10
 

@@ -4,14 +4,19 @@ It imports and calls the code that the command names, from the working directory
 """
 
 import ast
+import inspect
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
+from traceback import extract_tb
+from types import ModuleType
 from typing import Any
 
+import mixlab
 from mixlab.contract import examine
-from mixlab.errors import UserError, counted, one_sentence
+from mixlab.errors import OF_TRAIN, ForUsers, UserError, counted, one_sentence
 from mixlab.findings import Finding
 from mixlab.mixing import Method
 
@@ -78,23 +83,62 @@ def method_of(target: str, settings: dict[str, Any]) -> Any:
         raise UserError(f"the method is written module:Class, got {target!r}; write my_mix:MyMix")
     sys.path.insert(0, "")
     try:
-        found = getattr(import_module(place), name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{place}.".startswith(f"{error.name}."):
-            raise
-        raise UserError(
-            f"there is no module {error.name}; start in the folder that has it, or install it"
-        ) from error
-    except SyntaxError as error:
-        raise UserError(f"{place} is not Python: {error}; correct that line") from error
+        found = getattr(module_of(place), name)
     except AttributeError as error:
         raise UserError(f"{error}; name a class that the module {place} defines") from error
-    if not isinstance(found, type):
-        return found
+    return made(target, found, settings) if isinstance(found, type) else found
+
+
+def module_of(place: str) -> ModuleType:
+    """The module of a name; raises UserError if there is none, or if it cannot be imported."""
     try:
-        return found(**settings)
+        return import_module(place)
+    except ForUsers:
+        raise
+    except SyntaxError as error:
+        raise UserError(f"{place} is not Python: {error}; correct that line") from error
+    except Exception as error:
+        missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+        if missing.partition(".")[0] in OF_TRAIN:
+            raise
+        if missing and f"{place}.".startswith(f"{missing}."):
+            raise UserError(
+                f"there is no module {missing}; start in the folder that has it, or install it"
+            ) from error
+        remedy = f"install {missing}" if missing else "correct that line"
+        said = f"the import of {place} raised {type(error).__name__}: {error}"
+        raise UserError(f"{said}{own_lines(error)}; {remedy}") from error
+
+
+def own_lines(error: Exception) -> str:
+    """Where an exception passed, as ` (my_mix.py, line 7)`, without mixlab and the libraries."""
+    ours = str(Path(mixlab.__file__).parent)
+    places = [
+        f"{Path(at.filename).name}, line {at.lineno}"
+        for at in extract_tb(error.__traceback__)
+        if not at.filename.startswith(("<", ours, str(Path(inspect.__file__).parent)))
+        and "site-packages" not in at.filename
+    ]
+    return f" ({'; '.join(places)})" if places else ""
+
+
+def made(target: str, kind: type, settings: dict[str, Any]) -> Any:
+    """The method of a class and its settings; raises UserError if they do not fit."""
+    parameters = inspect.signature(kind).parameters.values()
+    needed = [
+        each.name
+        for each in parameters
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    if missing := [each for each in needed if each not in settings]:
+        words = " ".join(f"{each}=..." for each in missing)
+        raise UserError(
+            f"{kind.__name__} needs {' and '.join(missing)}; write mixlab-check {target} {words}"
+        )
+    try:
+        return kind(**settings)
     except TypeError as error:
-        raise UserError(f"{error}; give the settings of {name} as key=value") from error
+        raise UserError(f"{error}; give the settings of {kind.__name__} as key=value") from error
 
 
 def check_is_whole(method: Method) -> None:

@@ -162,7 +162,7 @@ class Mixup:
     ) -> np.ndarray:
         """Edges (draws, 4) of CutMix's boxes, empty in the rows that it does not cut."""
         if self.cutmix_minmax is None:
-            edges = centred_boxes(own, size, rng)
+            edges = centered_boxes(own, size, rng)
         else:
             edges = placed_boxes(self.cutmix_minmax, len(own), size, rng)
         return edges * cut[:, None]
@@ -173,15 +173,15 @@ def pairs(own: np.ndarray) -> Tensor:
     return torch.from_numpy(np.stack([own, 1 - own], axis=1).astype(np.float32))
 
 
-def centred_boxes(own: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def centered_boxes(own: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Edges (n, 4) around uniform pixels, clipped at the border, for own shares (n,).
 
     Sides are sqrt(1 - own) of `size` (height, width), rounded down. An odd side has its extra pixel
     below and to the right of the pixel; `clipped_boxes`, the rule of CutMix's authors, drops it.
     """
     sides = (size * np.sqrt(1 - own)[:, None]).astype(np.int64)
-    centre = rng.integers(0, size, (len(own), 2))
-    low, high = centre - sides // 2, centre + (sides + 1) // 2
+    center = rng.integers(0, size, (len(own), 2))
+    low, high = center - sides // 2, center + (sides + 1) // 2
     return interleaved(np.clip(low, 0, size), np.clip(high, 0, size))
 
 

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -21,6 +22,7 @@ from helpers.small_runs import (
     trainer,
 )
 from mixlab.callbacks import EMA, HiddenMixingCallback, MixingCallback
+from mixlab.callbacks.hidden_mixing import ForFeatures
 from mixlab.callbacks.layers import chosen_layers
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, CutMix, Mixup
@@ -33,7 +35,7 @@ SHORT: Any = {"limit_train_batches": 4, "limit_val_batches": 1}
 
 
 class Net(nn.Module):
-    """A linear layer, batch normalisation and dropout before another."""
+    """A linear layer, batch normalization and dropout before another."""
 
     def __init__(self, dropout: float = 0.5) -> None:
         super().__init__()
@@ -275,6 +277,9 @@ def test_features_without_height_and_width_are_those_of_a_layer(method: Any) -> 
     with pytest.raises(UserError, match=rf"x height x width, got \(6, 12\), {remedy}"):
         callback.mix(batch_of())
     table = Batch(torch.rand(6, 12), batch_of().targets, Address(0, 0, 0, 0))
+    of_a_table = ForFeatures(method, (12,), "first")
+    with pytest.raises(UserError, match=r"of layer first; use mixing=manifold_mixup$"):
+        of_a_table(table.images, table.targets, np.random.default_rng(0))
     images = Hidden(method, layers=["input"])
     images.attach(Module(Net()))
     with pytest.raises(UserError, match=r"got \(6, 12\); use Mixup \(mixing=mixup\)$"):

@@ -95,7 +95,10 @@ def test_held_out_rows(labels):
         ({"image": "labels.csv"}, "column image: .*labels.csv is not a JPEG or PNG image"),
         ({"image": "cat"}, "column image: .*cat cannot be read"),
         ({"image": ""}, "column image: there is no value; fill it in"),
-        ({"label": ""}, "column label: there is no value; fill it in"),
+        (
+            {"label": ""},
+            "column label: there is no value; .* set 'data.label_separator=\";\"'$",
+        ),
     ],
 )
 def test_a_bad_row_is_named(labels, change, sentence):

@@ -35,7 +35,7 @@ def test_a_training_batch_on_its_way():
     torch.testing.assert_close(batch.targets, torch.eye(10)[raw.targets[batch.index]])
 
 
-def test_evaluation_batches_are_normalised_but_neither_augmented_nor_mixed():
+def test_evaluation_batches_are_normalized_but_neither_augmented_nor_mixed():
     data = with_trainer(
         module(
             augmentation=FlipCrop(True, 4), label_preserving=["flip", "crop"],
@@ -50,8 +50,8 @@ def test_evaluation_batches_are_normalised_but_neither_augmented_nor_mixed():
         (data.predict_dataloader(), parts.test),
     ):
         batch = data.on_after_batch_transfer(first(loader), 0)
-        normalised = (part.data.images[part.rows].float() / 255 - 0.5) / 0.25
-        torch.testing.assert_close(batch.images, normalised)
+        normalized = (part.data.images[part.rows].float() / 255 - 0.5) / 0.25
+        torch.testing.assert_close(batch.images, normalized)
         torch.testing.assert_close(batch.targets, part.data.targets[part.rows])
 
 
@@ -70,7 +70,7 @@ def test_the_index_stays_where_the_draws_are_made():
     assert moved.index.device.type == "cpu"
 
 
-def test_mixing_comes_after_augmentation_and_normalisation():
+def test_mixing_comes_after_augmentation_and_normalization():
     seen = []
 
     class Spy(MixingCallback):
@@ -139,7 +139,7 @@ def test_overfitting_repeats_the_same_batches():
     assert epochs[0] == epochs[1]
 
 
-def test_normalisation_channel_by_channel():
+def test_normalization_channel_by_channel():
     data = ImageDataModule(
         pictures(channels=3), normalize={"mean": [0.1, 0.2, 0.3], "std": [0.5, 1, 2]}
     )
@@ -154,7 +154,7 @@ def test_normalisation_channel_by_channel():
     "normalize",
     [{"mean": [0.5, 0.5], "std": [1]}, {"mean": 0.5}, {"mean": 0.5, "std": 0}, "imagenet", [0.5]],
 )
-def test_normalisation_that_makes_no_sense(normalize):
+def test_normalization_that_makes_no_sense(normalize):
     with pytest.raises(ValueError, match="data.normalize"):
         module(normalize=normalize)
 

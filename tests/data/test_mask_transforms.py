@@ -108,7 +108,7 @@ def test_colours_change_and_masks_do_not(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", ["rotation", "randaugment", "autoaugment", "trivialaugment"])
 @settings(deadline=None, max_examples=12)
 @given(seed=st.integers(0, 2**63 - 1))
-def test_a_mask_moves_as_a_picture_in_its_colours_would_by_nearest_neighbours(
+def test_a_mask_moves_as_a_picture_in_its_colours_would_by_nearest_neighbors(
     name: str, seed: int
 ) -> None:
     transform = {**POLICIES, **ONLY_MOVES}[name].mask_transform

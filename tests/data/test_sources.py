@@ -8,6 +8,7 @@ import torchvision
 
 from mixlab.data import Digits, Downloaded
 from mixlab.data.in_memory import resize
+from mixlab.data.sources import cause
 
 
 def test_digits_are_dealt_out_once():
@@ -72,7 +73,7 @@ def test_no_network_names_both_ways_and_leaves_nothing(tmp_path, monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", refuse)
-    with pytest.raises(ValueError, match="host.*network connection, or write the file") as error:
+    with pytest.raises(ValueError, match="host.*network connection, or set data.path to") as error:
         Downloaded(tmp_path / "cifar10.npz").splits()
     assert "train_images" in str(error.value) and "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
@@ -81,3 +82,9 @@ def test_no_network_names_both_ways_and_leaves_nothing(tmp_path, monkeypatch):
 def test_resized_pixels_are_rounded_to_the_nearest():
     levels = torch.tensor([0, 1, 3, 3], dtype=torch.uint8).view(1, 1, 2, 2)  # 1.75 on average
     assert resize(levels, 1).item() == 2
+
+
+def test_a_failed_download_is_told_in_a_line() -> None:
+    tried = "Error downloading a.gz:\nTried http://a.b/, got:\n<urlopen error [Errno -2] unknown>\n"
+    assert cause(RuntimeError(tried)) == "unknown"
+    assert cause(OSError("no route\nto host")) == "no route to host"

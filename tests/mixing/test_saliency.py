@@ -10,7 +10,7 @@ from mixlab.mixing.saliency import (
     InputGradient,
     SpectralResidual,
     maps_of,
-    normalised,
+    normalized,
 )
 
 NETWORK = AnyNetwork()
@@ -52,7 +52,7 @@ def test_a_blank_picture_has_a_map_too(name: str) -> None:
 def test_nothing_to_see_is_uniform_and_what_is_not_a_number_is_nothing() -> None:
     maps = torch.zeros(3, 2, 2)
     maps[1, 0, 0], maps[2, 0, 1], maps[2, 1, 1] = float("nan"), 1e-30, -5
-    found = normalised(maps)
+    found = normalized(maps)
     assert torch.equal(found[:2], torch.full((2, 2, 2), 0.25))
     assert torch.equal(found[2], torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mixlab.mixing import Policy
-from mixlab.mixing.schedule import schedule_from
+from mixlab.mixing.schedule import mean_factor, schedule_from
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ from mixlab.mixing.schedule import schedule_from
 def test_factors_at_the_quarters_of_training(spec: object, factors: list[float]) -> None:
     schedule = schedule_from(spec)
     assert [schedule(quarter / 4) for quarter in range(5)] == pytest.approx(factors, abs=1e-6)
+    mean = sum(schedule((step + 0.5) / 1000) for step in range(1000)) / 1000
+    assert mean_factor(spec) == pytest.approx(mean)
 
 
 def test_the_rate_is_probability_times_schedule() -> None:

@@ -19,7 +19,7 @@ def test_a_stream_is_numpys_default_generator_of_the_five_numbers(key: tuple[int
     assert (ours == np.random.default_rng(key).random(4)).all()
 
 
-def test_neighbouring_addresses_draw_different_numbers() -> None:
+def test_neighboring_addresses_draw_different_numbers() -> None:
     keys = list(product((0, 1, 2, 2**32 - 1), repeat=5))
     drawn = {stream(Address(*key[:4]), key[4]).integers(2**63) for key in keys}
     seeds = {torch_seed(Address(*key[:4]), key[4]) for key in keys}

@@ -36,7 +36,7 @@ def test_only_convolution_kernels_decay():
     )
 
 
-def test_weights_but_no_biases_and_no_normalisation():
+def test_weights_but_no_biases_and_no_normalization():
     network = ResNet(SPEC)
     decayed, others = parameter_groups(network, "weights")
     assert "head.weight" in names(network, decayed)

@@ -22,7 +22,7 @@ from mixlab.mixing import Address, CutMix, Mixup
 from mixlab.mixing.masks import boxes_around
 from mixlab.mixing.methods.published import PublishedCutMix
 from mixlab.timm import Mixup as OurTimm
-from mixlab.timm import centred_boxes
+from mixlab.timm import centered_boxes
 
 
 def fed(
@@ -106,7 +106,7 @@ def test_the_box_of_ours_in_its_place_is_timms(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sides, own = np.array(size), np.random.default_rng(1).random(200)
-    ours = centred_boxes(own, sides, np.random.default_rng(0))
+    ours = centered_boxes(own, sides, np.random.default_rng(0))
     centers = np.random.default_rng(0).integers(0, sides, (200, 2))
     for center, lam, expected in zip(centers, own, ours, strict=True):
         given = iter(center)

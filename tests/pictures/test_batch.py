@@ -63,7 +63,7 @@ def test_tiles_are_the_row_its_partner_and_the_mixture(channels, num_guests):
         assert level_at(picture, 14 + 252, y) == pytest.approx(expected, abs=0.01)
 
 
-def test_normalised_images_are_brought_back():
+def test_normalized_images_are_brought_back():
     before, after, blend = make_mixture()
     plain = mixed_batch(before, after, blend, NAMES)
     mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]

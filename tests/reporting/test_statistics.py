@@ -19,7 +19,7 @@ from mixlab.reporting.statistics import (
     is_equivalent,
     paired_difference,
     sign_flip,
-    summarise,
+    summarize,
     verdict,
 )
 
@@ -194,9 +194,9 @@ def test_equivalence_is_two_one_sided_tests():
 
 
 def test_summary():
-    assert summarise([]).n == 0
-    assert summarise([0.5]).mean == 0.5 and math.isnan(summarise([0.5]).sd)
-    found = summarise([1.0, 2.0, 4.0])
+    assert summarize([]).n == 0
+    assert summarize([0.5]).mean == 0.5 and math.isnan(summarize([0.5]).sd)
+    found = summarize([1.0, 2.0, 4.0])
     assert (found.n, found.mean, found.sd) == pytest.approx((3, 7 / 3, math.sqrt(7 / 3)))
 
 

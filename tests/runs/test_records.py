@@ -116,7 +116,7 @@ def test_running_is_told_from_the_lock(tmp_path):
 
 def test_a_run_outside_the_usual_layout(tmp_path):
     folder = write_run(tmp_path, config(), 4)
-    other = shutil.copytree(folder, tmp_path / "my favourite run")
+    other = shutil.copytree(folder, tmp_path / "my favorite run")
     run = read_run(other)
     assert (run.seed, run.arm) == (4, read_run(folder).arm)
 

@@ -97,7 +97,7 @@ def test_a_sweep_with_several_launchers(
 
 
 def test_whatever_ends_a_job_its_run_goes_on_exactly(lab: Path, slurm: Slurm) -> None:
-    """An array is cancelled and its command given again; then a job is displaced by one of higher
+    """An array is canceled and its command given again; then a job is displaced by one of higher
     priority, one reaches its time limit, and one loses its node. Weights, metrics and results are
     those of a sweep on this machine that nothing disturbs."""
     whole = lab.with_name("whole")
@@ -129,7 +129,7 @@ def test_whatever_ends_a_job_its_run_goes_on_exactly(lab: Path, slurm: Slurm) ->
     records = nothing_lost(lab / SWEEP, planned=3)
     for run, record in records.items():
         assert unequal(whole / run.relative_to(lab), run) == []
-        assert len(record["history"]) >= 2, "cancelled, then disturbed once more"
+        assert len(record["history"]) >= 2, "canceled, then disturbed once more"
         parts = {path.name.rpartition("-")[2] for path in run.rglob("offline-run-*")}
         assert len(parts) == 1, "one run of W&B"
     assert is_empty(slurm)

@@ -179,7 +179,7 @@ def test_a_job_is_requeued_so_often(
     assert ("requeued 3 times already (hydra.launcher.max_requeues)" in error) == (not said)
 
 
-def test_a_cancelled_job_is_not_requeued(
+def test_a_canceled_job_is_not_requeued(
     tmp_path: Path, program: Callable, monkeypatch: Any
 ) -> None:
     program("scontrol", f"echo $1 >>{tmp_path}/asked; echo JobState=COMPLETING NodeList=n1")

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from helpers.small_runs import composed
-from mixlab.training.banner import caution_words, mixing_words
+from mixlab.callbacks import MixingCallback
+from mixlab.mixing import CutMix
+from mixlab.training.banner import caution_words, mixing_words, strength_words
 
 ALL = {"train": 100, "val": 50, "test": 40, "batch_size": 100, "eval_batch_size": 16, "limit": 1.0}
 
@@ -84,3 +86,20 @@ def test_methods_of_a_method_are_said_one_by_one() -> None:
     assert words.startswith("Sequence of CutMix alpha=1.0 per_row=True, then Mixup alpha=0.2 ")
     assert ", or CutMix alpha=1.0" in mixing_words(composed("mixing=one_of"))
     assert "_target_" not in words and "{" not in words
+
+
+@pytest.mark.parametrize(
+    ("schedule", "mean"), [("linear", "0.1"), ("cosine", "0.1"), ({"off_after": 0.75}, "0.15")]
+)
+def test_the_mean_strength_under_a_schedule_is_said(schedule: Any, mean: str) -> None:
+    mixing = MixingCallback(CutMix(1.0), strength=0.2, schedule=schedule)
+    wanted = f"{mean} on average over the training: mixing.schedule={schedule} multiplies "
+    assert [*strength_words([mixing])] == [wanted + "mixing.strength=0.2"]
+
+
+def test_a_strength_or_a_schedule_alone_needs_no_words() -> None:
+    alone = [
+        MixingCallback(CutMix(1.0), strength=0.2),
+        MixingCallback(CutMix(1.0), schedule="linear"),
+    ]
+    assert not [*strength_words(alone)]

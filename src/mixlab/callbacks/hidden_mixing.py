@@ -54,9 +54,10 @@ class ForFeatures:
         try:
             return self.method(features, targets, rng, partners)
         except NoPicture as error:
+            remedy = "mixing.layers=[input], or " if images.ndim > 3 else ""  # pictures
             raise UserError(
                 f"{str(error).partition(';')[0]}, the features of layer {self.layer}; use "
-                "mixing.layers=[input], or mixing=manifold_mixup"
+                f"{remedy}mixing=manifold_mixup"
             ) from error
 
 

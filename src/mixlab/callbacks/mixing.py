@@ -36,7 +36,7 @@ from mixlab.mixing.strength import at_strength, check_strength
 class MixingCallback(pl.Callback):
     """Mix training batches with a method, as a policy says.
 
-    `ImageDataModule` calls `mix` on the device, after normalisation and augmentation. With other
+    `ImageDataModule` calls `mix` on the device, after normalization and augmentation. With other
     data the callback mixes in `on_train_batch_start`, in place, in a list or a dict, and during
     `fit` it has Lightning hand over a tuple as a list. It raises where it cannot mix.
 

@@ -136,14 +136,12 @@ def check_mixing(cfg: DictConfig) -> None:
     """Build the method and its policy, which needs torch alone, to see bad values early."""
     if cfg.get("mixing") is None:
         return
-    from mixlab.config.build import build
     from mixlab.mixing import Policy
     from mixlab.mixing.strength import check_strength
 
     node = OmegaConf.to_container(cfg.mixing, resolve=True)
     assert isinstance(node, dict)
-    with knob_prefix("mixing.method."):
-        method = build(node.pop("method"), allow=cfg.get("allow", ()))
+    method = built_method(node.pop("method"), "mixing.method", cfg.get("allow", ()))
     if not callable(method) or not hasattr(method, "num_partners"):
         raise UserError(
             f"{type(method).__name__} is not a mixing method; it needs num_partners, label_differs "
@@ -157,6 +155,25 @@ def check_mixing(cfg: DictConfig) -> None:
             found = cast(Any, method)
             policy.check(found)
             check_strength(node.get("strength"), policy, found)
+
+
+def built_method(node: Any, place: str, allow: Sequence[str]) -> Any:
+    """The method of the node at `place`; its parts are tried first, so that messages name them."""
+    from mixlab.config.build import build
+
+    for key, part in targeted(node):
+        built_method(part, f"{place}.{key}", allow)
+    with knob_prefix(f"{place}."):
+        return build(node, allow=allow)
+
+
+def targeted(node: Any) -> Iterator[tuple[str, Any]]:
+    """The nodes with a `_target_` just below a node or in its lists: `methods.0`."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        parts = enumerate(value) if isinstance(value, list) else [(None, value)]
+        for number, part in parts:
+            if isinstance(part, dict) and "_target_" in part:
+                yield key if number is None else f"{key}.{number}", part
 
 
 def ranks_of(cfg: DictConfig) -> int:

@@ -49,7 +49,8 @@ class Table:
         values = [row[found] for row in self.rows]
         if "" in values and not may_be_empty:
             place = self.place(values.index(""), found)
-            raise UserError(f"{place}there is no value; fill it in or remove the row")
+            several = several_hint(values) if key == "data.label_column" else ""
+            raise UserError(f"{place}there is no value; fill it in or remove the row{several}")
         return values
 
     def spelling(self, name: str) -> str | None:
@@ -58,6 +59,12 @@ class Table:
             return name
         alike = [column for column in self.columns if column.casefold() == name.casefold()]
         return alike[0] if len(alike) == 1 else None
+
+
+def several_hint(values: Sequence[str]) -> str:
+    """What to set if images have several labels or none, with the mark between those of a cell."""
+    mark = next((each for each in ";|," if any(each in value for value in values)), ";")
+    return f"""; if images may have several labels or none, set 'data.label_separator="{mark}"'"""
 
 
 @dataclass(frozen=True)
@@ -187,6 +194,7 @@ def numbered(
         if value not in number_of:
             nearest = nearest_name(value, names)
             hint = f"; did you mean {nearest}?" if nearest else ""
+            hint = several_hint([value]) if any(mark in value for mark in ";|,") else hint
             place = table.place(row, column)
             raise UserError(f"{place}{value!r} is not in data.class_names{hint}")
     return [number_of[value] for value in values], names

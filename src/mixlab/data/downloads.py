@@ -13,7 +13,7 @@ import numpy as np
 from mixlab.config.keys import nearest_name
 from mixlab.data.image_files import Entry, split_files
 from mixlab.data.npz import LAYOUT
-from mixlab.data.sources import Npz
+from mixlab.data.sources import Npz, cause
 from mixlab.data.spec import SPLITS, Datasets
 from mixlab.errors import UserError
 
@@ -59,7 +59,7 @@ def flowers(root: Path, split: str) -> Any:
             except FAILURES as error:
                 raise UserError(
                     f"there is no folder {root}, and torchvision could not download Flowers102 "
-                    f"({error}); run the same command with a network connection, or copy "
+                    f"({cause(error)}); run the same command with a network connection, or copy "
                     f"torchvision's folder flowers-102 into {root}"
                 ) from error
             for archive in whole.glob("*/*.tgz"):
@@ -120,8 +120,8 @@ def download_medmnist(dataset: str, path: Path) -> None:
             getattr(library, info["python_class"])("train", download=True, root=folder, size=size)
         except FAILURES as error:
             raise UserError(
-                f"{missing} medmnist could not download {dataset} ({error}); run the same command "
-                "with a network connection, or copy the file there"
+                f"{missing} medmnist could not download {dataset} ({cause(error)}); run the same "
+                "command with a network connection, or copy the file there"
             ) from error
         (whole,) = Path(folder).glob("*.npz")
         add_names(whole, [info["label"][key] for key in sorted(info["label"], key=int)])

@@ -40,7 +40,7 @@ def check_mask_size(path: str, size: tuple[int, int]) -> None:
 
 
 def decode_mask(path: str, table: np.ndarray, *, image_size: int | None = None) -> Tensor:
-    """uint8 (H, W), the class of each pixel of a mask's file; nearest neighbours where resized.
+    """uint8 (H, W), the class of each pixel of a mask's file; nearest neighbors where resized.
 
     Raises BadItem, naming the file, if it cannot be read or has a value that means no class.
     """

@@ -58,7 +58,7 @@ class Normalize:
         return Normalize(mean, tuple(each if each > 0 else 1.0 for each in std), feature_axis)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalised copy of float (B, ...) images or other rows."""
+        """Normalized copy of float (B, ...) images or other rows."""
         shape = [-1] + [1] * (images.ndim - 2) if self.feature_axis == 0 else [-1]
         mean, std = (
             # `torch.tensor(.., device=..)` would wait for a GPU.

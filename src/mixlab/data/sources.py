@@ -1,6 +1,7 @@
 """Data sets in memory."""
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from mixlab.data.holdout import hold_out
 from mixlab.data.in_memory import from_numpy
-from mixlab.data.npz import LAYOUT, read_npz
+from mixlab.data.npz import read_npz
 from mixlab.data.spec import Datasets
 from mixlab.errors import UserError
 
@@ -69,6 +70,12 @@ class Downloaded:
         return Npz(self.path).splits()
 
 
+def cause(error: Exception) -> str:
+    """What a failed download says, on one line and without the addresses that were tried."""
+    found = re.search(r"<urlopen error (?:\[Errno -?\d+\] )?(.+?)>", str(error))
+    return found[1] if found else " ".join(str(error).split())
+
+
 def download(dataset: str, path: Path) -> None:
     """Download a data set with torchvision to `path`, completely or not at all.
 
@@ -87,8 +94,9 @@ def download(dataset: str, path: Path) -> None:
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"there is no file {path}, and torchvision could not download {dataset} "
-                f"({error}); run the same command with a network connection, or write the file "
-                f"yourself: {LAYOUT}, and the same for test_"
+                f"({cause(error)}); run the same command with a network connection, or set "
+                "data.path to an .npz file with train_images, train_labels, test_images and "
+                "test_labels"
             ) from error
         whole = Path(folder) / "whole.npz"
         np.savez(

@@ -70,4 +70,4 @@ def row_probabilities(spec: ClassProbability, others: float, targets: Tensor) ->
                 f"{number!r}; names are known of mixlab's data module alone"
             )
         table[number] = probability
-    return table[classes(targets)]
+    return table[classes(targets, "mixing.class_probability", "use mixing.probability")]

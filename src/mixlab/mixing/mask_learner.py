@@ -32,7 +32,7 @@ class MaskLearner:
     """A mix block, its optimizer, and the momentum copy of the classifier.
 
     The copy is in eval mode, in 32 bits at least, and has the classifier's statistics of
-    normalisation. Where the authors also train the classifier on the unmixed images, here the gate
+    normalization. Where the authors also train the classifier on the unmixed images, here the gate
     says which rows stay unmixed.
 
     Args:

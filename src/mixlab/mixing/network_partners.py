@@ -57,7 +57,7 @@ class Confusable:
         self, images: Tensor, targets: Tensor, rng: Generator, num_rows: int
     ) -> np.ndarray:
         """As a rule of `mixlab.mixing.partners`; always draws the same amount."""
-        labels = classes(targets)
+        labels = classes(targets, "partners=confusable")
         weight = (labels[:num_rows, None] != labels).astype(np.float64)
         if self.counts is not None:
             confused = (self.counts + self.counts.T)[labels[:num_rows, None], labels] * weight

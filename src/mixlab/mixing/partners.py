@@ -72,13 +72,13 @@ def guests(
 
 def same_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """Uniform among the other rows of the same class (largest target); waits for a GPU."""
-    labels = classes(targets)
+    labels = classes(targets, "partners=same_class")
     return _uniform(labels[:num_rows, None] == labels, rng)
 
 
 def other_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """Uniform among the rows of the other classes (largest target); waits for a GPU."""
-    labels = classes(targets)
+    labels = classes(targets, "partners=other_class")
     return _uniform(labels[:num_rows, None] != labels, rng)
 
 
@@ -198,25 +198,21 @@ def partner_columns(
     return columns[:, :count]
 
 
-WITHOUT_CLASSES = "use partners=permutation and a method that does not look at classes, as Mixup"
-
-
-def classes(targets: Tensor) -> np.ndarray:
-    """int64 (R,) the class with the largest target of each row.
+def classes(targets: Tensor, asks: str, remedy: str = "use partners=permutation") -> np.ndarray:
+    """int64 (R,) the class with the largest target of each row; `asks` is who needs to know it.
 
     Raises ValueError for targets that are not (R, C), such as segmentation masks, and for rows of
     several labels.
     """
     if targets.ndim != 2:
         shape = tuple(targets.shape)
-        raise UserError(f"rows need a class each, got targets of shape {shape}; {WITHOUT_CLASSES}")
+        raise UserError(f"{asks} needs one class a row, got targets of shape {shape}; {remedy}")
     targets = targets.cpu()  # the one wait
     labels = (targets >= 1).sum(1)
     if labels.numel() and labels.max() > 1:
         row = int(labels.argmax())
         raise UserError(
-            f"rows need a class each, and row {row} has {int(labels[row])} labels; "
-            f"{WITHOUT_CLASSES}"
+            f"{asks} needs one class a row, and row {row} has {int(labels[row])} labels; {remedy}"
         )
     return targets.argmax(1).numpy()
 

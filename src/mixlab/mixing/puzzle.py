@@ -1,4 +1,4 @@
-"""Puzzle Mix's two optimisations, for a whole batch at once on the device where it is.
+"""Puzzle Mix's two optimizations, for a whole batch at once on the device where it is.
 
 Kim et al., Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal Mixup, 2020,
 https://arxiv.org/abs/2009.06962. Suffixes name axes: B rows, L labels, n blocks to a side of the
@@ -24,7 +24,7 @@ ROUNDS = 3  # over all distances of a swap
 class MaskEnergy:
     """What a mask costs, as in the paper, with labels z in 0, 1 / (L - 1), ..., 1.
 
-    sum_i own_cost_i(z_i) + sum_ij weight_ij * (z_i - z_j)^2 over neighbours i and j.
+    sum_i own_cost_i(z_i) + sum_ij weight_ij * (z_i - z_j)^2 over neighbors i and j.
 
     Attributes:
         cost_BLnn: of each label of each block.
@@ -50,10 +50,10 @@ class MaskEnergy:
         return own + down + (self.across * (z[..., 1:] - z[..., :-1]).square()).sum((1, 2))
 
     def improved(self, label_Bnn: Tensor) -> Tensor:
-        """Labels after sweeps in which each block takes its best label, given its neighbours'."""
+        """Labels after sweeps in which each block takes its best label, given its neighbors'."""
         size = label_Bnn.shape[-1]
         place = torch.arange(size, device=label_Bnn.device)
-        black = (place[:, None] + place) % 2 == 0  # blocks of a colour are no neighbours
+        black = (place[:, None] + place) % 2 == 0  # blocks of a colour are no neighbors
         z, values = self.values_L[label_Bnn], self.values_L.view(1, -1, 1, 1)
         total = _around(self.down, self.across, torch.ones_like(z))[:, None]
         for sweep in range(2 * SWEEPS):
@@ -85,7 +85,7 @@ class MaskEnergy:
     def least(self) -> Tensor:
         """(B, n, n) label numbers of low cost: the best of what each start leads to.
 
-        Starts are each block's own best label, the same of its neighbourhood, each label
+        Starts are each block's own best label, the same of its neighborhood, each label
         everywhere, and the best mask of any shares, rounded in three ways.
         """
         smooth = torch.nn.functional.avg_pool2d(
@@ -105,7 +105,7 @@ class MaskEnergy:
 
 
 def _around(down: Tensor, across: Tensor, z_Bnn: Tensor) -> Tensor:
-    """(B, n, n): the sum over a block's neighbours of their weight times their z."""
+    """(B, n, n): the sum over a block's neighbors of their weight times their z."""
     total = torch.zeros_like(z_Bnn)
     total[:, 1:] += down * z_Bnn[:, :-1]
     total[:, :-1] += down * z_Bnn[:, 1:]

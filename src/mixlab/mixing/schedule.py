@@ -31,6 +31,13 @@ def off_after(fraction: float) -> Schedule:
     return lambda progress: 1.0 if progress < fraction else 0.0
 
 
+def mean_factor(spec: Any) -> float:
+    """The mean of the factor over the training."""
+    if isinstance(spec, Mapping):
+        return float(spec["off_after"])
+    return 1.0 if spec == "constant" else 0.5
+
+
 FALLING: dict[str, Schedule] = {"linear": linear, "cosine": cosine}
 _SCHEDULES: dict[str, Schedule] = {"constant": constant, **FALLING}
 

@@ -13,7 +13,7 @@ def undisturbed(network: nn.Module, images: Tensor) -> Iterator[Tensor]:
 
     Yields a copy of `images` (R, ...) in the network's dtype, a leaf without a gradient. Afterwards
     each module is in the mode it was in, and torch's generators are where they were. In eval mode
-    normalisation neither updates its statistics nor talks to other processes. The casts of
+    normalization neither updates its statistics nor talks to other processes. The casts of
     `torch.autocast` are not cached, since not every torch keeps those without a graph apart. To
     touch no gradient of a weight, use `torch.autograd.grad` with other inputs, not `backward`.
 

@@ -36,7 +36,7 @@ class ImageClassifier(pl.LightningModule):
         loss: `cross_entropy`, `binary_cross_entropy`, or one of the user's, see `OwnLoss`.
         label_smoothing: in [0, 1); of the training labels, after mixing.
         weight_decay_on: what the optimizer's weight decay acts on: `all` parameters, `weights`
-            (without biases and normalisation) or `convolutions` (their kernels only).
+            (without biases and normalization) or `convolutions` (their kernels only).
         layer_decay: in (0, 1]; see `parameter_groups`.
         channels_last: memory format in which CPUs and tensor cores convolve images fastest.
         compile: whether to run the network through `torch.compile`.

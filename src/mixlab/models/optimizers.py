@@ -22,7 +22,7 @@ def parameter_groups(
     """Groups of the trainable parameters: those that decay, and those whose weight decay is 0.
 
     Convolution kernels have three dimensions or more, weights of dense layers two, biases and
-    normalisation one. With `layer_decay` below 1 there are groups for each layer, whose `lr_scale`
+    normalization one. With `layer_decay` below 1 there are groups for each layer, whose `lr_scale`
     is 1 for the last and that much smaller for each before it (arXiv:2106.08254).
     """
     WEIGHT_DECAY_ON.check("model.weight_decay_on", weight_decay_on)

@@ -36,7 +36,7 @@ class Rows:
             address.
         class_names: of the targets' columns.
         what: the batch in words.
-        scale: `mean` and `std` of the normalisation of images, or the `look` of other rows; empty
+        scale: `mean` and `std` of the normalization of images, or the `look` of other rows; empty
             where there is neither.
         data: the data module it comes from, None for picture files.
         replayed: the run it comes from, if any.

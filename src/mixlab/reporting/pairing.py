@@ -9,7 +9,7 @@ from mixlab.reporting.statistics import (
     Difference,
     holm,
     paired_difference,
-    summarise,
+    summarize,
     verdict,
 )
 from mixlab.runs.records import StoredRun, finite_number, mapping, one_line
@@ -144,7 +144,7 @@ def _results_at(
     return {
         arm: Result(
             values=own,
-            summary=summarise(list(own.values())),
+            summary=summarize(list(own.values())),
             pairs=pairs[arm],
             difference=differences[arm],
             p_holm=adjusted.get(arm, math.nan),

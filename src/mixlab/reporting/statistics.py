@@ -46,7 +46,7 @@ class Difference:
     is_equivalent: bool = False  # within the margin asked about
 
 
-def summarise(values: Sequence[float]) -> ArmSummary:
+def summarize(values: Sequence[float]) -> ArmSummary:
     """Mean and standard deviation over runs."""
     if not len(values):
         return ArmSummary(0)

@@ -1,13 +1,13 @@
 """What a run says of itself before it trains: data, model, method, device, folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 from torch import nn
 
-from mixlab.callbacks import HiddenMixingCallback, LearnedMixingCallback
+from mixlab.callbacks import HiddenMixingCallback, LearnedMixingCallback, MixingCallback
 from mixlab.callbacks.layers import chosen_layers
 from mixlab.callbacks.learned_mixing import map_layer
 from mixlab.callbacks.mixing import mixing_callbacks
@@ -16,6 +16,7 @@ from mixlab.config.keys import leaves
 from mixlab.data import ImageDataModule
 from mixlab.errors import counted
 from mixlab.loggers import WandbRun
+from mixlab.mixing.schedule import mean_factor
 from mixlab.reporting.cautions import FEW_ROWS
 from mixlab.runs.identity import of_mixing
 from mixlab.runs.records import shown_path
@@ -37,6 +38,8 @@ def facts(cfg: DictConfig, experiment: Experiment) -> Iterator[tuple[str, str]]:
     yield "data", data_words(experiment.data)
     yield "model", f"{cfg.model.name}, {parameters(model)}"
     yield "mixing", mixing_words(cfg) + layer_words(experiment)
+    if scheduled := [*strength_words(mixing_callbacks(experiment.trainer))]:
+        yield "strength", "; ".join(scheduled)
     if hasattr(model, "optimizer_factory"):
         yield "optimizer", optimizer_words(cfg)
     synchronized = experiment.trainer.world_size > 1 and cfg.trainer.get("sync_batchnorm")
@@ -112,6 +115,17 @@ def method_words(node: dict[str, Any]) -> str:
     between = ", then " if target == "Sequence" else ", or "
     rest = class_and_knobs({**node, "_target_": None, "methods": None})
     return " ".join(filter(None, [target, "of", between.join(map(method_words, methods)), rest]))
+
+
+def strength_words(callbacks: Sequence[MixingCallback]) -> Iterator[str]:
+    """`0.1 on average over the training: mixing.schedule=linear multiplies mixing.strength=0.2`."""
+    for each in callbacks:
+        schedule = each.policy.schedule
+        if each.strength is not None and schedule != "constant":
+            yield (
+                f"{each.strength * mean_factor(schedule):.3g} on average over the training: "
+                f"mixing.schedule={schedule} multiplies mixing.strength={each.strength:g}"
+            )
 
 
 def layer_words(experiment: Experiment) -> str:

@@ -65,7 +65,9 @@ class AlignedBlend(Blend):
         return plan / plan.sum(2, keepdim=True)
 
     def _planes(self, targets: Tensor) -> Tensor:
-        raise UserError("AlignMix moves features, and masks would not move with them; use Mixup")
+        raise UserError(
+            "AlignMix moves features, and masks would not move with them; use Mixup (mixing=mixup)"
+        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mixlab.mixing.methods.method import picture_size
 
 @dataclass(frozen=True)
 class Cutout:
-    """Erases from (R, C, H, W) images; zero is their mean where they are normalised, else black.
+    """Erases from (R, C, H, W) images; zero is their mean where they are normalized, else black.
 
     Paper: DeVries & Taylor, Improved Regularization of Convolutional Neural Networks with Cutout,
         2017, https://arxiv.org/abs/1708.04552.

@@ -17,7 +17,7 @@ from mixlab.mixing.blend import Blend
 from mixlab.mixing.methods.method import picture_size
 from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.partners import partner_columns
-from mixlab.mixing.saliency import Saliency, SpectralResidual, maps_of, normalised, smoothed
+from mixlab.mixing.saliency import Saliency, SpectralResidual, maps_of, normalized, smoothed
 
 SMALLEST = 32  # pixels of the smallest pictures of the paper
 CUTOFF = 1.0  # of the Gaussian, in standard deviations: 7 x 7 pixels of 3, as the authors'
@@ -87,7 +87,7 @@ class GuidedMixup:
         maps = maps_of(self.saliency, images, targets, np.arange(len(images))).float()
         with torch.autocast(maps.device.type, enabled=False):
             sigma = self.smoothing * min(1.0, min(maps.shape[1:]) / SMALLEST)
-            return normalised(smoothed(maps, sigma, CUTOFF))
+            return normalized(smoothed(maps, sigma, CUTOFF))
 
 
 def distances(maps: Tensor) -> np.ndarray:

@@ -55,7 +55,10 @@ class PointMixup:
         """See `Method`; raises UserError for rows that are no clouds."""
         if images.ndim != 3:
             shape = tuple(images.shape)
-            raise UserError(f"PointMixup needs rows x coordinates x points, got {shape}; use Mixup")
+            raise UserError(
+                f"PointMixup needs rows x coordinates x points, got {shape}; use Mixup "
+                "(mixing=mixup)"
+            )
         partner = partner_columns(partners, images, rng)[:, 0]
         own = own_shares(self.alpha, rng, len(partner) if self.per_row else 1)
         mask = torch.from_numpy(np.stack([own, 1 - own], axis=1).astype(np.float32))

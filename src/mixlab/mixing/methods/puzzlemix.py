@@ -1,4 +1,4 @@
-"""PuzzleMix: which blocks come from which picture, and where to, is optimised for saliency.
+"""PuzzleMix: which blocks come from which picture, and where to, is optimized for saliency.
 
 Saliency is counted in means over a picture's blocks. Of the paper's objective, the term of local
 statistics acts on borders alone here, where the authors' also shifts the costs of single blocks.
@@ -30,7 +30,7 @@ class PuzzleMix:
     Paper: Kim et al., Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal Mixup, 2020,
         https://arxiv.org/abs/2009.06962.
     Draws: lam ~ Beta(alpha, alpha); a mask of blocks loses little saliency, changes seldom between
-        neighbours, least of all where the pictures differ, and gives the partner a share near 1 -
+        neighbors, least of all where the pictures differ, and gives the partner a share near 1 -
         lam; then the blocks of both pictures move to where they are seen.
     Label: the mean of the mask.
     Avoid: where time matters: its look at the network costs nearly a training step.
@@ -38,10 +38,10 @@ class PuzzleMix:
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which each row's lam is drawn.
         labels: >= 2, shares of the partner that a block may have: 0, 1 / (labels - 1), ..., 1.
-        smoothness: >= 0, the paper's beta: price of neighbours with other shares, for a border as
+        smoothness: >= 0, the paper's beta: price of neighbors with other shares, for a border as
             long as the picture's side, in sixteenths of its saliency as in the authors' code.
         contrast: >= 0, its gamma: how much higher that price is where the two pictures differ, for
-            a difference of one between their colours in neighbouring blocks.
+            a difference of one between their colours in neighboring blocks.
         prior: >= 0, its eta: how much the share follows lam.
         transport_cost: >= 0, its xi: price of a move by a block; None moves nothing. Blocks that
             move cannot be mixed again in a `Sequence` or chosen row by row in `OneOf`.
@@ -118,7 +118,7 @@ class PuzzleMix:
         return MaskEnergy(cost, down, across)
 
     def _weights(self, colours: list[Tensor], dim: int) -> Tensor:
-        """Of the pairs of neighbours along a dimension."""
+        """Of the pairs of neighbors along a dimension."""
         one, other = colours
         length = one.shape[dim] - 1
         pairs = ((one, other), (other, one))

@@ -53,8 +53,8 @@ class SignalCutMix:
         if images.ndim < 3:
             shape = tuple(images.shape)
             raise UserError(
-                f"SignalCutMix needs rows x channels x length, got {shape}; use Mixup, as the "
-                "features of a table have no order to cut along"
+                f"SignalCutMix needs rows x channels x length, got {shape}; use Mixup "
+                "(mixing=mixup), as the features of a table have no order to cut along"
             )
         partner = partner_columns(partners, images, rng)[:, 0]
         return Blend.pair(partner, self.spans(images, rng, len(partner)))

@@ -2,7 +2,7 @@
 
 from mixlab.mixing.saliency.activation_map import ActivationMap
 from mixlab.mixing.saliency.input_gradient import InputGradient
-from mixlab.mixing.saliency.maps import Saliency, maps_of, normalised, smoothed
+from mixlab.mixing.saliency.maps import Saliency, maps_of, normalized, smoothed
 from mixlab.mixing.saliency.spectral_residual import SpectralResidual
 
 __all__ = [
@@ -11,6 +11,6 @@ __all__ = [
     "Saliency",
     "SpectralResidual",
     "maps_of",
-    "normalised",
+    "normalized",
     "smoothed",
 ]

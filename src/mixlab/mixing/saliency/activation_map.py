@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mixlab.errors import UserError
 from mixlab.mixing.saliency.input_gradient import check_same_classes
-from mixlab.mixing.saliency.maps import given_network, normalised
+from mixlab.mixing.saliency.maps import given_network, normalized
 from mixlab.mixing.undisturbed import undisturbed
 
 
@@ -65,7 +65,7 @@ class ActivationMap:
             else:
                 maps = _norm(features_first(features, network))
         enlarged = F.interpolate(maps.float()[:, None], images.shape[-2:], mode="bilinear")
-        return normalised(enlarged[:, 0])
+        return normalized(enlarged[:, 0])
 
 
 def _norm(features: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlab.errors import UserError
-from mixlab.mixing.saliency.maps import given_network, normalised
+from mixlab.mixing.saliency.maps import given_network, normalized
 from mixlab.mixing.undisturbed import undisturbed
 
 
@@ -19,7 +19,7 @@ from mixlab.mixing.undisturbed import undisturbed
 class InputGradient:
     """The norm over the channels of d loss / d image. Costs a pass forward and one backward.
 
-    The authors differentiate in training mode, so that statistics of normalisation move twice a
+    The authors differentiate in training mode, so that statistics of normalization move twice a
     step; here the network is in eval mode and nothing of it changes.
 
     Attributes:
@@ -42,7 +42,7 @@ class InputGradient:
             pixels.requires_grad_()
             loss = (self.loss or soft_cross_entropy)(network(pixels), targets)
             (slope,) = torch.autograd.grad(loss, pixels)
-        return normalised(torch.linalg.vector_norm(slope.float().flatten(1, -3), dim=1))
+        return normalized(torch.linalg.vector_norm(slope.float().flatten(1, -3), dim=1))
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ def maps_of(saliency: Saliency, images: Tensor, targets: Tensor, rows: np.ndarra
     return maps
 
 
-def normalised(maps: Tensor) -> Tensor:
+def normalized(maps: Tensor) -> Tensor:
     """`maps` (R, H, W) in float32, each summing to one; uniform where there is nothing to see."""
     maps = maps.detach().float().nan_to_num(0.0, 0.0, 0.0).clamp_min(0)
     peak = maps.amax((1, 2), keepdim=True)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixlab import checks
-from mixlab.mixing.saliency.maps import normalised, smoothed
+from mixlab.mixing.saliency.maps import normalized, smoothed
 
 WINDOW = 3  # pixels of the local mean in the spectrum, as in the paper
 
@@ -47,7 +47,7 @@ class SpectralResidual:
             grey = F.interpolate(grey, small, mode="bilinear", antialias=True)
         with torch.autocast(images.device.type, enabled=False):
             maps = smoothed(_residual(grey)[:, 0], self.smoothing * min(small) / self.side)
-        return normalised(F.interpolate(maps[:, None], size, mode="bilinear")[:, 0])
+        return normalized(F.interpolate(maps[:, None], size, mode="bilinear")[:, 0])
 
 
 def _residual(grey: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class CNN6(nn.Module):
 
 
 class CNNBN(nn.Sequential):
-    """Three convolutions with batch normalisation, which learn small images in a few epochs.
+    """Three convolutions with batch normalization, which learn small images in a few epochs.
 
     94,186 parameters for grey images and 10 classes, enough to learn wrong labels by heart. Initial
     weights are torch's.

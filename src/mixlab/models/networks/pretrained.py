@@ -102,7 +102,7 @@ def create_pretrained(name: str, pretrained: bool | str, **kwargs: Any) -> nn.Mo
 
 
 def freeze_backbone(model: Any) -> None:
-    """Keep all weights and the statistics of batch normalisation, but those of the classifier."""
+    """Keep all weights and the statistics of batch normalization, but those of the classifier."""
     from timm.utils import freeze  # pyright: ignore[reportPrivateImportUsage]
 
     heads = model.get_classifier()

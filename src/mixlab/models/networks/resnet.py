@@ -1,7 +1,7 @@
 """The residual network for small images of He et al. 2015 (arXiv:1512.03385, section 4.2).
 
 In the details it follows Keras, whose published results it reproduces: biases everywhere, truncated
-He-normal kernels, batch normalisation with epsilon 1e-3 and momentum 0.99, TensorFlow's padding.
+He-normal kernels, batch normalization with epsilon 1e-3 and momentum 0.99, TensorFlow's padding.
 """
 
 import math
@@ -48,7 +48,7 @@ def total_padding(side: int, kernel: int, stride: int) -> int:
     return max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
 
 
-def normalisation(channels: int) -> nn.BatchNorm2d:
+def normalization(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)  # Keras' momentum is 1 - torch's
 
 
@@ -59,10 +59,10 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.residual = nn.Sequential(
             SameConv(channels_in, channels, stride=stride),
-            normalisation(channels),
+            normalization(channels),
             nn.ReLU(),
             SameConv(channels, channels),
-            normalisation(channels),
+            normalization(channels),
         )
         changes = stride != 1 or channels_in != channels
         self.shortcut = SameConv(channels_in, channels, 1, stride) if changes else nn.Identity()
@@ -91,7 +91,7 @@ class ResNet(nn.Module):
             for first in [True] + [False] * (depth // 6 - 1)
         ]
         self.features = nn.Sequential(
-            SameConv(spec.channels, 16), normalisation(16), nn.ReLU(), *blocks
+            SameConv(spec.channels, 16), normalization(16), nn.ReLU(), *blocks
         )
         blocks_a_stage, stem = depth // 6, 3
         self.feature_layers = tuple(

@@ -88,7 +88,7 @@ def wait_for_lock(folder: Path) -> None:
 
 def requeue(folder: Path, most: int) -> None:
     """Put this job back into the queue, if SLURM stopped it and no person did."""
-    if state_of(job_name()) != "RUNNING":  # cancelled, or SLURM requeues it by itself
+    if state_of(job_name()) != "RUNNING":  # canceled, or SLURM requeues it by itself
         return
     times = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     if times >= most:

@@ -50,7 +50,8 @@ class BothClasses:
     ) -> Blend:
         """See `Method`; waits for a GPU, because it reads the targets."""
         blend = self.method(images, targets, rng, partners)
-        label = torch.from_numpy(classes(targets))[blend.source]
+        kinds = classes(targets, type(self).__name__, "use Mixup (mixing=mixup)")
+        label = torch.from_numpy(kinds)[blend.source]
         own = blend.share[:, :1].expand(blend.num_rows, 1)
         twice = torch.where(label[:, :1] == label[:, 1:], 0, own)
         return replace(blend, share=torch.cat([own, twice], dim=1))
