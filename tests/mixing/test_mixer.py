@@ -55,9 +55,9 @@ def test_masks_are_mixed_pixel_by_pixel() -> None:
     assert not torch.equal(images[:, 0].long(), masks)
 
 
-@pytest.mark.parametrize("knob", [{"num_classes": 0}, {"seed": 2**32}])
+@pytest.mark.parametrize("knob", [{"num_classes": 0}, {"seed": 2**32}, {"rank": -1}])
 def test_knobs_that_cannot_be(knob: Any) -> None:
-    with pytest.raises(ValueError, match="(num_classes|seed) must be an? .* from"):
+    with pytest.raises(ValueError, match="(num_classes|seed|rank) must be an? .* from"):
         Mixer(Mixup(alpha=1.0), **{"seed": 0, **knob})
 
 

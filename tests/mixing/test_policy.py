@@ -38,7 +38,7 @@ def test_every_nth_row_of_the_data_set_is_mixed_and_never_the_first() -> None:
     half = Policy(0.5, {"every": 5}, partners="derangement")
     halves = np.array([_mixed_rows(half, batch, index=index) for batch in range(200)])
     assert not halves[:, ~rows].any() and 0.4 < halves[:, rows].mean() < 0.6
-    with pytest.raises(ValueError, match="needs the rows' index"):
+    with pytest.raises(ValueError, match="needs the numbers of the rows .*; give Policy.draw an"):
         _mixed_rows(policy, 0)
 
 

@@ -36,6 +36,8 @@ def test_parts_that_would_collide_are_refused(bad: int, place: int) -> None:
         stream(Address(*key[:4]), key[4])
     with pytest.raises(ValueError, match=rf"\[0, 2\*\*32\).*{bad}"):
         torch_seed(Address(*key[:4]), key[4])
+    with pytest.raises(ValueError, match="count rank, epoch and batch from 0, and choose a seed"):
+        stream(Address(*key[:4]), key[4])
 
 
 def test_an_address_has_four_parts() -> None:

@@ -23,7 +23,7 @@ ACTS = [
     "trainer.check_val_every_n_epoch=2", "data.normalize={mean:[0.5],std:[0.5]}",
     "trainer.sync_batchnorm=true", "lr_base_size=256", "mixing.partners=across_ranks",
     "mixing.strength=0.3", "mixing.alpha_schedule={linear:[0.1,1]}", "mixing.mix=inputs",
-    "mixing.class_probability={3:0.2}",
+    "mixing.class_probability={3:0.2}", "trainer.limit_train_batches=1",
 ]  # fmt: skip
 WATCHES = [
     "seed=7", "task_name=another", "tags=[x]", "threads=3", "test=false", "existing=reuse",

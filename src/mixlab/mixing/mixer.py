@@ -40,7 +40,8 @@ class Mixer:
     network: nn.Module | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
-        check_fields(self, num_classes=NUM_CLASSES, seed=SEED)
+        rank = SEED.but("give the rank of this process")
+        check_fields(self, num_classes=NUM_CLASSES, seed=SEED, rank=rank)
         check_callback(self.method, self)
         self.policy.check(self.method)
         if self.network is None and needs_network(self.method):

@@ -168,7 +168,10 @@ class Policy:
         if isinstance(self.gate, str):
             return chance < rate
         if index is None:
-            raise UserError(f"gate={self.gate} needs the rows' index; give it, or use gate=row")
+            raise UserError(
+                f"gate={self.gate} needs the numbers of the rows in the data set, which batches of "
+                "mixlab's data module have; give Policy.draw an index, or use gate=row"
+            )
         number = index.cpu().numpy()
         return (chance < rate) & (number > 0) & (number % self.gate["every"] == 0)
 

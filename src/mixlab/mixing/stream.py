@@ -80,7 +80,7 @@ def _words(address: Address, purpose: int) -> np.ndarray:
         return _seed_block(seed, rank, epoch, batch // ahead, purpose, ahead)[batch % ahead]
     except (OverflowError, ValueError):
         wanted = "an address and its purpose must be five numbers in [0, 2**32)"
-        remedy = "choose a smaller seed"
+        remedy = "count rank, epoch and batch from 0, and choose a seed below 2**32"
         raise UserError(f"{wanted}, got {address!r} and {purpose!r}; {remedy}") from None
 
 

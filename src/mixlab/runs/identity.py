@@ -25,6 +25,11 @@ YOUNGER_OF_TRAINER = {"sync_batchnorm": False}
 YOUNGER_OF_MIXING = {
     "strength": None, "alpha_schedule": None, "class_probability": None, "mix": "both",
 }  # fmt: skip
+BATCH_LIMITS = (
+    "limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches",
+    "val_check_interval",
+)  # fmt: skip
+ONE_BATCH = "1"  # text, as 1 and 1.0 are one number
 NOT_HASHED_OF_DATA = ("num_workers",)
 # Callbacks that cannot change the training, known without importing Lightning. Others declare
 # `changes_training = False`.
@@ -64,7 +69,13 @@ def resolved(value: Any) -> Any:
 
 def of_trainer(node: Mapping[str, Any]) -> dict[str, Any]:
     """What of the trainer's node changes the training."""
-    return without_usual(without(node, NOT_HASHED_OF_TRAINER), YOUNGER_OF_TRAINER)
+    kept = without_usual(without(node, NOT_HASHED_OF_TRAINER), YOUNGER_OF_TRAINER)
+    return {key: ONE_BATCH if is_one_batch(key, value) else value for key, value in kept.items()}
+
+
+def is_one_batch(key: str, value: Any) -> bool:
+    """Whether a limit is one batch; Lightning takes 1.0 for all of them, and both are one number."""
+    return key in BATCH_LIMITS and isinstance(value, int) and value == 1
 
 
 def of_mixing(node: Any) -> Any:
