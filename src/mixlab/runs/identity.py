@@ -74,7 +74,7 @@ def of_trainer(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_one_batch(key: str, value: Any) -> bool:
-    """Whether a limit is one batch; Lightning takes 1.0 for all of them, and both are one number."""
+    """Whether a limit is one batch: Lightning takes 1.0 for all of them."""
     return key in BATCH_LIMITS and isinstance(value, int) and value == 1
 
 
