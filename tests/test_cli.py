@@ -268,9 +268,7 @@ def test_bad_mixing_is_seen_before_lightning_is_loaded(here: Path) -> None:
     for arguments, loaded in (
         ("+mixin=1", "False False"),
         ("mixing.probability=7", "False False"),
-        ("mixing.method.alpha=0", "True False"),
         ("-m mixing.method.alpha=1,0", "True False"),
-        ("mixing=cutmix mixing.strength=0.45", "True False"),
         ("-m mixing=mixup,cutmix mixing.strength=0.45", "True False"),
         ("experiment=table mixing=cutmix", "True False"),
     ):

@@ -89,6 +89,7 @@ def same_training(one: Path, other: Path) -> bool:
     return not [each for part in EQUAL for each in differences(files[0][part], files[1][part])]
 
 
+@pytest.mark.slow
 def test_two_ranks_of_torchrun_train_one_run(lab: Path) -> None:
     done = two(*TWO)
     assert done.returncode == 0, done.stderr

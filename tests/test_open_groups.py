@@ -164,7 +164,7 @@ def test_none_crosses_with_any_knob(here: Path, command: Callable, monkeypatch) 
     monkeypatch.setattr("mixlab.sweeps.launch.launch", lambda *args: None)  # planned only
     command("train", "-m", "mixing=none,mixup_many", "mixing.method.sources=3,4")
     arms = planned(here)
-    assert [arm.split("-")[2] for arm in arms] == ["none", "mixupmany", "mixupmany"]
+    assert [arm.split("-")[2] for arm in arms] == ["none", "mixup_many", "mixup_many"]
     command("train", "-m", "mixing=none,mixup_many", "mixing.method.sources=3")
     assert planned(here) == arms[:2]
 

@@ -178,7 +178,7 @@ def test_the_page_shows_the_same(compared, expected):
             sentence = f"{cells['difference']} pp against none, {cells['pairs']} pairs, {p}{lost}"
             assert f"{arm} {cells['mean']} % {VERDICTS[arm]} {sentence}" in words
     found = [100 * row["detectable"] for (at, _), row in expected.items() if at == "best"]
-    assert f"difference of {min(found):.2f} to {max(found):.2f} pp is found with a probability" in words
+    assert f"difference of {min(found):.2f} to {max(found):.2f} pp is found" in words
     for seed in SEEDS:
         best, last = (100 * KNOWN[checkpoint][BASE][seed] for checkpoint in ("best", "last"))
         assert f" {seed} finished {best:.2f} 8 {last:.2f} 10 " in words

@@ -74,8 +74,8 @@ def of_trainer(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_one_batch(key: str, value: Any) -> bool:
-    """Whether a limit is one batch: Lightning takes 1.0 for all of them."""
-    return key in BATCH_LIMITS and isinstance(value, int) and value == 1
+    """Whether the limit of a (dotted) key is one batch: Lightning takes 1.0 for all of them."""
+    return key.rpartition(".")[2] in BATCH_LIMITS and isinstance(value, int) and value == 1
 
 
 def of_mixing(node: Any) -> Any:

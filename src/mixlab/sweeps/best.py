@@ -18,7 +18,7 @@ from mixlab.config.checks import WITHOUT_KEYS, prepare, reference
 from mixlab.config.keys import config_dir, leaves
 from mixlab.errors import UserError
 from mixlab.runs.atomic import write_text
-from mixlab.runs.identity import arm_hash
+from mixlab.runs.identity import arm_hash, is_one_batch
 from mixlab.runs.records import shown_path
 from mixlab.sweeps.study import ranked, told_trials
 from mixlab.sweeps.trials import Search, described
@@ -118,7 +118,8 @@ def write_experiment(search: Search, name: str, words: list[str], head: str) -> 
     node["task_name"] = best_name(search)
     changed = OmegaConf.create(node)
     for key, value in leaves(cfg):
-        if key.split(".")[0] not in NOT_CARRIED and plain.get(key, ...) != value:
+        is_changed = plain.get(key, ...) != value or is_one_batch(key, value)  # 1 == 1.0
+        if key.split(".")[0] not in NOT_CARRIED and is_changed:
             OmegaConf.update(changed, key, value, force_add=True)
     file = search.folder / "conf" / "experiment" / f"{name}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
