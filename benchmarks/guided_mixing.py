@@ -2,7 +2,7 @@
 
     python benchmarks/guided_mixing.py     one CPU thread, (64, 3, 32, 32) float32, resnet20
 
-Milliseconds of a batch by turns in one process, the lower quartile: the saliency of the rows that
+Milliseconds of a batch by turns in one process, trimmed means: the saliency of the rows that
 the method looks at, all else (drawing, the search, applying), and their sum as a share of one
 training step of the network, which is a pass forward and backward without the optimizer. Of
 AutoMix, the look is the features of the batch, and the rest includes training the mix block.
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from findings import keep
+from scipy.stats import trim_mean
 from torch import Tensor
 
 from mixlab.data.spec import ImageSpec
@@ -42,14 +43,14 @@ METHODS = {
 }
 
 
-def lower_quartile(calls: list[Callable[[], object]], turns: int) -> list[float]:
+def trimmed_means(calls: list[Callable[[], object]], turns: int) -> list[float]:
     """Milliseconds of each call."""
     times = np.empty((len(calls), turns))
     for turn, number in np.ndindex(turns, len(calls)):
         start = time.perf_counter()
         calls[number]()
         times[number, turn] = time.perf_counter() - start
-    return [1e3 * float(np.quantile(each, 0.25)) for each in times]
+    return (1e3 * trim_mean(times, 0.1, axis=1)).tolist()
 
 
 def known(maps: Tensor) -> Saliency:
@@ -103,7 +104,7 @@ def costs(
     """Milliseconds of the method's look, of the rest of it, and of a step."""
     blind = replace(method, saliency=known(method.saliency(images, targets)))
     rng = np.random.default_rng(0)
-    return lower_quartile(
+    return trimmed_means(
         [
             lambda: method.saliency(images, targets),
             lambda: blind(images, targets, rng).mix(images, targets),
@@ -127,7 +128,7 @@ def learned_costs(
         method(images, targets, rng).mix(images, targets)
         learner.learn(method, images, targets, partner, own, rows=len(images))
 
-    look, rest, mixup, whole = lower_quartile(
+    look, rest, mixup, whole = trimmed_means(
         [
             lambda: learner.network.features(images),
             rest_of_it,

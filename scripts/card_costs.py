@@ -98,9 +98,9 @@ def measured_words(costs: dict[str, Any]) -> str:
     of, looks, large = costs["costs"]["measured"], costs["looks"]["measured"], costs["costs"]["224"]
     costs_words = filled(
         f"`{COMMAND}` makes this page again. Costs are processor time of drawing and applying on "
-        f"one thread of an {of['cpu']}, means of {of['turns']} repetitions, {when(of)}, for "
-        f"batches {SHAPES['32']} and {SHAPES['224']}. Copies are multiples of the time to copy the "
-        f"batch, which is {large['a copy']['ms']} ms at 224, in memory that is kept, as in a "
+        f"one thread of an {of['cpu']}, trimmed means of {of['turns']} repetitions, {when(of)}, "
+        f"for batches {SHAPES['32']} and {SHAPES['224']}. Copies are multiples of the time to copy "
+        f"the batch, which is {large['a copy']['ms']} ms at 224, in memory that is kept, as in a "
         "training. A method that looks at the network is given its maps; what the look takes is on "
         f"its card ({when(looks)}). - is for what such rows do not fit or a network does. "
         "`python benchmarks/mixing.py --write docs/methods_costs.json` and `python "
