@@ -17,7 +17,7 @@ from mixlab.callbacks.external_batch import Keys, list_tuples, read_pair, unlist
 from mixlab.callbacks.layers import classifier_in, network_of
 from mixlab.callbacks.length import check_has_end, length_in_epochs
 from mixlab.callbacks.mixing_checks import check_fits_targets, check_network_rule, check_whole
-from mixlab.callbacks.mixing_counts import NO_COUNTS, MixingCounts
+from mixlab.callbacks.mixing_counts import NO_COUNTS, MixingCounts, mean_figures
 from mixlab.checks import BATCH_KEYS, NUM_CLASSES, SEED, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, Method, MixedBatch, Policy
@@ -258,19 +258,13 @@ class MixingCallback(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.seen is None or self.seen.after.address is None:
             return
-        rows, own, mixed, content = self.totals(trainer, pl_module).tolist()
+        figures = mean_figures(self.totals(trainer, pl_module), bool(self.method.label_differs))
         self.counts.restore()
         progress = self.progress(self.seen.after.address)
-        figures = {
-            f"{self.name}/own_share": own / rows,
-            f"{self.name}/mixed_rows": mixed / rows,
-            f"{self.name}/probability": self.policy.rate(progress),
-        }
-        if self.method.label_differs and not math.isnan(content):
-            figures[f"{self.name}/own_content"] = content / rows
+        figures["probability"] = self.policy.rate(progress)
         if self.policy.alpha_schedule is not None:
-            figures[f"{self.name}/alpha"] = alpha_from(self.policy.alpha_schedule)(progress)
-        pl_module.log_dict(figures)
+            figures["alpha"] = alpha_from(self.policy.alpha_schedule)(progress)
+        pl_module.log_dict({f"{self.name}/{key}": value for key, value in figures.items()})
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.confusions.begin()

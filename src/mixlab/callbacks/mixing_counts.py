@@ -48,3 +48,12 @@ class MixingCounts:
         """Go on from counts of a checkpoint; older ones have three, without the content."""
         missing = NO_COUNTS.new_full((len(NO_COUNTS) - len(counts),), math.nan)
         self._counted = torch.cat([counts, missing])
+
+
+def mean_figures(totals: Tensor, label_differs: bool) -> dict[str, float]:
+    """Means over the rows of totals (4,); the content where it is known and not what labels say."""
+    rows, own, mixed, content = totals.tolist()
+    figures = {"own_share": own / rows, "mixed_rows": mixed / rows}
+    if label_differs and not math.isnan(content):
+        figures["own_content"] = content / rows
+    return figures
