@@ -207,3 +207,15 @@ def test_a_pair_of_images_says_the_right_label_too():
     targets = torch.eye(3)
     texts = [words(row, targets, NAMES, {1: (1, 2)})[0].texts[0] for row in range(3)]
     assert texts == ["cat", "dog (true ship)", "ship"]
+
+
+def test_a_mixture_of_features_is_said_to_be_out_of_sight():
+    before, after, blend = make_mixture()
+    seen = mixed_batch(before, after, blend, NAMES, columns=1)
+    hidden = SimpleNamespace(images=before.images, targets=after.targets)
+    picture = mixed_batch(before, hidden, blend, NAMES, columns=1)
+    mixed = int((blend.source[:, 0] != blend.source[:, 1]).sum())
+    line = (picture.height - seen.height) / mixed
+    assert 10 < line < 20, "a line below each row that has a partner"
+    alone = SimpleNamespace(source=blend.source[:, :1].repeat(1, 2), share=blend.share)
+    assert mixed_batch(before, before, alone, NAMES, columns=1).height == seen.height

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mixlab.pictures.looks import Look
 
 MAX_SOURCES = 4
+NOT_VISIBLE = Line(["mixed in the network, not visible here", "mixed in the network"], FAINT, 11)
 
 
 def mixed_batch(
@@ -40,7 +41,8 @@ def mixed_batch(
             the blend has any.
         after: the mixed batch: images (B, C, H, W) and targets (B, num_classes), which the captions
             show ("0.70 cat + 0.30 dog"); or masks (B, num_classes, H, W), shown in colors below
-            the images.
+            the images. With the images of `before` themselves, features were mixed in the network,
+            and the captions say so.
         blend: how it was mixed; up to three partners of `source` (B, K) are shown, of the columns
             that are not the row itself in the whole batch. Those of share 0 are shown where all of
             a row's partners have it, and the caption says so.
@@ -76,7 +78,7 @@ def mixed_batch(
         planes = torch.cat([_rows_with_guests(before, "targets", source.flatten()).cpu(), targets])
         lines.append(tiles(coloured(planes)))
 
-    cells = []
+    cells, is_hidden = [], after.images is before.images  # features are mixed, and labels
     for row in range(count):
         partners = partners_of(row, source[row], share[row])
         strips = [_strip(shown, row, source.shape[1], [0, *partners]) for shown in lines]
@@ -90,6 +92,7 @@ def mixed_batch(
             shares=shares_of(row, blend) if look else None,
         )
         words = [label_line(targets[row], class_names), origin]
+        words += [NOT_VISIBLE] if is_hidden and partners else []
         cells.append(Cell(stacked(*strips, gap=GAP), words))
     drawn = cell_grid(cells, columns)
     if targets.ndim < 4:
