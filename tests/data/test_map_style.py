@@ -193,3 +193,30 @@ def test_items_that_are_dicts():
 def test_dicts_need_the_names_of_image_and_label(keys):
     with pytest.raises(ValueError, match=r"a dict; .* data\.label_key .* \(image, label\)"):
         _ = ItemDataset(Rows(), keys=keys).shape
+
+
+class Told(Noisy):
+    """A data set that says its own digest, and shows brighter images in training."""
+
+    def __init__(self, digest: str, light: float = 0.0) -> None:
+        super().__init__()
+        self.digest, self.light = digest, light
+
+    def __getitem__(self, row: int):
+        return torch.full((1, 4, 4), 0.25 + self.light), row % 2
+
+    def for_training(self) -> "Told":
+        return Told(self.digest, light=0.5)
+
+
+def test_a_data_set_that_knows_its_digest_is_told_from_one_with_another():
+    one, same_one, other = (ItemDataset(Told(digest)).fingerprint for digest in "aab")
+    assert one == same_one != other
+
+
+def test_only_training_sees_what_a_data_set_does_for_training():
+    data = ImageDataModule(Told("a"), batch_size=4, val_size=0.25)
+    shown = [
+        next(iter(loader)).images for loader in (data.train_dataloader(), data.val_dataloader())
+    ]
+    assert shown[0].float().mean() > shown[1].float().mean()

@@ -1,5 +1,6 @@
 """Blends of blends do what applying their parts by hand does."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -29,10 +30,28 @@ def test_a_composed_blend_is_one_after_the_other(first: str, second: str, num_gu
     both = compose(one, two, "cpu")
     by_hand = two.images(torch.cat([one.images(images), images[6:]]))
     torch.testing.assert_close(both.images(images), by_hand, rtol=0, atol=2e-6)
+    as_painted = replace(both, mask=painted(both.mask))
+    torch.testing.assert_close(as_painted.images(images), by_hand, rtol=0, atol=2e-6)
     if "mixup" in (first, second):  # elsewhere the label is the mean of the composed mask
         targets = torch.eye(len(images))
         by_hand = two.targets(torch.cat([one.targets(targets), targets[6:]]))
         torch.testing.assert_close(both.targets(targets), by_hand, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("is_painted", [False, True])
+def test_a_composed_blend_leaves_rows_that_are_not_chosen(is_painted: bool) -> None:
+    """Also those that were chosen before, and are not any more."""
+    images = torch.rand(6, 3, 9, 8)
+    both = compose(
+        drawn(PARTS["cutmix"], images, seed=1), drawn(PARTS["mixup"], images, seed=2), "cpu"
+    )
+    chosen, again = np.arange(6) % 2 == 0, np.arange(6) < 4
+    kept = both.where(chosen).where(again)
+    kept = replace(kept, mask=painted(kept.mask)) if is_painted else kept
+    expected = torch.where(
+        torch.from_numpy(chosen & again).view(-1, 1, 1, 1), both.images(images), images
+    )
+    torch.testing.assert_close(kept.images(images), expected, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("second", ["mixup", "cutmix"])

@@ -114,6 +114,18 @@ def test_no_checkpoint_is_thrown_away_unasked(status: str, existing: str, expect
     assert next_action({"status": status}, ["a.py"], existing, begun=True) == expected
 
 
+@pytest.mark.parametrize(
+    ("status", "action"), [(Status.FAILED, Action.RESUME), (Status.DIVERGED, Action.LEAVE)]
+)
+def test_one_that_failed_is_trained_again_unasked(
+    cfg: DictConfig, status: Status, action: Action
+) -> None:
+    with Run.open(cfg) as run:
+        run.begin()
+        run.end(status, error="a defect")
+        assert run.next_action() == action
+
+
 def test_a_finished_run_is_skipped(cfg: DictConfig) -> None:
     finished(cfg)
     with Run.open(cfg) as run:
