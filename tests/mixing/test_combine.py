@@ -43,7 +43,7 @@ def test_a_composed_blend_leaves_rows_that_are_not_chosen(is_painted: bool) -> N
     """Also those that were chosen before, and are not any more."""
     images = torch.rand(6, 3, 9, 8)
     both = compose(
-        drawn(PARTS["cutmix"], images, seed=1), drawn(PARTS["mixup"], images, seed=2), "cpu"
+        drawn(PARTS["cutmix"], images, seed=1), drawn(PARTS["cutout"], images, seed=2), "cpu"
     )
     chosen, again = np.arange(6) % 2 == 0, np.arange(6) < 4
     kept = both.where(chosen).where(again)
