@@ -71,7 +71,8 @@ def test_a_tile_is_as_wide_as_it_should_be(name: str, side: int) -> None:
 @pytest.mark.parametrize("value", [0.0, 7.0, float("nan")])
 def test_rows_without_a_range_have_a_picture(name: str, value: float) -> None:
     spec, look = LOOKS[name]
-    tiles(torch.full((2, *spec.shape), value), look=look)
+    one, other = tiles(torch.full((2, *spec.shape), value), look=look)
+    assert min(one.size) >= 20 and np.array_equal(np.asarray(one), np.asarray(other))
 
 
 def test_bars_have_the_heights_of_their_parts() -> None:
