@@ -132,6 +132,8 @@ class Blend:
         if not images.is_floating_point():
             remedy = "mix after images.float() / 255"
             raise UserError(f"images must be float, got {_dtype(images)}; {remedy}")
+        if is_flat(self.mask) and self.unmoved:
+            return _weighted_rows(images, self.source, self.mask)
         if isinstance(self.mask, Composed):
             return self.mask.apply(images)
         if isinstance(self.mask, Boxes | Tiles):
@@ -139,8 +141,6 @@ class Blend:
             can_paste = self.moves is None and _can_paste(images)
             if can_paste and (mixed := self._paste(images, self.mask)) is not None:
                 return mixed
-        elif self.unmoved and is_flat(self.mask):
-            return _weighted_rows(images, self.source, self.mask)
         return self._sum(images)
 
     def targets(self, targets: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ class Blend:
     def _paste(self, images: Tensor, mask: Boxes | Tiles) -> Tensor | None:
         """For CPUs: copying boxes takes half the time of painting a mask and weighting by it."""
         if self.warp is None and isinstance(mask, Boxes):
-            if mask.outside[:, 0].min() == 1:
+            if mask.shows_own:
                 return mask.paste(images, self.source)
             outside = _weighted_rows(images, self.source, mask.outside)
             return mask.paste(images, self.source, outside)
@@ -260,19 +260,21 @@ def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
 
 
 def _weighted_rows(rows: Tensor, source: Tensor, weight: Tensor) -> Tensor:
-    """Sum over k of weight (B|1, K) times rows[source (B, K)], in one pass over memory."""
+    """Sum over k of weight (B|1, K) times rows[source (B, K)], in one pass over memory.
+
+    It runs twice for each batch, where even a view or a `to` without effect costs time.
+    """
     last = rows.ndim == 4 and not rows.is_contiguous()  # keep the layout of channels-last images
     rows = rows.movedim(1, -1) if last else rows
-    if (
-        rows.device.type != "cpu" or rows.dtype != weight.dtype
-    ):  # even a `to` without effect costs time
+    if rows.device.type != "cpu" or rows.dtype != weight.dtype:
         source = source.to(rows.device, non_blocking=True)
         weight = weight.to(rows, non_blocking=True)
-    weight = weight.expand_as(source).reshape(-1)
+    weight = weight if len(weight) == len(source) else weight.expand_as(source)
     starts = torch.arange(0, source.numel(), source.shape[1], device=source.device)
-    mixed, *_ = torch.embedding_bag(
-        rows.flatten(1), source.reshape(-1), starts, per_sample_weights=weight
-    )
+    flat = rows if rows.ndim == 2 else rows.flatten(1)
+    mixed = torch.embedding_bag(
+        flat, source.reshape(-1), starts, per_sample_weights=weight.reshape(-1)
+    )[0]
     mixed = mixed if rows.ndim == 2 else mixed.view(-1, *rows.shape[1:])
     return mixed.movedim(-1, 1) if last else mixed
 

@@ -33,6 +33,11 @@ class Boxes:
         rows = max(len(self.edges), len(self.outside))
         return (rows, self.outside.shape[1], self.height, self.width)
 
+    @property
+    def shows_own(self) -> bool:
+        """Whether each row itself is all that there is outside its box."""
+        return bool((self.outside.numpy()[:, 0] == 1).all())
+
     def paint(self, device: torch.device | str = "cpu") -> Tensor:
         """The mask itself: (B|1, K, H, W) float32."""
         edges = self.edges.to(device, non_blocking=True)
@@ -55,7 +60,7 @@ class Boxes:
 
     def layers(self) -> Tensor | None:
         """(B|1, 2, 4): where each source is seen, the second over the first; None of mixtures."""
-        if self.outside.shape[1] == 1 or self.outside[:, 0].min() < 1:
+        if self.outside.shape[1] == 1 or not self.shows_own:
             return None
         whole = torch.tensor([0, self.height, 0, self.width])
         return torch.stack([whole.expand_as(self.edges), self.edges], 1)

@@ -143,8 +143,10 @@ def rule_from(spec: Any) -> PartnerRule:
     """
     if callable(spec):
         return cast(PartnerRule, spec)
+    if isinstance(spec, str) and spec in _PARTNER_RULES:  # first, since each batch asks
+        return _PARTNER_RULES[spec]
     one_of(*_PARTNER_RULES, *NETWORK_RULES).but("choose one").check("partners", spec)
-    return partial(_without_network, spec) if spec in NETWORK_RULES else _PARTNER_RULES[spec]
+    return partial(_without_network, spec)
 
 
 def _without_network(name: str, *_: Any) -> np.ndarray:

@@ -102,11 +102,11 @@ class Policy:
     def _factor(self, progress: float) -> float:
         return schedule_from(self.schedule)(min(max(progress, 0.0), 1.0))
 
-    def _rates(self, progress: float, targets: Tensor) -> float | np.ndarray:
-        """The probability in effect, or that of each row of `targets` (B, C)."""
+    def _rates(self, progress: float, targets: Tensor, num_rows: int) -> float | np.ndarray:
+        """The probability in effect, or that of each of the first rows of `targets` (R, C)."""
         if self.class_probability is None:
             return self.rate(progress)
-        rows = row_probabilities(self.class_probability, self.probability, targets)
+        rows = row_probabilities(self.class_probability, self.probability, targets[:num_rows])
         return rows * self._factor(progress)
 
     def draw(
@@ -138,7 +138,7 @@ class Policy:
         """
         num_rows = images.shape[0] if num_rows is None else num_rows
         rng = stream(address, Purpose.MIXING + position)
-        rates = self._rates(progress, targets[:num_rows])
+        rates = self._rates(progress, targets, num_rows)
         chosen = self._gate(rng.random(num_rows), rates, index)
         if chosen is not None and not chosen.any():
             return Blend.identity(num_rows)

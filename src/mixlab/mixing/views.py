@@ -1,5 +1,7 @@
 """Views: partners that are resized or moved, sampled bilinearly."""
 
+from functools import cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -103,6 +105,7 @@ def pasted_views(images: Tensor, source: Tensor, layers: Tensor, warp: Tensor) -
     target, origin = memory(mixed), memory(images)
     pays = images.ndim == 4 and int(is_whole.sum()) > OFTEN * len(images)
     whole = images.contiguous(memory_format=torch.channels_last) if pays else images
+    resized_once = cache(lambda partner, size: resized(whole[partner], size))
     boxes, starts = layers.expand(*source.shape, 4).tolist(), start.tolist()
     partners, copies, wholes = source.tolist(), is_copy.tolist(), is_whole.tolist()
     for row, k in np.ndindex(*source.shape):
@@ -114,7 +117,7 @@ def pasted_views(images: Tensor, source: Tensor, layers: Tensor, warp: Tensor) -
             y, x = starts[row][k]
             target[part] = origin[partner, ..., y : y + bottom - top, x : x + right - left]
         elif wholes[row][k]:
-            mixed[part] = resized(whole[partner], (bottom - top, right - left))
+            mixed[part] = resized_once(partner, (bottom - top, right - left))
         else:
             seen = grid(warp[row : row + 1, k], images, (top, bottom, left, right))
             mixed[part] = sampled(images[partner : partner + 1], seen)[0]

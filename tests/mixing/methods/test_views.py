@@ -7,7 +7,17 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
-from mixlab.mixing import Blend, Boxes, CutThumbnail, Method, Mosaic, ResizeMix, Ricap, StackMix
+from mixlab.mixing import (
+    Blend,
+    Boxes,
+    CutThumbnail,
+    Method,
+    Mosaic,
+    ResizeMix,
+    Ricap,
+    StackMix,
+    views,
+)
 from mixlab.mixing.tiles import Tiles
 
 SIZES = [(12, 12), (20, 14), (70, 80)]  # the last one is large enough to be pasted part by part
@@ -96,6 +106,19 @@ def test_each_tile_is_a_whole_picture(method: Method, size: tuple[int, int]) -> 
             torch.testing.assert_close(part, expected, rtol=0, atol=1e-4)
             covered[row, top:bottom, left:right] += 1
     assert (covered == 1).all()
+
+
+def test_a_half_that_two_rows_show_is_resized_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    resized, sizes = views.resized, []
+
+    def noted(picture: Tensor, size: tuple[int, int]) -> Tensor:
+        sizes.append(size)
+        return resized(picture, size)
+
+    monkeypatch.setattr(views, "resized", noted)
+    images = torch.rand(6, 3, 64, 64)  # each is a row's upper half and another's lower one
+    _drawn(StackMix(), images).images(images)
+    assert sizes == [(32, 64)] * 6
 
 
 def test_halves_are_halves_and_quadrants_meet_at_a_uniform_point() -> None:
