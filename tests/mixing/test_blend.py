@@ -54,6 +54,15 @@ def test_gradients_reach_the_sources(name: str) -> None:
 
 
 @every_method
+def test_gradients_have_gradients(name: str) -> None:
+    """As a penalty on the slope of a network at its unmixed inputs needs."""
+    images = torch.rand(6, 2, 8, 8, dtype=torch.float64, requires_grad=True)
+    blend = drawn(METHODS[name], images.detach())
+    check = torch.autograd.gradgradcheck
+    assert check(lambda x: blend.images(x).sin(), images, fast_mode=True, atol=1e-4)
+
+
+@every_method
 def test_applying_is_one_graph(name: str) -> None:
     images, targets = torch.rand(8, 3, 8, 8), torch.eye(8)
     blend = drawn(METHODS[name], images)

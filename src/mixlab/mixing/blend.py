@@ -15,6 +15,7 @@ from mixlab.errors import UserError
 from mixlab.mixing.composed import Composed
 from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted, where_rows
 from mixlab.mixing.partner_mask import PartnerMask
+from mixlab.mixing.row_sums import weighted_rows
 from mixlab.mixing.tiles import Tiles
 from mixlab.mixing.views import pasted_views, warped
 
@@ -140,7 +141,7 @@ class Blend:
             if can_paste and (mixed := self._paste(images, self.mask)) is not None:
                 return mixed
         elif self.unmoved and is_flat(self.mask):
-            return _weighted_rows(images, self.source, self.mask)
+            return weighted_rows(images, self.source, self.mask)
         return self._sum(images)
 
     def targets(self, targets: Tensor) -> Tensor:
@@ -153,7 +154,7 @@ class Blend:
             remedy = "one-hot class numbers, and give single values as (R, 1)"
             raise UserError(f"targets must be float (R, C), got {got}; {remedy}")
         targets = targets.float() if targets.itemsize < 4 else targets
-        return _weighted_rows(targets, self.source, self.share)
+        return weighted_rows(targets, self.source, self.share)
 
     def _planes(self, targets: Tensor) -> Tensor:
         """The mixture of planes (R, C, H, W); both sum to one at each pixel."""
@@ -195,7 +196,7 @@ class Blend:
         if self.warp is None and isinstance(mask, Boxes):
             if mask.outside[:, 0].min() == 1:
                 return mask.paste(images, self.source)
-            outside = _weighted_rows(images, self.source, mask.outside)
+            outside = weighted_rows(images, self.source, mask.outside)
             return mask.paste(images, self.source, outside)
         layers = mask.layers()
         if self.warp is None or layers is None:
@@ -257,24 +258,6 @@ def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
                 f"share must be (rows, sources), here ({rows} or 1, {sources}), got {tuple(got)}; "
                 "give a column for each source, or leave share out for the mean of the mask"
             )
-
-
-def _weighted_rows(rows: Tensor, source: Tensor, weight: Tensor) -> Tensor:
-    """Sum over k of weight (B|1, K) times rows[source (B, K)], in one pass over memory."""
-    last = rows.ndim == 4 and not rows.is_contiguous()  # keep the layout of channels-last images
-    rows = rows.movedim(1, -1) if last else rows
-    if (
-        rows.device.type != "cpu" or rows.dtype != weight.dtype
-    ):  # even a `to` without effect costs time
-        source = source.to(rows.device, non_blocking=True)
-        weight = weight.to(rows, non_blocking=True)
-    weight = weight.expand_as(source).reshape(-1)
-    starts = torch.arange(0, source.numel(), source.shape[1], device=source.device)
-    mixed, *_ = torch.embedding_bag(
-        rows.flatten(1), source.reshape(-1), starts, per_sample_weights=weight
-    )
-    mixed = mixed if rows.ndim == 2 else mixed.view(-1, *rows.shape[1:])
-    return mixed.movedim(-1, 1) if last else mixed
 
 
 def _fit(weight: Tensor, images: Tensor) -> Tensor:
