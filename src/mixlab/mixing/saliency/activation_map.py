@@ -140,7 +140,7 @@ class FoundFeatures:
 def watched_features(
     network: nn.Module, layer: str | None, but: tuple[type[nn.Module], ...] = ()
 ) -> Iterator[FoundFeatures]:
-    """Within, the outputs of the layer are kept, or of all modules that are not of the kinds `but`."""
+    """Within, the outputs of the layer are kept, or of all modules but those of the kinds `but`."""
     found = FoundFeatures(network, but if layer is None else ())
     watched = network.modules() if layer is None else [named_layer(network, layer)]
     hooks: list[RemovableHandle] = []
