@@ -49,6 +49,16 @@ def test_functions_of_functions_are_differentiated_too() -> None:
     torch.testing.assert_close(curvature, torch.autograd.functional.hessian(total, rows))
 
 
+@pytest.mark.parametrize("shape", [(6, 5, 3), (6, 5, 4, 3), (6, 2, 5, 4, 3)])
+def test_channels_stay_last_where_they_were(shape: tuple[int, ...]) -> None:
+    """Of signals, images and videos; what is in no such order comes out contiguous."""
+    rows = torch.randn(shape).movedim(-1, 1)
+    mixed = weighted_rows(rows, SOURCE, weights())
+    assert mixed.stride() == rows.stride()
+    torch.testing.assert_close(mixed, weighted_rows(rows.contiguous(), SOURCE, weights()))
+    assert weighted_rows(rows[..., ::2], SOURCE, weights()).is_contiguous()
+
+
 def test_learned_weights_get_a_slope() -> None:
     rows, weight = torch.randn(6, 4), weights().requires_grad_()
     (slope,) = torch.autograd.grad(weighted_rows(rows, SOURCE, weight).sum(), weight)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 def weighted_rows(rows: Tensor, source: Tensor, weight: Tensor) -> Tensor:
     """Sum over k of weight (B|1, K) times rows[source (B, K)], in the layout of `rows` (R, ...)."""
-    last = rows.ndim == 4 and not rows.is_contiguous()  # keep the layout of channels-last images
-    rows = rows.movedim(1, -1) if last else rows
+    last = not rows.is_contiguous() and rows.movedim(1, -1).is_contiguous()
+    rows = rows.movedim(1, -1) if last else rows  # channels-last ones stay so, and are not copied
     if (
         rows.device.type != "cpu" or rows.dtype != weight.dtype
     ):  # even a `to` without effect costs time
