@@ -118,9 +118,9 @@ class Blend:
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Both operations: the mixed images and the mixed targets.
 
-        Targets are labels (R, C), or segmentation masks as planes (R, C, H, W), one per class,
+        Targets are labels (R, C), or planes (R, C, H, W) as of segmentation masks, one per class,
         which are mixed pixel by pixel like the images. Where content is erased, the row keeps its
-        own mask, as it keeps its label.
+        own planes, as it keeps its label.
         """
         labels = self.targets(targets) if targets.ndim <= 2 else self._planes(targets)
         return self.images(images), labels  # images last, since they evict the processor's cache
@@ -157,10 +157,14 @@ class Blend:
         return weighted_rows(targets, self.source, self.share)
 
     def _planes(self, targets: Tensor) -> Tensor:
-        """The mixture of planes (R, C, H, W); both sum to one at each pixel."""
+        """The mixture of planes (R, C, H, W) or of one (R, H, W), whatever they sum to."""
+        if not targets.is_floating_point():
+            got = f"{_dtype(targets)} of shape {tuple(targets.shape)}"
+            remedy = "soft_labels makes them of class numbers"
+            raise UserError(f"masks must be float (R, C, H, W), one a class, got {got}; {remedy}")
         mixed = self.images(targets)
-        erased = 1 - mixed.sum(1, keepdim=True)
-        return mixed.addcmul_(targets[: self.num_rows], erased)
+        content = self.images(torch.ones_like(targets[:, :1] if targets.ndim > 3 else targets))
+        return mixed.addcmul_(targets[: self.num_rows], 1 - content)
 
     def where(self, rows: np.ndarray | Tensor) -> "Blend":
         """The same blend for the rows chosen by bool `rows` (B,); the others stay unchanged."""
