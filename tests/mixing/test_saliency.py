@@ -187,6 +187,13 @@ def test_a_network_of_its_own_stays() -> None:
         assert torch.equal(one.bind(linear_network())(images, targets), one(images, targets))
 
 
+class Named(nn.Module):
+    """Logits as other libraries return them."""
+
+    def forward(self, logits: Tensor) -> dict[str, Tensor]:
+        return {"logits": logits}
+
+
 def test_what_is_refused_in_a_sentence() -> None:
     images, targets = torch.rand(4, 3, 8, 8), torch.eye(4)
     for saliency in (InputGradient(), ActivationMap()):
@@ -200,6 +207,11 @@ def test_what_is_refused_in_a_sentence() -> None:
         ActivationMap("convlast").bind(named)
     with pytest.raises(ValueError, match=r"\(4, 4\) and the targets \(4, 5\).* same classes"):
         InputGradient().bind(pooled_network())(images, torch.rand(4, 5))
+    net = pooled_network()
+    net.append(Named())
+    for saliency in (InputGradient(), ActivationMap(of_class=True)):
+        with pytest.raises(ValueError, match="needs logits, and the network gives a dict; wrap it"):
+            saliency.bind(net)(images, targets)
 
 
 def test_a_saliency_of_another_shape_is_named() -> None:
