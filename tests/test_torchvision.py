@@ -127,6 +127,19 @@ def test_dtypes_and_new_tensors(kind: type[BatchTransform], dtype: torch.dtype) 
     assert torch.equal(soft, torch.eye(ROWS, dtype=dtype))
 
 
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_rows_of_integers_are_shares(kind: type[BatchTransform], dtype: torch.dtype) -> None:
+    """As torchvision takes what `F.one_hot` returns."""
+    rows = torch.eye(ROWS, CLASSES).to(dtype)
+    expected = kind(num_classes=CLASSES, seed=2)(IMAGES, LABELS)
+    for found, wanted in zip(kind(seed=2)(IMAGES, rows), expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    theirs: Any = getattr(v2, kind.__name__)
+    mixed = theirs()(IMAGES, rows)[1]
+    assert mixed.dtype == torch.float32 and mixed.shape == expected[1].shape
+
+
 def test_bytes_are_cut_but_not_averaged() -> None:
     images = (IMAGES * 255).byte()
     mixed, _ = CutMix(num_classes=CLASSES, seed=2)(images, LABELS)

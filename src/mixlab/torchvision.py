@@ -49,7 +49,7 @@ class BatchTransform(v2.Transform, ABC):
     Called with images and labels, or with one nested structure that has them. Entries that are
     `tv_tensors.Image` (B, C, H, W) or `Video` (B, T, C, H, W) are mixed, or without any the first
     plain tensor (B, C, H, W); other entries are returned as they are. Labels are class numbers (B,)
-    or shares (B, C), and become shares (B, C).
+    or shares (B, C), of any dtype, and become float shares (B, C).
 
     Raises:
         UserError: the inputs do not have these shapes, or have PIL images, boxes, keypoints or
@@ -94,7 +94,9 @@ class BatchTransform(v2.Transform, ABC):
         labels = self._labels(packed)
         images = images_among(leaves, labels)
         check_batches(images, len(labels))
-        targets = soft_labels(labels, self.num_classes, torch.float32)
+        is_counted = labels.ndim == 2 and not labels.is_floating_point()  # as one-hot integers are
+        shares = labels.float() if is_counted else labels
+        targets = soft_labels(shares, self.num_classes, torch.float32)
         blend = CYCLIC.draw(
             self.method, images[0], targets, self.counter.next_address(), num_rows=len(labels)
         )

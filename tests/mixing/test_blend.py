@@ -10,7 +10,17 @@ from torch import Tensor
 
 from helpers.mixing_cases import MASKED, METHODS, drawn
 from mixlab.errors import UserError
-from mixlab.mixing import Blend, Boxes, CutMix, Cutout, Method, Mixup, PartnerMask, Tiles
+from mixlab.mixing import (
+    Blend,
+    Boxes,
+    CutMix,
+    Cutout,
+    Method,
+    Mixup,
+    PartnerMask,
+    Sequence,
+    Tiles,
+)
 from mixlab.mixing.masks import painted
 
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -51,6 +61,15 @@ def test_gradients_reach_the_sources(name: str) -> None:
     assert images.grad is not None
     kept = blend.images(torch.ones_like(images)).sum()
     torch.testing.assert_close(images.grad.sum(), kept)
+
+
+@pytest.mark.parametrize("name", MASKED)  # others move features by a plan without a gradient
+def test_gradients_have_gradients(name: str) -> None:
+    """As a penalty on the slope of a network at its unmixed inputs needs."""
+    images = torch.rand(6, 2, 8, 8, dtype=torch.float64, requires_grad=True)
+    blend = drawn(METHODS[name], images.detach())
+    check = torch.autograd.gradgradcheck
+    assert check(lambda x: blend.images(x).sin(), images, fast_mode=True, atol=1e-4)
 
 
 @every_method
@@ -154,6 +173,26 @@ def test_every_pixel_of_a_mixed_mask_has_a_whole_label(method: Method) -> None:
     torch.testing.assert_close(mixed.sum(1), torch.ones(6, 10, 10))
     if isinstance(method, Cutout):
         assert torch.equal(mixed, planes) and not torch.equal(blend.images(planes), planes)
+
+
+@pytest.mark.parametrize("method", [CutMix(1.0), Mixup(1.0), Sequence([Cutout(0.5), CutMix(1.0)])])
+@pytest.mark.parametrize("shape", [(1, 10, 10), (10, 10), (3, 10, 10)])
+def test_planes_need_not_sum_to_one(method: Method, shape: tuple[int, ...]) -> None:
+    """As masks of two classes do not, or depths, or the classes of a pixel that has several."""
+    images, planes = torch.rand(6, 3, 10, 10), torch.rand(6, *shape) * 9
+    blend = drawn(method, images)
+    mask = painted(blend.mask)
+    mask = mask if mask.ndim > 2 else mask.view(*mask.shape, 1, 1)
+    mask = mask.flatten(2, -3) if mask.ndim > 4 else mask[:, :, None]  # (B, K, 1, H, W)
+    mask = mask if len(shape) == 3 else mask[:, :, 0]
+    expected = (mask * planes[blend.source]).sum(1) + (1 - mask.sum(1)) * planes
+    torch.testing.assert_close(blend.mix(images, planes)[1], expected)
+
+
+def test_masks_of_class_numbers_are_refused() -> None:
+    blend, masks = drawn(CutMix(1.0), torch.rand(4, 3, 8, 8)), torch.ones(4, 8, 8).long()
+    with pytest.raises(ValueError, match=r"masks must be float .* got int64 of shape \(4, 8, 8\)"):
+        blend.mix(torch.rand(4, 3, 8, 8), masks)
 
 
 def _shrunk_into_the_middle(num_rows: int) -> Tensor:

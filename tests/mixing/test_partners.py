@@ -81,6 +81,18 @@ def test_nearest_is_the_closest_other_row_in_any_dtype() -> None:
         assert found.tolist() == [4, 4, 3, 2]
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
+def test_distances_are_told_far_from_zero(offset: float) -> None:
+    """As of a table's columns that nobody has scaled; with rows enough for matrix products."""
+    steps = torch.randperm(32, generator=torch.Generator().manual_seed(0)).float()
+    rows = (offset + steps.square() / 4)[:, None].expand(-1, 8)
+    nearest = rule_from("nearest")(rows, rows, np.random.default_rng(0), 32)
+    expected = steps.sub(1).abs()  # the row of the step before, and for the first that after it
+    assert torch.equal(steps[nearest], expected)
+    farthest = rule_from("farthest")(rows, rows, np.random.default_rng(0), 32)
+    assert ((steps[farthest] == 31) | (steps[farthest] == 0)).all()
+
+
 def test_farthest_is_the_most_distant_row() -> None:
     images = torch.tensor([0.0, 1.0, 5.0, 5.5, 0.9])[:, None]
     for dtype in (torch.float32, torch.bfloat16):

@@ -44,6 +44,15 @@ def test_every_nth_row_of_the_data_set_is_mixed_and_never_the_first() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("gate", ["row", "batch"])
+def test_a_batch_without_rows_stays_one(name: str, gate: str) -> None:
+    images, targets = torch.rand(0, 3, 8, 8), torch.rand(0, 4)
+    blend = Policy(0.5, gate).draw(METHODS[name], images, targets, Address(0))
+    mixed, labels = blend.mix(images, targets)
+    assert mixed.shape == images.shape and labels.shape == targets.shape
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("gate", ["row", "batch"])
 def test_arms_at_two_probabilities_share_their_draws(name: str, gate: str) -> None:
     def drawn(probability: float, batch: int) -> Blend:
         policy = Policy(probability, gate)

@@ -1,6 +1,7 @@
 """Saliency maps: what they are, where they look, and what is refused in a sentence."""
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -143,11 +144,54 @@ def test_a_layer_is_named_and_the_last_large_map_is_the_default() -> None:
     assert torch.equal(maps[None], maps["1"]) and not torch.equal(maps["0"], maps["1"])
 
 
+def swin() -> nn.Module:
+    torch.manual_seed(0)
+    kwargs: dict = {"window_size": 4, "depths": (1, 1), "num_heads": (2, 4), "embed_dim": 16}
+    return timm.create_model("swin_tiny_patch4_window7_224", img_size=32, num_classes=4, **kwargs)
+
+
+def test_features_are_compared_before_a_last_normalization_makes_them_alike() -> None:
+    """The norm of what a LayerNorm gives is nearly the same at each pixel."""
+    net, images, targets = swin(), torch.rand(4, 3, 32, 32), torch.eye(4)
+    maps = {
+        layer: ActivationMap(layer).bind(net)(images, targets) for layer in (None, "layers", "norm")
+    }
+    assert torch.equal(maps[None], maps["layers"])
+    spread = [maps[layer].std() / maps[layer].mean() for layer in (None, "norm")]
+    assert spread[0] > 100 * spread[1]
+
+
+def test_a_class_is_told_by_the_features_that_the_head_averages() -> None:
+    net, images, targets = swin(), torch.rand(4, 3, 32, 32), torch.eye(4)
+    of_class = ActivationMap(of_class=True)
+    named = ActivationMap("norm", of_class=True)
+    assert torch.equal(of_class.bind(net)(images, targets), named.bind(net)(images, targets))
+
+
+def test_what_an_attention_makes_of_tokens_is_no_map() -> None:
+    """Its keys are (R, heads, tokens, features)."""
+    kwargs: dict = {"img_size": 32, "patch_size": 8, "depth": 1, "num_classes": 4}
+    net, images = timm.create_model("vit_tiny_patch16_224", **kwargs), torch.rand(4, 3, 32, 32)
+    for of_class in (False, True):
+        with pytest.raises(ValueError, match="VisionTransformer has no output of .* give another"):
+            ActivationMap(of_class=of_class).bind(net)(images, torch.eye(4))
+    for layer in ("patch_embed.proj", "blocks.0.attn.k_norm"):  # named, anything is taken
+        maps = ActivationMap(layer).bind(net)(images, torch.eye(4))
+        torch.testing.assert_close(maps.sum((1, 2)), torch.ones(4))
+
+
 def test_a_network_of_its_own_stays() -> None:
     own, images, targets = pooled_network(), torch.rand(4, 3, 8, 8), torch.eye(4)
     for kind in (ActivationMap, InputGradient):
         one = kind(network=own)
         assert torch.equal(one.bind(linear_network())(images, targets), one(images, targets))
+
+
+class Named(nn.Module):
+    """Logits as other libraries return them."""
+
+    def forward(self, logits: Tensor) -> dict[str, Tensor]:
+        return {"logits": logits}
 
 
 def test_what_is_refused_in_a_sentence() -> None:
@@ -163,6 +207,11 @@ def test_what_is_refused_in_a_sentence() -> None:
         ActivationMap("convlast").bind(named)
     with pytest.raises(ValueError, match=r"\(4, 4\) and the targets \(4, 5\).* same classes"):
         InputGradient().bind(pooled_network())(images, torch.rand(4, 5))
+    net = pooled_network()
+    net.append(Named())
+    for saliency in (InputGradient(), ActivationMap(of_class=True)):
+        with pytest.raises(ValueError, match="needs logits, and the network gives a dict; wrap it"):
+            saliency.bind(net)(images, targets)
 
 
 def test_a_saliency_of_another_shape_is_named() -> None:

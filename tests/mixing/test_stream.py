@@ -49,4 +49,6 @@ def test_the_numbers_of_the_purposes_never_change() -> None:
     numbers = {"ORDER": 0, "AUGMENT": 1, "TRANSFORM": 2, "DROPOUT": 3, "GUESTS": 4, "SPLIT": 5}
     numbers |= {"PREVIEW": 6, "LABEL_NOISE": 7, "FRACTION": 8, "PARTNERS": 9, "SEARCH": 10}
     numbers |= {"STRENGTH": 11, "LAYER": 20, "MIX_BLOCK": 21, "MIXING": 1000}
-    assert {purpose.name: purpose.value for purpose in Purpose} == numbers
+    assert {name: purpose.value for name, purpose in Purpose.__members__.items()} == numbers
+    assert list(numbers.values()) == sorted({*numbers.values()}), "two purposes draw the same"
+    assert Purpose.MIXING == max(Purpose)  # the k-th callback draws for MIXING + k

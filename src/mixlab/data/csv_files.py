@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -113,27 +114,11 @@ class Csv:
         table = read_table(Path(self.path).expanduser())
         names = table.column(self.image_column, "data.image_column")
         splits = split_of(table, self.split_column)
-        masks = [""] * len(names)
-        several: list[tuple[int, ...]] = []
-        if self.label_separator is not None and self.mask_column is None:
-            several, classes = several_numbered(
-                table, self.label_column, self.label_separator, self.class_names
-            )
-            check_several_seen(several, splits, classes)
-            labels = [0] * len(names)
-        elif self.mask_column is None:
-            labels, classes = numbered(table, self.label_column, self.class_names)
-            check_seen(table, labels, splits, self.label_column)
-        else:
-            labels, classes = [0] * len(names), mask_classes(self.class_names)
-            masks = mask_files(table, self.mask_column, names)
+        rows, classes = self.rows(table, names, splits)
         report_duplicates(table.path, names, splits)
         entries: dict[str, list[Entry]] = {}
-        for row, split in enumerate(splits):
-            place = table.place(row, self.image_column)
-            entry = Entry(names[row], labels[row], place, masks[row])
-            entry = entry._replace(several=several[row]) if several else entry
-            entries.setdefault(split, []).append(entry)
+        for row, split in zip(rows, splits, strict=True):
+            entries.setdefault(split, []).append(row)
         return split_files(
             entries,
             classes,
@@ -145,6 +130,30 @@ class Csv:
             image_size=self.image_size,
             on_error=self.on_error,
         )
+
+    def rows(
+        self, table: Table, names: list[str], splits: list[str]
+    ) -> tuple[list[Entry], list[str]]:
+        """The images `names` in order, with their targets, and the names of the classes."""
+        places = [table.place(row, self.image_column) for row in range(len(names))]
+        rows = [Entry(name, 0, place) for name, place in zip(names, places, strict=True)]
+        if self.mask_column is not None:
+            classes = mask_classes(self.class_names)
+            return each_with(rows, "mask", mask_files(table, self.mask_column, names)), classes
+        if self.label_separator is not None:
+            several, classes = several_numbered(
+                table, self.label_column, self.label_separator, self.class_names
+            )
+            check_several_seen(several, splits, classes)
+            return each_with(rows, "several", several), classes
+        labels, classes = numbered(table, self.label_column, self.class_names)
+        check_seen(table, labels, splits, self.label_column)
+        return each_with(rows, "label", labels), classes
+
+
+def each_with(rows: list[Entry], field: str, values: Sequence[Any]) -> list[Entry]:
+    """The rows with another value of a field each."""
+    return [row._replace(**{field: value}) for row, value in zip(rows, values, strict=True)]
 
 
 def read_table(path: Path) -> Table:

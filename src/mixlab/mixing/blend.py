@@ -15,6 +15,7 @@ from mixlab.errors import UserError
 from mixlab.mixing.composed import Composed
 from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted, where_rows
 from mixlab.mixing.partner_mask import PartnerMask
+from mixlab.mixing.row_sums import weighted_rows
 from mixlab.mixing.tiles import Tiles
 from mixlab.mixing.views import pasted_views, warped
 
@@ -117,9 +118,9 @@ class Blend:
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Both operations: the mixed images and the mixed targets.
 
-        Targets are labels (R, C), or segmentation masks as planes (R, C, H, W), one per class,
+        Targets are labels (R, C), or planes (R, C, H, W) as of segmentation masks, one per class,
         which are mixed pixel by pixel like the images. Where content is erased, the row keeps its
-        own mask, as it keeps its label.
+        own planes, as it keeps its label.
         """
         labels = self.targets(targets) if targets.ndim <= 2 else self._planes(targets)
         return self.images(images), labels  # images last, since they evict the processor's cache
@@ -133,7 +134,7 @@ class Blend:
             remedy = "mix after images.float() / 255"
             raise UserError(f"images must be float, got {_dtype(images)}; {remedy}")
         if is_flat(self.mask) and self.unmoved:
-            return _weighted_rows(images, self.source, self.mask)
+            return weighted_rows(images, self.source, self.mask)
         if isinstance(self.mask, Composed):
             return self.mask.apply(images)
         if isinstance(self.mask, Boxes | Tiles):
@@ -153,13 +154,17 @@ class Blend:
             remedy = "one-hot class numbers, and give single values as (R, 1)"
             raise UserError(f"targets must be float (R, C), got {got}; {remedy}")
         targets = targets.float() if targets.itemsize < 4 else targets
-        return _weighted_rows(targets, self.source, self.share)
+        return weighted_rows(targets, self.source, self.share)
 
     def _planes(self, targets: Tensor) -> Tensor:
-        """The mixture of planes (R, C, H, W); both sum to one at each pixel."""
+        """The mixture of planes (R, C, H, W) or of one (R, H, W), whatever they sum to."""
+        if not targets.is_floating_point():
+            got = f"{_dtype(targets)} of shape {tuple(targets.shape)}"
+            remedy = "soft_labels makes them of class numbers"
+            raise UserError(f"masks must be float (R, C, H, W), one a class, got {got}; {remedy}")
         mixed = self.images(targets)
-        erased = 1 - mixed.sum(1, keepdim=True)
-        return mixed.addcmul_(targets[: self.num_rows], erased)
+        content = self.images(torch.ones_like(targets[:, :1] if targets.ndim > 3 else targets))
+        return mixed.addcmul_(targets[: self.num_rows], 1 - content)
 
     def where(self, rows: np.ndarray | Tensor) -> "Blend":
         """The same blend for the rows chosen by bool `rows` (B,); the others stay unchanged."""
@@ -195,7 +200,7 @@ class Blend:
         if self.warp is None and isinstance(mask, Boxes):
             if mask.shows_own:
                 return mask.paste(images, self.source)
-            outside = _weighted_rows(images, self.source, mask.outside)
+            outside = weighted_rows(images, self.source, mask.outside)
             return mask.paste(images, self.source, outside)
         layers = mask.layers()
         if self.warp is None or layers is None:
@@ -257,26 +262,6 @@ def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
                 f"share must be (rows, sources), here ({rows} or 1, {sources}), got {tuple(got)}; "
                 "give a column for each source, or leave share out for the mean of the mask"
             )
-
-
-def _weighted_rows(rows: Tensor, source: Tensor, weight: Tensor) -> Tensor:
-    """Sum over k of weight (B|1, K) times rows[source (B, K)], in one pass over memory.
-
-    It runs twice for each batch, where even a view or a `to` without effect costs time.
-    """
-    last = rows.ndim == 4 and not rows.is_contiguous()  # keep the layout of channels-last images
-    rows = rows.movedim(1, -1) if last else rows
-    if rows.device.type != "cpu" or rows.dtype != weight.dtype:
-        source = source.to(rows.device, non_blocking=True)
-        weight = weight.to(rows, non_blocking=True)
-    weight = weight if len(weight) == len(source) else weight.expand_as(source)
-    starts = torch.arange(0, source.numel(), source.shape[1], device=source.device)
-    flat = rows if rows.ndim == 2 else rows.flatten(1)
-    mixed = torch.embedding_bag(
-        flat, source.reshape(-1), starts, per_sample_weights=weight.reshape(-1)
-    )[0]
-    mixed = mixed if rows.ndim == 2 else mixed.view(-1, *rows.shape[1:])
-    return mixed.movedim(-1, 1) if last else mixed
 
 
 def _fit(weight: Tensor, images: Tensor) -> Tensor:

@@ -105,6 +105,7 @@ def farthest(
 def by_distance(features: Tensor, num_rows: int, column: int, far: bool = False) -> np.ndarray:
     """(num_rows,) the row at the `column`-th smallest or largest distance in features (R, ...)."""
     flat = features.detach().flatten(1).to(torch.promote_types(features.dtype, torch.float32))
+    flat = flat - flat.mean(0)  # or, by matrix products, rows far from 0 would all be equally far
     distance = torch.cdist(flat[:num_rows], flat)
     distance = -distance if far else distance
     if distance.shape[1] > 1:

@@ -137,6 +137,8 @@ class Policy:
         runs that differ only in their method share gate and partners; only in probability, all.
         """
         num_rows = images.shape[0] if num_rows is None else num_rows
+        if num_rows == 0:
+            return Blend.identity(0)
         rng = stream(address, Purpose.MIXING + position)
         rates = self._rates(progress, targets, num_rows)
         chosen = self._gate(rng.random(num_rows), rates, index)

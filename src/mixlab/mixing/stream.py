@@ -4,7 +4,7 @@ A stream has no history, so no random state is saved, ranks differ on purpose, a
 the same as an uninterrupted one, and any batch of a finished run can be drawn again.
 """
 
-from enum import IntEnum
+from enum import IntEnum, unique
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ class Address(NamedTuple):
     batch: int = 0
 
 
+@unique
 class Purpose(IntEnum):
     """What numbers are drawn for. Results depend on the values: add new ones, never change one."""
 
@@ -40,9 +41,9 @@ class Purpose(IntEnum):
     FRACTION = 8  # which training rows are used
     PARTNERS = 9  # who is mixed with whom in the rows of all ranks
     SEARCH = 10  # what a search tries next; its trials are trained at other seeds than sweeps
+    STRENGTH = 11  # how much a method mixes on average
     LAYER = 20  # at which layer of a network a batch is mixed
     MIX_BLOCK = 21  # which pairs train a learned mixer, and its initial weights
-    STRENGTH = 11  # how much a method mixes on average
     MIXING = 1000  # the k-th mixing callback draws for MIXING + k, so this stays the largest
 
 

@@ -29,7 +29,8 @@ class AttentiveMix:
     Draws: nothing but the partner: the num_cells strongest of its grid x grid cells are pasted at
         the same place.
     Label: the partner's weight is the area of the cells.
-    Avoid: early in training, when attention says little; and where the share should vary.
+    Avoid: early in training, when attention says little; with networks whose features are no maps
+        (vision transformers); and where the share should vary.
 
     Attributes:
         num_cells: pasted, the paper's 6.

@@ -30,8 +30,8 @@ class SnapMix:
         row's.
     Label: the row's weight is what its class activation map has outside its box, the partner's what
         its map has inside its own; they need not sum to one.
-    Avoid: with a loss that needs labels that sum to one; and early in training, when the maps say
-        little.
+    Avoid: with a loss that needs labels that sum to one; with networks whose features are no maps
+        (vision transformers); and early in training, when the maps say little.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the own share *before clipping* is drawn; the

@@ -14,11 +14,14 @@ from dataclasses import dataclass, field, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from mixlab.errors import UserError
 from mixlab.mixing.saliency.input_gradient import check_same_classes
 from mixlab.mixing.saliency.maps import given_network, normalized
 from mixlab.mixing.undisturbed import undisturbed
+
+EVENS_OUT = (nn.LayerNorm, nn.RMSNorm)  # which give each pixel's features nearly the same norm
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class ActivationMap:
     Attributes:
         layer: the dotted name of the module whose output (R, F, h, w) is looked at, or (R, h, w, F)
             of a network of timm that says so; None for the last that has such an output of more
-            than a pixel. A vision transformer has none but its patches: name another network.
+            than a pixel, see `FoundFeatures`. A vision transformer has none: name another network.
+            Where a stage ends with a normalization of each pixel (PVTv2, Swin of torchvision),
+            norms are all alike: name a layer before it, or set `of_class`.
         of_class: weigh the features by how the target's logit changes with them, instead of taking
             their norm; costs a part of a pass backward.
         network: images to logits, or anything where `of_class` is false; None for the one being
@@ -54,7 +59,7 @@ class ActivationMap:
         network = given_network(self, self.network)
         with (
             undisturbed(network, images) as pixels,
-            watched_features(network, self.layer) as found,
+            watched_features(network, self.layer, () if self.of_class else EVENS_OUT) as found,
         ):
             pixels.requires_grad_(self.of_class)  # or a frozen network would have no graph
             with torch.set_grad_enabled(self.of_class):
@@ -91,18 +96,31 @@ def features_first(features: Tensor, network: object) -> Tensor:
 
 
 class FoundFeatures:
-    """The outputs of a network's layers that are feature maps: the last, and the last of several
+    """The outputs of a network's modules that are feature maps: the last, and the last of several
     pixels. They are as the network gives them, see `features_first`.
+
+    What a module makes on its way to tokens (R, N, F) is none, as the keys of an attention
+    (R, heads, N, F) are not. Outputs of modules of the kinds `but` do not count.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
+    def __init__(self, network: nn.Module, but: tuple[type[nn.Module], ...] = ()) -> None:
+        self.network, self.but = network, but
         self.last: Tensor | None = None
         self.large: Tensor | None = None
+        self._before: list[tuple[Tensor | None, Tensor | None]] = []  # what a module may undo
+
+    def begin(self, module: nn.Module, given: object) -> None:
+        """A forward hook, before."""
+        self._before.append((self.last, self.large))
 
     def keep(self, module: nn.Module, given: object, output: object) -> None:
-        """A forward hook."""
-        if isinstance(output, Tensor) and output.ndim >= 4:
+        """A forward hook, after."""
+        before = self._before.pop()
+        if not isinstance(output, Tensor) or isinstance(module, self.but):
+            return
+        if output.ndim == 3:
+            self.last, self.large = before
+        elif output.ndim >= 4:
             self.last = output
             places = features_first(output, self.network).shape[-2:].numel()
             self.large = output if places > 1 else self.large
@@ -113,18 +131,22 @@ class FoundFeatures:
         if found is None:
             raise UserError(
                 f"{type(self.network).__name__} has no output of rows x features x height x width; "
-                "name a convolution in saliency.layer"
+                "name a convolution in saliency.layer, or give another saliency"
             )
         return found
 
 
 @contextmanager
-def watched_features(network: nn.Module, layer: str | None) -> Iterator[FoundFeatures]:
-    """Within, the outputs of the layer, or of all modules without children, are kept."""
-    found = FoundFeatures(network)
-    leaves = [module for module in network.modules() if not any(module.children())]
-    watched = leaves if layer is None else [named_layer(network, layer)]
-    hooks = [module.register_forward_hook(found.keep) for module in watched]
+def watched_features(
+    network: nn.Module, layer: str | None, but: tuple[type[nn.Module], ...] = ()
+) -> Iterator[FoundFeatures]:
+    """Within, the outputs of the layer are kept, or of all modules but those of the kinds `but`."""
+    found = FoundFeatures(network, but if layer is None else ())
+    watched = network.modules() if layer is None else [named_layer(network, layer)]
+    hooks: list[RemovableHandle] = []
+    for module in watched:
+        hooks.append(module.register_forward_pre_hook(found.begin))
+        hooks.append(module.register_forward_hook(found.keep))
     try:
         yield found
     finally:

@@ -51,8 +51,13 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets * logits.float().log_softmax(1)).sum()
 
 
-def check_same_classes(logits: Tensor, targets: Tensor) -> None:
+def check_same_classes(logits: object, targets: Tensor) -> None:
     """Raise UserError unless the network gives a number for each of the targets."""
+    if not isinstance(logits, Tensor):
+        raise UserError(
+            f"a saliency of classes needs logits, and the network gives a {type(logits).__name__}; "
+            "wrap it in a module that returns the logits of it"
+        )
     if logits.shape != targets.shape:
         got = tuple(logits.shape), tuple(targets.shape)
         raise UserError(
