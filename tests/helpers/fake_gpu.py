@@ -42,6 +42,7 @@ class FakeGpu(TorchDispatchMode):
         sent: copies to the CPU that are awaited later.
         copies: to the GPU.
         operations: on the GPU.
+        doubles: operations on the GPU that make float64, which Apple's GPUs do not have.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class FakeGpu(TorchDispatchMode):
         """Count from zero."""
         self.waits: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
-        self.copies, self.operations = 0, 0
+        self.copies, self.operations, self.doubles = 0, 0, 0
         self.pinned: list[Tensor] = []
 
     def put(self, values: Tensor) -> Tensor:
@@ -80,7 +81,11 @@ class FakeGpu(TorchDispatchMode):
             return back
         self.to_gpu(name, args, kwargs, tensors, target)
         with self.fake:
-            return func(*args, **kwargs)
+            made = func(*args, **kwargs)
+        self.doubles += any(
+            on_gpu(each) and each.dtype == torch.float64 for each in tree_leaves(made)
+        )
+        return made
 
     def to_cpu(self, name: str, func: Any, args: Any, kwargs: Any, there: list[Tensor]) -> Any:
         """The result of an operation that brings values to the CPU: zeros; None for others."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from mixlab.callbacks.mixing import MixingCallback
 from mixlab.errors import UserError
 from mixlab.mixing import Batch, Blend, MixedBatch
-from mixlab.mixing.masks import is_flat, painted
+from mixlab.mixing.masks import is_flat, painted, summing_dtype
 
 
 class NetworkLabels(MixingCallback):
@@ -41,8 +41,8 @@ class NetworkLabels(MixingCallback):
         if after.is_repeat:
             return
         source = blend.source.to(share.device, non_blocking=True)
-        own = ((source == source[:, :1]) * share).double().sum()
-        shift = own - blend.own_share.double().sum()
+        own = ((source == source[:, :1]) * share).sum(dtype=summing_dtype(share))
+        shift = own - blend.own_share.sum()
         self._shift = shift if self._shift is None else self._shift + shift
 
     def totals(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Tensor:

@@ -152,7 +152,21 @@ def mean_share(mask: Mask) -> Tensor:
         return mask.mean()
     if mask.ndim == 2:
         return mask.float().cpu()
-    return mask.flatten(2).mean(2, dtype=torch.float64).float().cpu()
+    return pixel_mean(mask.flatten(2)).float().cpu()
+
+
+def pixel_mean(values: Tensor) -> Tensor:
+    """Mean over the last dimension, in float64 on a CPU.
+
+    Not on a GPU, which sums many small parts in 32 bits: Apple's have no float64.
+    """
+    return values.mean(-1, dtype=summing_dtype(values))
+
+
+def summing_dtype(values: Tensor) -> torch.dtype:
+    """float64 on a CPU; on a GPU float32, and the dtype of wider `values`."""
+    least = torch.float64 if values.device.type == "cpu" else torch.float32
+    return torch.promote_types(values.dtype, least)
 
 
 def where_rows(rows: Tensor, weight: Tensor, first: Tensor) -> Tensor:

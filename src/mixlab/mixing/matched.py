@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mixlab.errors import UserError, train_extra
 from mixlab.mixing.blend import Blend
+from mixlab.mixing.masks import summing_dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ def best_order(clouds: Tensor, partners: Tensor) -> Tensor:
     """
     with train_extra("PointMixup"):
         from scipy.optimize import linear_sum_assignment
-    one, other = (each.detach().double().mT for each in (clouds, partners))
+    one, other = (each.detach().to(summing_dtype(each)).mT for each in (clouds, partners))
     costs = torch.cdist(one, other, compute_mode=BY_DIFFERENCES).cpu().numpy()
     found = [linear_sum_assignment(cost)[1] for cost in costs]
     return torch.from_numpy(np.stack(found).astype(np.int64))

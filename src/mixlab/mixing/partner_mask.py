@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixlab.mixing.masks import placed
+from mixlab.mixing.masks import pixel_mean, placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class PartnerMask:
 
     def mean(self) -> Tensor:
         """Mean of the mask of each source: (B|1, 2) float32; waits for a GPU."""
-        partner = self.partner.reshape(len(self.partner), -1).mean(1, dtype=torch.float64).cpu()
+        partner = pixel_mean(self.partner.reshape(len(self.partner), -1)).cpu()
         return torch.stack([1 - partner, partner], 1).float()
 
     def where(self, rows: Tensor) -> "PartnerMask":
