@@ -10,9 +10,9 @@ import time
 
 BOUND = 3.0
 SLIPS = {
-    "a misspelt key": "optimizer.lrr=0.1",
-    "a misspelt key behind +": "+optimizer.lrr=0.1",
-    "a misspelt choice": "mixing=mixupp",
+    "a misspelled key": "optimizer.lrr=0.1",
+    "a misspelled key behind +": "+optimizer.lrr=0.1",
+    "a misspelled choice": "mixing=mixupp",
     "a value out of range": "trainer.max_epochs=0",
     "mixing out of range": "mixing.probability=1.5",
     "a method's knob": "mixing.method.alpha=0",

@@ -4,7 +4,7 @@
     python benchmarks/streaming.py --images 5000 --rounds 2     a short try
 
 Makes JPEG files of 64 to 96 pixels a side of CIFAR-10's pictures, in class folders, and shards of
-them, in a temporary folder that is removed afterwards. First the memory of this process and of the
+them, in a temporary folder that is removed afterward. First the memory of this process and of the
 workers is read while two epochs are loaded from the shards. Then all loaders read as many images in
 turn, each with the same workers, batches and steps: decode, a random part of 8 to 100 % of the
 area resized to 64 pixels, mirrored by half, normalized to float in this process. Seconds count from

@@ -99,7 +99,7 @@ DATA = {
     "augmentation=rotation": "Rotation needs the kind rotate, which may change the label",
     "augmentation=grayscale": "Grayscale needs images of 3 channels, those of digits have 1",
     "augmentation=blur augmentation.kernel_size=65": "kernel_size must be below 32 for images of",
-    "data.label_preserving=[color]": "data.label_preserving may list flip, crop, rotate, colour",
+    "data.label_preserving=[colour]": "data.label_preserving may list flip, crop, rotate, color",
     "data=torch data.source.train._target_=mylab.Skin": "if you trust mylab, add allow=[mylab]",
     "data=torch data.source.train._target_=mylab.Skin allow=[mylab]": "mylab.Skin",
 }
@@ -116,7 +116,7 @@ def sentence_of(command: Callable, arguments: str) -> str:
 
 
 @pytest.mark.parametrize("arguments", KEYS)
-def test_a_misspelt_name(here: Path, command: Callable, arguments: str) -> None:
+def test_a_misspelled_name(here: Path, command: Callable, arguments: str) -> None:
     assert KEYS[arguments] in sentence_of(command, arguments)
     assert not (here / "logs" / "runs").exists() or "kwargs=" in arguments
 
@@ -139,7 +139,7 @@ def test_data_that_cannot_be(here: Path, command: Callable, arguments: str) -> N
     assert not list(here.rglob("*.ckpt")), "a slip on the command line leaves no run behind"
 
 
-def test_an_experiment_with_a_misspelt_key(here: Path, command: Callable) -> None:
+def test_an_experiment_with_a_misspelled_key(here: Path, command: Callable) -> None:
     mine = here / "conf" / "experiment" / "mine.yaml"
     mine.parent.mkdir(parents=True)
     mine.write_text("# @package _global_\nmixing:\n  probabilty: 0.5\n")

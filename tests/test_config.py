@@ -233,7 +233,7 @@ PLACES = {
     [
         ("/home/ada/lab", "."),
         ("/home/ada/lab/logs/runs/x", "logs/runs/x"),
-        ("/home/ada/labour/x.csv", "<elsewhere>/x.csv"),
+        ("/home/ada/labor/x.csv", "<elsewhere>/x.csv"),
         ("/data/digits.npz", "<data_dir>/digits.npz"),
         ("/data/logs/best.ckpt", "<log_dir>/best.ckpt"),
         ("/mnt/secret/client/x.csv", "<elsewhere>/x.csv"),

@@ -15,7 +15,7 @@ from mixlab.runs.records import DUPLICATE, UNREADABLE
 from mixlab.runs.status import Status
 
 PACKAGE = Path(mixlab.__file__).parent
-STOREYS = {
+FLOORS = {
     "ground": "errors checks signals runtime runs config pictures mixing",
     "middle": "training callbacks loggers models evaluation data reporting "
     "timm torchvision collate contract findings",
@@ -23,7 +23,7 @@ STOREYS = {
     "commands": "commands cli train evaluate preview compare sweep rank check",
 }
 LEVEL = {
-    room: level for level, rooms in enumerate(STOREYS.values()) for room in ["", *rooms.split()]
+    room: level for level, rooms in enumerate(FLOORS.values()) for room in ["", *rooms.split()]
 }
 # Methods and augmentations of one paper, each command's `main`, what each format calls its own.
 MAY_BE_DOUBLE = {"main", "render", "Cutout", "OneOf", "RandAugment", "Sequence", "__all__"}
@@ -62,18 +62,18 @@ def room(name: str) -> str:
     return name.split(".")[0]
 
 
-def test_every_file_is_on_a_storey() -> None:
-    assert {room(name) for name in files()} <= set(LEVEL), "name a new room in STOREYS"
+def test_every_file_is_on_a_floor() -> None:
+    assert {room(name) for name in files()} <= set(LEVEL), "name a new room in FLOORS"
 
 
-def test_no_import_goes_upwards() -> None:
-    upwards = [
+def test_no_import_goes_upward() -> None:
+    upward = [
         f"{name} imports {other}"
         for name, others in edges().items()
         for other in others
         if LEVEL[room(other)] > LEVEL[room(name)]
     ]
-    assert not upwards
+    assert not upward
 
 
 def test_no_two_rooms_need_each_other() -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 class Skin(Dataset):
-    """Coloured pictures of three kinds, of unlike sizes, flipped at random."""
+    """Colored pictures of three kinds, of unlike sizes, flipped at random."""
 
     classes = ["mole", "wart", "scar"]
 

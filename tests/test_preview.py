@@ -70,9 +70,9 @@ def test_pictures_say_which_labels_are_wrong(monkeypatch: pytest.MonkeyPatch, sh
 def pictures(here: Path) -> list[str]:
     """red.png, green.png and blue.png of 40 rows and 60 columns; the last is a little larger."""
     for number, name in enumerate(("red", "green", "blue")):
-        colour = tuple(255 * (number == channel) for channel in range(3))
+        color = tuple(255 * (number == channel) for channel in range(3))
         size = (60, 40) if number < 2 else (90, 60)
-        Image.new("RGB", size, colour).save(here / f"{name}.png")
+        Image.new("RGB", size, color).save(here / f"{name}.png")
     return ["red.png", "green.png", "blue.png"]
 
 
@@ -82,9 +82,9 @@ def drawn(path: Path) -> np.ndarray:
         return np.asarray(picture.convert("RGB"))
 
 
-def has_colour(page: np.ndarray, *colour: float) -> bool:
-    """Whether a patch of the page has a colour, in [0, 1]."""
-    close = np.abs(page / 255 - np.array(colour)).max(2) < 0.01
+def has_color(page: np.ndarray, *color: float) -> bool:
+    """Whether a patch of the page has a color, in [0, 1]."""
+    close = np.abs(page / 255 - np.array(color)).max(2) < 0.01
     return int(close.sum()) > 500
 
 
@@ -208,7 +208,7 @@ def test_a_gallery_of_pictures(
     words = ["images=[red.png,green.png]", "partners=[1,0]", "output=a.png"]
     assert command("preview", "show=gallery", *words).status == 0
     page = drawn(here / "a.png")
-    assert has_colour(page, 1, 0, 0) and has_colour(page, 0, 1, 0)
+    assert has_color(page, 1, 0, 0) and has_color(page, 0, 1, 0)
 
 
 def test_a_batch_before_and_after_augmentation(here: Path, command: Callable) -> None:
@@ -217,7 +217,7 @@ def test_a_batch_before_and_after_augmentation(here: Path, command: Callable) ->
     words = ["data=npz", "data.path=mine.npz", "augmentation=flip_crop", "augmentation.force=true"]
     assert command("preview", "show=augmentation", *words).status == 0
     page = drawn(here / "preview.png")
-    assert has_colour(page, 0, 0, 0), "the border that a crop brings in"
+    assert has_color(page, 0, 0, 0), "the border that a crop brings in"
 
 
 def test_two_pictures_blended(pictures: list[str], here: Path, command: Callable) -> None:
@@ -225,8 +225,8 @@ def test_two_pictures_blended(pictures: list[str], here: Path, command: Callable
     assert said.status == 0 and "two of 2 pictures of 40 x 60 pixels, blended" in said.out
     page = drawn(here / "b.png")
     for tenth in range(1, 10):
-        assert has_colour(page, tenth / 10, 1 - tenth / 10, 0)
-    assert not has_colour(page, 1, 0, 0) and not has_colour(page, 0.45, 0.55, 0)
+        assert has_color(page, tenth / 10, 1 - tenth / 10, 0)
+    assert not has_color(page, 1, 0, 0) and not has_color(page, 0.45, 0.55, 0)
 
 
 def test_pictures_with_a_given_box(pictures: list[str], here: Path, command: Callable) -> None:
@@ -241,15 +241,15 @@ def test_pictures_with_a_given_box(pictures: list[str], here: Path, command: Cal
     assert all(line[3:5] == ["0.8750", "0.1250"] for line in lines)
     assert [line[6] for line in lines] == ["1.0000, 0.1250 too much", "0.8750"] + [lines[0][6]]
     page = drawn(here / "c.png")
-    assert has_colour(page, 1, 0, 0) and has_colour(page, 0, 0, 1)
+    assert has_color(page, 1, 0, 0) and has_color(page, 0, 0, 1)
 
 
 def test_methods_beside_each_other(pictures: list[str], here: Path, command: Callable) -> None:
     words = ["images=[red.png,green.png]", "box=[0,20,0,60]", "output=d.png"]
     assert command("preview", "show=side_by_side", *words).status == 0
     page = drawn(here / "d.png")
-    for colour in ((1, 0, 0), (0.5, 0.5, 0), (0, 0, 0), (0, 1, 0)):
-        assert has_colour(page, *colour)
+    for color in ((1, 0, 0), (0.5, 0.5, 0), (0, 0, 0), (0, 1, 0)):
+        assert has_color(page, *color)
 
 
 def test_pictures_of_a_run(here: Path, few_methods: None, command: Callable) -> None:
@@ -367,10 +367,10 @@ def test_rows_that_are_no_images(
     (subtitle,) = subtitles
     assert ROWS[words] in subtitle and "orange from its partner" in subtitle
     page = drawn(here / "preview.png")
-    assert has_colour(page, 1, 1, 1)
+    assert has_color(page, 1, 1, 1)
     if "experiment=table" in words:
         own, partner = INKS[:2].tolist()
-        assert has_colour(page, *own) and has_colour(page, *partner)
+        assert has_color(page, *own) and has_color(page, *partner)
 
 
 def test_a_gallery_of_rows_names_the_methods_that_cannot_mix_them(

@@ -103,7 +103,7 @@ from torch.utils.data import Dataset, get_worker_info
 IMPORTED_BY = os.getpid()
 
 class Notes(Dataset):
-    """Grey pictures; a worker that reads one writes down who imported this module."""
+    """Gray pictures; a worker that reads one writes down who imported this module."""
 
     classes = ["odd", "even"]
 

@@ -25,7 +25,7 @@ def watched(folder: Path, *overrides: str, seed: int = 0) -> Watch:
 
 
 @pytest.mark.parametrize(
-    ("augmentation", "arms"), [("standard", ARMS[1:]), ("colour_jitter", ["mixup"])]
+    ("augmentation", "arms"), [("standard", ARMS[1:]), ("color_jitter", ["mixup"])]
 )
 def test_arms_share_weights_order_and_augmentation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, augmentation: str, arms: list[str]

@@ -73,6 +73,6 @@ def test_a_users_own_configs_are_added(programs: Path, tmp_path: Path) -> None:
     assert "alpha: 0.125" in done.stdout and "CutMix" in done.stdout, done.stderr
 
 
-def test_a_misspelt_key_is_a_sentence_there_too(programs: Path, tmp_path: Path) -> None:
+def test_a_misspelled_key_is_a_sentence_there_too(programs: Path, tmp_path: Path) -> None:
     done = run(programs, tmp_path, "mixlab-train", "mixing.probabilty=1")
     assert done.returncode == 2 and "did you mean mixing.probability?" in done.stderr

@@ -181,7 +181,7 @@ FRACTION = number(0, 1)
 BELOW_1 = number(0, 1, ends="[)")
 ABOVE_0 = number(0, 1, ends="(]")
 # What files are checked for before the classes that take it are loaded.
-CHANNELS = Allowed("3 (colour) or 1 (grey)", lambda n: type(n) is int and n in (1, 3))
+CHANNELS = Allowed("3 (color) or 1 (gray)", lambda n: type(n) is int and n in (1, 3))
 CROP = one_of("imagenet").or_(None)
 LOSS = one_of("cross_entropy", "binary_cross_entropy").but(
     "for a loss of yours, model.loss._target_=mylab.Focal"

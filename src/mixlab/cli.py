@@ -168,7 +168,7 @@ def whole_nodes(words: Sequence[str]) -> list[str]:
     """Mark `model.loss={...}`, `model.loss._target_=...` and what is below it with `++`.
 
     What they call has its own keys, which are checked later. In an open group that would be a new
-    node, so a misspelt name there is left to be refused.
+    node, so a misspelled name there is left to be refused.
     """
     keys = [word.partition("=")[0] for word in words]
     called = [

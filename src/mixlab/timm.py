@@ -50,7 +50,7 @@ class Mixup:
             drawn. With `cutmix_minmax` it always is.
         label_smoothing: in [0, 1), of all rows, mixed or not.
         num_classes: C.
-        multi_label: targets are dense (B, C), and smoothed towards 0.5.
+        multi_label: targets are dense (B, C), and smoothed toward 0.5.
         seed, rank: see `CallCounter`: by default torch's seed and the rank of torch.distributed.
 
     Attributes:

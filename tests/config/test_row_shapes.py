@@ -21,10 +21,10 @@ TWELVE = np.arange(12) % 3
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files of a user's in every layout."""
     folder = tmp_path_factory.mktemp("files")
-    colour = np.zeros((40, 20, 12, 3), np.uint8)
-    write_npz(folder / "grey.npz")
-    write_npz(folder / "colour.npz", **dict.fromkeys(
-        ("train_images", "val_images", "test_images"), colour))  # fmt: skip
+    color = np.zeros((40, 20, 12, 3), np.uint8)
+    write_npz(folder / "gray.npz")
+    write_npz(folder / "color.npz", **dict.fromkeys(
+        ("train_images", "val_images", "test_images"), color))  # fmt: skip
     np.savez_compressed(folder / "vectors.npz", X=np.ones((12, 5), np.float16), y=TWELVE)
     np.savez(folder / "signals.npz", X=np.ones((12, 7, 40)), y=TWELVE)
     write_folder(folder / "photos", rows=12)
@@ -57,11 +57,11 @@ def of(words: str, folder: Path) -> DictConfig:
         "data=embeddings data.path=HERE/vectors.npz": (5,),
         "data=embeddings data.path=HERE/signals.npz": (7, 40),
         "data=embeddings data.path=HERE/signals.npz data.features=first": (7, 40),
-        "data=npz data.path=HERE/grey.npz": (1, 16, 16),
-        "data=npz data.path=HERE/colour.npz": (3, 20, 12),
-        "data=npz data.path=HERE/colour.npz data.image_size=8": (3, 8, 8),
-        "data=medmnist data.dataset=bloodmnist data.path=HERE/colour.npz": (3, 20, 12),
-        "data=cifar10 data.path=HERE/grey.npz": (1, 16, 16),
+        "data=npz data.path=HERE/gray.npz": (1, 16, 16),
+        "data=npz data.path=HERE/color.npz": (3, 20, 12),
+        "data=npz data.path=HERE/color.npz data.image_size=8": (3, 8, 8),
+        "data=medmnist data.dataset=bloodmnist data.path=HERE/color.npz": (3, 20, 12),
+        "data=cifar10 data.path=HERE/gray.npz": (1, 16, 16),
         "data=folder data.path=HERE/photos data.image_size=12": (3, 12, 12),
         "data=folder data.path=HERE/photos data.image_size=12 data.channels=1": (1, 12, 12),
         "data=csv data.path=HERE/list.csv data.image_size=10": (3, 10, 10),
@@ -96,7 +96,7 @@ def test_what_is_still_to_be_downloaded_is_known(words: str, shape: Any, here: P
         "data=npz data.path=HERE/list.csv",
         "data=npz data.path=HERE/vectors.npz",
         "data=medmnist data.dataset=bloodmnist data.path=HERE/gone.npz",
-        "data=embeddings data.path=HERE/grey.npz",
+        "data=embeddings data.path=HERE/gray.npz",
         "data=folder data.path=HERE/photos",
         "data=wine data.image_size=8",
         "data=wine data.dataset=wines",
@@ -137,5 +137,5 @@ def test_nothing_is_loaded(files: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(np.lib.format, "read_array", loaded)
     for source in (Npz, Downloaded):
         monkeypatch.setattr(source, "splits", loaded)
-    for words in ("data=npz data.path=HERE/colour.npz", "data=cifar10 data.path=HERE/grey.npz"):
+    for words in ("data=npz data.path=HERE/color.npz", "data=cifar10 data.path=HERE/gray.npz"):
         assert row_shape(of(words, files).data) is not None

@@ -34,7 +34,7 @@ NOISE = {"_target_": "mixlab.data.augmentation.Noise", "std": [0.1, 0.2]}
 
 # For each knob of any config another value, with which other images come out.
 OTHER: dict[str, Any] = {
-    "flip": False, "crop_padding": 2, "probability": 0.7, "degrees": 90, "fill": "grey",
+    "flip": False, "crop_padding": 2, "probability": 0.7, "degrees": 90, "fill": "gray",
     "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.4, "sigma": [3, 4],
     "kernel_size": 3, "std": [0.2, 0.3], "side_fraction": 0.3, "area": [0.4, 0.5],
     "aspect": [1, 1], "cell": [0.2, 0.25], "ratio": [0.6, 0.7], "turn": 0.0, "operations": 1,
@@ -71,8 +71,8 @@ def test_images_stay_what_they_are(name: str, channels: int, side: int) -> None:
 
 
 def test_which_images_are_served() -> None:
-    grey = {name for name in NAMES if serves(ALL[name], 1, 8)}
-    assert set(NAMES) - grey == {"grayscale", "one_of"}  # nothing to take away there
+    gray = {name for name in NAMES if serves(ALL[name], 1, 8)}
+    assert set(NAMES) - gray == {"grayscale", "one_of"}  # nothing to take away there
     four = {name for name in NAMES if serves(ALL[name], 4, 8)}
     assert four == {*BATCHED} - {"grayscale", "one_of"}
 
@@ -153,18 +153,18 @@ def test_what_may_change_a_label_is_refused_unless_forced(name: str) -> None:
 
 def test_one_of_chooses_by_weight_for_each_image() -> None:
     black = torch.zeros(3000, 3, 8, 8, dtype=torch.uint8)
-    white, grey = (
-        {"probability": 1.0, "ratio": [1, 1], "fill": fill} for fill in ("noise", "grey")
+    white, gray = (
+        {"probability": 1.0, "ratio": [1, 1], "fill": fill} for fill in ("noise", "gray")
     )
     mask = {"_target_": "mixlab.data.augmentation.GridMask"}
-    one = built("one_of", augmentations=[mask | white, mask | grey], weights=[3, 1])
+    one = built("one_of", augmentations=[mask | white, mask | gray], weights=[3, 1])
     after = one(black, np.random.default_rng(0))
     assert 0.22 < (after == 128).flatten(1).all(1).float().mean() < 0.28
 
 
 def test_one_of_settles_what_is_automatic() -> None:
     mixed = OneOf([FlipCrop("auto", "auto"), Grayscale()])
-    flip_crop = mixed.allowed(["crop", "colour"], "digits").augmentations[0]
+    flip_crop = mixed.allowed(["crop", "color"], "digits").augmentations[0]
     assert flip_crop == FlipCrop(False, 4)
     assert not mixed.per_image and OneOf([ALL["noise"], ALL["rotation"]]).per_image
 
@@ -178,12 +178,12 @@ def test_a_sequence_does_one_after_another() -> None:
 
 BAD = {
     "rotation": {"degrees": [-1, 181, "15", None], "fill": ["noise", 0]},
-    "colour_jitter": {"brightness": [-0.1, 1.5], "contrast": ["x"], "saturation": [2], "hue": [1]},
+    "color_jitter": {"brightness": [-0.1, 1.5], "contrast": ["x"], "saturation": [2], "hue": [1]},
     "blur": {"sigma": [0.5, [0, 1], [2, 1], [1]], "kernel_size": [4, 1, 5.0, True]},
     "noise": {"std": [0.1, [-0.1, 0.1], [0.2, 0.1], ["a", "b"], None], "probability": [2, "1"]},
     "grayscale": {"probability": [-1, None, float("nan")], "force": ["yes", None]},
     "cutout": {"side_fraction": [1.1, -0.1, True], "fill": ["white", None]},
-    "random_erasing": {"area": [[0, 2]], "aspect": [[0, 1]], "fill": ["gray"]},
+    "random_erasing": {"area": [[0, 2]], "aspect": [[0, 1]], "fill": ["grey"]},
     "gridmask": {"cell": [[0, 0.5]], "ratio": [[0.5, 0.2]], "turn": [0.6]},
     "hide_and_seek": {"cells": [[], [0], [2.5], 4, None, ["4"]], "hidden": [1.1, None]},
     "randaugment": {

@@ -94,12 +94,12 @@ def test_hide_and_seek_draws_a_grid_for_each_image() -> None:
 @pytest.mark.parametrize("kind", [Cutout, RandomErasing, GridMask, HideAndSeek])
 def test_fills(kind) -> None:
     images = torch.zeros_like(WHITE[:500])
-    grey = kind(fill="grey")(images, np.random.default_rng(0))
-    assert set(grey.unique().tolist()) == {0, 128}
+    gray = kind(fill="gray")(images, np.random.default_rng(0))
+    assert set(gray.unique().tolist()) == {0, 128}
     noise = kind(fill="noise")(images, np.random.default_rng(0))
-    content = noise[grey == 128].double()
+    content = noise[gray == 128].double()
     assert 124 < content.mean() < 132 and 55 < content.std() < 65  # a little is clipped
-    assert (noise[grey == 0] == 0).all()
+    assert (noise[gray == 0] == 0).all()
     assert not torch.equal(noise[:, 0], noise[:, 1])  # each channel its own
 
 

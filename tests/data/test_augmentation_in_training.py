@@ -146,8 +146,8 @@ def test_per_image_ones_refuse_floats_in_a_sentence(num_workers: int) -> None:
 def test_the_data_and_the_augmentation_must_fit() -> None:
     with pytest.raises(ValueError, match="rotate, which may change the label .* of mine"):
         module(augmentation=Rotation(), name="mine", label_preserving=["flip"])
-    with pytest.raises(ValueError, match="label_preserving may list .* it has 'color'"):
-        module(label_preserving=["color"])
+    with pytest.raises(ValueError, match="label_preserving may list .* it has 'colour'"):
+        module(label_preserving=["colour"])
 
 
 def test_images_augmented_on_loading_are_not_augmented_again() -> None:

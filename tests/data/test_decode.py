@@ -10,21 +10,21 @@ from mixlab.data.map_style import BadItem
 
 def by_pil(path, mode="RGB"):
     image = Image.open(path)
-    image.draft(mode, image.size)  # grey of a JPEG file is its luminance, as it is stored
+    image.draft(mode, image.size)  # gray of a JPEG file is its luminance, as it is stored
     array = np.array(image.convert(mode))
     return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_colour_and_grey_become_what_is_asked_for(tmp_path, suffix, mode):
+def test_color_and_gray_become_what_is_asked_for(tmp_path, suffix, mode):
     path = tmp_path / f"x.{suffix}"
     Image.fromarray(pixels()).convert(mode).save(path)
     assert read_header(str(path)) == (16, 16)
     assert torch.equal(decode(str(path)), by_pil(path))
-    grey = decode(str(path), channels=1)
-    assert grey.shape == (1, 16, 16) and grey.dtype == torch.uint8
-    assert (grey.int() - by_pil(path, "L").int()).abs().max() <= 1
+    gray = decode(str(path), channels=1)
+    assert gray.shape == (1, 16, 16) and gray.dtype == torch.uint8
+    assert (gray.int() - by_pil(path, "L").int()).abs().max() <= 1
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -56,14 +56,14 @@ def test_palettes_and_bits_are_converted(tmp_path, mode):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_alpha_channel_is_laid_on_white(tmp_path, channels):
-    colours, alpha = pixels(), np.full((16, 16, 1), 255, np.uint8)
+    colors, alpha = pixels(), np.full((16, 16, 1), 255, np.uint8)
     alpha[:8] = 0
     path = tmp_path / "x.png"
-    image = Image.fromarray(np.concatenate([colours, alpha], 2))
+    image = Image.fromarray(np.concatenate([colors, alpha], 2))
     image.convert("RGBA" if channels == 3 else "LA").save(path)
     found = decode(str(path), channels=channels)
     assert (found[:, :8] == 255).all()
-    Image.fromarray(colours).save(path)
+    Image.fromarray(colors).save(path)
     difference = found[:, 8:].int() - decode(str(path), channels=channels)[:, 8:].int()
     assert difference.abs().max() <= 1
 
@@ -73,7 +73,7 @@ def test_half_opaque_is_half_white(tmp_path):
     assert decode(str(tmp_path / "x.png"))[:, 0, 0].tolist() == [204, 224, 255]
 
 
-def test_a_transparent_colour_of_a_palette_is_white(tmp_path):
+def test_a_transparent_color_of_a_palette_is_white(tmp_path):
     image = Image.new("P", (4, 4), 0)
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((0, 0), 1)
@@ -101,9 +101,9 @@ def test_resizing(tmp_path):
     assert decode(path, image_size=5).flatten(1).unique(dim=1).flatten().tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize("colour", [True, False])
-def test_sixteen_bits_are_refused(tmp_path, colour):
-    path = str(write_png16(tmp_path / "deep.png", colour=colour))
+@pytest.mark.parametrize("color", [True, False])
+def test_sixteen_bits_are_refused(tmp_path, color):
+    path = str(write_png16(tmp_path / "deep.png", color=color))
     with pytest.raises(BadItem, match="deep.png has 16 bits a channel"):
         read_header(path)
 

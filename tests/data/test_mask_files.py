@@ -88,7 +88,7 @@ def test_what_headers_show_is_refused_at_once(table: Path, name: str, values, sa
     ("values", "said"),
     [
         (np.full((12, 10), 7), "row 4 .*has the value 7, which is no class"),
-        (np.zeros((12, 10, 3)), "row 4 .*is a mask in mode RGB; masks are grey"),
+        (np.zeros((12, 10, 3)), "row 4 .*is a mask in mode RGB; masks are gray"),
     ],
 )
 def test_what_pixels_show_is_refused_when_they_are_read(table: Path, values, said: str):

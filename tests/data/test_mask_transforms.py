@@ -30,8 +30,8 @@ from mixlab.data.augmentation import (
 from mixlab.data.global_rng import private_generators, set_generators
 from mixlab.mixing import Address
 
-KINDS = ["flip", "crop", "rotate", "colour", "blur", "noise", "erase"]
-COLOUR = 60  # of class 1; class 2 has twice as much
+KINDS = ["flip", "crop", "rotate", "color", "blur", "noise", "erase"]
+COLOR = 60  # of class 1; class 2 has twice as much
 MOVES = ("Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel")
 ONLY_MOVES = {
     "rotation": Rotation(40, probability=0.7),
@@ -55,11 +55,11 @@ HIDES = [
 
 
 def drawn(rows: int = 6) -> tuple[Tensor, Tensor]:
-    """Pictures in the colours of their masks: two large shapes."""
+    """Pictures in the colors of their masks: two large shapes."""
     masks = torch.zeros(rows, 48, 52, dtype=torch.uint8)
     masks[:, 8:28, 6:24] = 1
     masks[:, 20:44, 26:48] = 2
-    return (masks * COLOUR)[:, None].repeat(1, 3, 1, 1), masks
+    return (masks * COLOR)[:, None].repeat(1, 3, 1, 1), masks
 
 
 def inside(masks: Tensor, number: int, width: int = 4) -> Tensor:
@@ -83,7 +83,7 @@ def test_a_mask_lies_where_its_picture_lies(name: str, seed: int) -> None:
     assert with_them.dtype == torch.uint8 and set(with_them.unique().tolist()) <= {0, 1, 2}
     for number in (0, 1, 2):
         here = inside(with_them, number)[:, None].expand_as(moved)
-        assert ((moved[here].int() - number * COLOUR).abs() <= 2).all(), "bicubic rounds"
+        assert ((moved[here].int() - number * COLOR).abs() <= 2).all(), "bicubic rounds"
     with private_generators():
         alone = ONLY_MOVES[name](images, np.random.default_rng(seed))
     assert torch.equal(moved, alone), "a mask changes no draw"
@@ -94,11 +94,11 @@ def test_a_mask_lies_where_its_picture_lies(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", POLICIES)
 @settings(deadline=None, max_examples=12)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_colours_change_and_masks_do_not(name: str, seed: int) -> None:
+def test_colors_change_and_masks_do_not(name: str, seed: int) -> None:
     images, _, moved, with_them = both(POLICIES[name], seed)
     assert set(with_them.unique().tolist()) <= {0, 1, 2}
     for picture, mask in zip(moved, with_them, strict=True):
-        for number in (1, 2):  # the border may have another colour than class 0
+        for number in (1, 2):  # the border may have another color than class 0
             assert len(picture[:, inside(mask[None], number)[0]].unique(dim=1).T) <= 1
     with private_generators():
         alone = POLICIES[name](images, np.random.default_rng(seed))
@@ -108,7 +108,7 @@ def test_colours_change_and_masks_do_not(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", ["rotation", "randaugment", "autoaugment", "trivialaugment"])
 @settings(deadline=None, max_examples=12)
 @given(seed=st.integers(0, 2**63 - 1))
-def test_a_mask_moves_as_a_picture_in_its_colours_would_by_nearest_neighbors(
+def test_a_mask_moves_as_a_picture_in_its_colors_would_by_nearest_neighbors(
     name: str, seed: int
 ) -> None:
     transform = {**POLICIES, **ONLY_MOVES}[name].mask_transform
@@ -118,7 +118,7 @@ def test_a_mask_moves_as_a_picture_in_its_colours_would_by_nearest_neighbors(
         picture = np.array(transform(Image.fromarray(images[0].permute(1, 2, 0).numpy())))
         set_generators(seed)
         mask = np.array(transform(Image.fromarray(masks[0].numpy())))
-    assert (picture == mask[:, :, None] * COLOUR).all()
+    assert (picture == mask[:, :, None] * COLOR).all()
 
 
 @pytest.mark.parametrize("name", [*ONLY_MOVES, *POLICIES])
@@ -130,7 +130,7 @@ def test_masks_do_move(name: str) -> None:
 
 
 @pytest.mark.parametrize("augmentation", HIDES, ids=lambda each: type(each).__name__)
-def test_what_hides_or_recolours_leaves_masks(augmentation) -> None:
+def test_what_hides_or_recolors_leaves_masks(augmentation) -> None:
     images, masks, changed, left = both(augmentation, 1)
     assert torch.equal(masks, left) and not torch.equal(images, changed)
 

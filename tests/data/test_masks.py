@@ -17,7 +17,7 @@ from mixlab.mixing import CutMix, Mixup
 from mixlab.models import ImageSegmenter
 from mixlab.models.metrics import build_metrics
 
-KINDS = ["flip", "crop", "rotate", "colour", "blur", "noise", "erase"]
+KINDS = ["flip", "crop", "rotate", "color", "blur", "noise", "erase"]
 
 
 def shapes(**options) -> ImageDataModule:
@@ -32,7 +32,7 @@ def test_shapes_are_the_same_every_time_and_differ_between_splits():
     assert len(CLASSES) == 4
 
 
-def test_a_shape_has_one_colour_under_its_mask():
+def test_a_shape_has_one_color_under_its_mask():
     data = pictures("val")
     image, mask = data.images[0].float(), data.targets[0]
     ground = image[:, mask == 0]

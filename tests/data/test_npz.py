@@ -15,7 +15,7 @@ def test_a_medmnist_file_as_it_is(tmp_path):
     assert data.record()["val_split"] == "a set of its own"
 
 
-def test_colours_lie_in_the_last_axis(tmp_path):
+def test_colors_lie_in_the_last_axis(tmp_path):
     images = np.arange(30 * 28 * 28 * 3).reshape(30, 28, 28, 3).astype(np.uint8)
     data = Npz(write_npz(tmp_path / "a.npz", train_images=images)).splits().train
     assert data.shape == (3, 28, 28)

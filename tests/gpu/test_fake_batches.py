@@ -164,7 +164,7 @@ def augmentations() -> dict[str, Augmentation]:
         for name, node in nodes.items()
         if node.get("_target_")
     }
-    kinds = ("flip", "crop", "rotate", "colour", "blur", "noise", "erase")
+    kinds = ("flip", "crop", "rotate", "color", "blur", "noise", "erase")
     return {name: each.allowed(kinds, "pictures") for name, each in made.items()}
 
 

@@ -12,8 +12,8 @@ class AnyNetwork(nn.Module):
         self.features = nn.Tanh()
 
     def forward(self, images: Tensor) -> Tensor:
-        grey = images.flatten(1, -3).mean(1, keepdim=True)
-        maps = self.features(torch.cat([grey, 3 * grey.square() - grey], 1))
+        gray = images.flatten(1, -3).mean(1, keepdim=True)
+        maps = self.features(torch.cat([gray, 3 * gray.square() - gray], 1))
         row = torch.arange(maps.shape[2], device=maps.device)[:, None]
         column = torch.arange(maps.shape[3], device=maps.device)
         waves = torch.stack([torch.cos(n * row + n * n * column) for n in range(1, 65)])

@@ -20,7 +20,7 @@ def pixels(number: int = 0, *, side: int = 16, channels: int = 3) -> np.ndarray:
 
 
 def write_image(path: Path, number: int = 0, *, side: int = 16) -> Path:
-    """A colour image in the format that the suffix names."""
+    """A color image in the format that the suffix names."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels(number, side=side)).save(path)
     return path
@@ -40,10 +40,10 @@ def write_csv(path: Path, rows: Sequence[Sequence[Any]], header: Sequence[str] =
     return path
 
 
-def write_png16(path: Path, *, side: int = 4, colour: bool = False) -> Path:
-    """A 16-bit PNG file, chunk by chunk: PIL writes none in colour."""
-    row = b"\0" + b"\x80\x12" * (side * (3 if colour else 1))
-    header = struct.pack(">IIBBBBB", side, side, 16, 2 if colour else 0, 0, 0, 0)
+def write_png16(path: Path, *, side: int = 4, color: bool = False) -> Path:
+    """A 16-bit PNG file, chunk by chunk: PIL writes none in color."""
+    row = b"\0" + b"\x80\x12" * (side * (3 if color else 1))
+    header = struct.pack(">IIBBBBB", side, side, 16, 2 if color else 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(row * side)), (b"IEND", b""))
     body = b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

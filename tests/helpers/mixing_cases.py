@@ -103,7 +103,7 @@ METHODS: dict[str, Method] = {name: built(method_node(name)) for name in CONFIG_
 MASKED = [name for name, method in METHODS.items() if not isinstance(method, AlignMix)]
 
 
-def labelled_pictures(
+def labeled_pictures(
     num_rows: int, size: tuple[int, ...], dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
     """Rows (R, R, *size) that are their one-hot target in every pixel, each a class of its own."""

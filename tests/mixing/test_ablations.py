@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.mixing_cases import METHODS, labelled_pictures
+from helpers.mixing_cases import METHODS, labeled_pictures
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Cutout, Policy
 from mixlab.mixing.methods.ablations import Ablated, ablated
@@ -14,7 +14,7 @@ MIXING_LABELS = [name for name in METHODS if "cutout" not in name or "then" in n
 
 
 def outcomes(name: str, policy: Policy) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    images, targets = labelled_pictures(8, (12, 10))
+    images, targets = labeled_pictures(8, (12, 10))
     found = {}
     for mix in ("both", "inputs", "labels"):
         blend = policy.draw(ablated(METHODS[name], mix), images, targets, Address(4))
@@ -29,7 +29,7 @@ def outcomes(name: str, policy: Policy) -> dict[str, tuple[torch.Tensor, torch.T
 def test_one_side_is_the_full_methods_and_the_other_untouched(
     name: str, probability: float
 ) -> None:
-    images, targets = labelled_pictures(8, (12, 10))
+    images, targets = labeled_pictures(8, (12, 10))
     found = outcomes(name, Policy(probability))
     assert torch.equal(found["inputs"][0], found["both"][0])
     assert torch.equal(found["inputs"][1], targets)
@@ -49,7 +49,7 @@ def test_labels_that_the_network_weighs_are_never_the_draws_alone(name: str) -> 
 @pytest.mark.parametrize("mix", ["inputs", "labels"])
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "sequence"])
 def test_the_promise_knows_that_the_label_differs(name: str, mix: str) -> None:
-    images, targets = labelled_pictures(8, (12, 10))
+    images, targets = labeled_pictures(8, (12, 10))
     method = ablated(METHODS[name], mix)
     assert method.label_differs and f"only the {mix}" in method.label_differs
     blend = Policy().draw(method, images, targets, Address(0))
@@ -69,12 +69,12 @@ def test_both_is_the_method_itself() -> None:
 
 def test_labels_that_are_kept_cannot_be_mixed_alone() -> None:
     with pytest.raises(UserError, match="would mix nothing, as Cutout keeps labels; use both"):
-        ablated(Cutout(0.5), "labels")(*labelled_pictures(4, (8, 8)), np.random.default_rng(0))
+        ablated(Cutout(0.5), "labels")(*labeled_pictures(4, (8, 8)), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_a_row_of_either_counts_as_mixed(name: str) -> None:
-    images, targets = labelled_pictures(8, (12, 12))
+    images, targets = labeled_pictures(8, (12, 12))
     policy = Policy(0.5, partners="derangement")
     rows = [
         policy.draw(ablated(METHODS[name], mix), images, targets, Address(0)).mixed_rows

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.mixing_cases import METHODS, drawn, labelled_pictures, mean_pixel
+from helpers.mixing_cases import METHODS, drawn, labeled_pictures, mean_pixel
 from mixlab.errors import UserError
 from mixlab.mixing import (
     Address,
@@ -155,7 +155,7 @@ def test_a_matching_is_not_lost_among_other_methods(method: Sequence | OneOf) ->
 
 @pytest.mark.parametrize("name", METHODS)
 def test_several_labels_are_mixed_in_proportion(name: str) -> None:
-    images, eye = labelled_pictures(8, (6, 6))
+    images, eye = labeled_pictures(8, (6, 6))
     several = (torch.rand(8, 5, generator=torch.Generator().manual_seed(0)) < 0.5).float()
     several[0] = 1
     try:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from helpers.mixing_cases import drawn, labelled_pictures
+from helpers.mixing_cases import drawn, labeled_pictures
 from mixlab.callbacks import MixingCallback
 from mixlab.collate import MixCollate
 from mixlab.mixing import Address, CutMix, GuidedMixup, Mixer, Mixup, OneOf, Policy
@@ -132,7 +132,7 @@ def test_pairs_are_the_same_at_every_address_and_draw_nothing() -> None:
 
 
 def test_guests_are_in_no_pair_and_the_gate_keeps_rows_back() -> None:
-    images, targets = labelled_pictures(7, (12, 12))
+    images, targets = labeled_pictures(7, (12, 12))
     blend = Policy(0.5, partners="by_method").draw(
         GuidedMixup(), images, targets, Address(3), num_rows=5
     )

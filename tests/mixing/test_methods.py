@@ -15,7 +15,7 @@ from helpers.mixing_cases import (
     METHODS,
     built,
     drawn,
-    labelled_pictures,
+    labeled_pictures,
     mean_pixel,
     method_node,
 )
@@ -53,7 +53,7 @@ def test_the_label_is_the_share_of_the_pixels(
     seed: int,
 ) -> None:
     method = METHODS[name]
-    images, targets = labelled_pictures(num_rows + num_guests, size, dtype)
+    images, targets = labeled_pictures(num_rows + num_guests, size, dtype)
     kept = images.clone(), targets.clone()
     blend = Policy(probability).draw(method, images, targets, Address(seed), num_rows=num_rows)
     mixed, labels = blend.mix(images, targets)
@@ -79,7 +79,7 @@ def test_the_label_is_the_share_of_the_pixels(
 def test_tables_and_signals_are_mixed_truly_or_refused_in_a_sentence(
     name: str, size: tuple[int, ...], num_guests: int
 ) -> None:
-    images, targets = labelled_pictures(5 + num_guests, size)
+    images, targets = labeled_pictures(5 + num_guests, size)
     try:
         mixed, labels = drawn(METHODS[name], images, num_rows=5).mix(images, targets)
     except ValueError as error:
@@ -94,7 +94,7 @@ def test_tables_and_signals_are_mixed_truly_or_refused_in_a_sentence(
 
 @every_method
 def test_videos_share_one_box_over_time(name: str) -> None:
-    images, targets = labelled_pictures(6, (3, 8, 10))
+    images, targets = labeled_pictures(6, (3, 8, 10))
     mixed, labels = drawn(METHODS[name], images).mix(images, targets)
     if METHODS[name].label_differs is None:
         torch.testing.assert_close(mean_pixel(mixed), labels.double(), rtol=0, atol=1e-6)
@@ -102,7 +102,7 @@ def test_videos_share_one_box_over_time(name: str) -> None:
 
 @every_method
 def test_16_bit_images_keep_full_labels(name: str) -> None:
-    images, targets = labelled_pictures(8, (8, 8), torch.bfloat16)
+    images, targets = labeled_pictures(8, (8, 8), torch.bfloat16)
     labels = drawn(METHODS[name], images).targets(targets.bfloat16())
     assert labels.dtype == torch.float32
     torch.testing.assert_close(labels, drawn(METHODS[name], images).targets(targets))
@@ -111,7 +111,7 @@ def test_16_bit_images_keep_full_labels(name: str) -> None:
 
 @every_method
 def test_class_numbers_and_integer_images_are_refused(name: str) -> None:
-    images, targets = labelled_pictures(4, (6, 6))
+    images, targets = labeled_pictures(4, (6, 6))
     blend = drawn(METHODS[name], images)
     with pytest.raises(ValueError, match=r"images must be float, got uint8; .*float\(\) / 255"):
         blend.images(images.to(torch.uint8))
@@ -138,7 +138,7 @@ def test_the_same_generator_draws_the_same_and_the_next_address_another(name: st
 
 @every_method
 def test_partners_may_be_handed_in_or_drawn_by_the_method(name: str) -> None:
-    method, (images, targets) = METHODS[name], labelled_pictures(6, (8, 8))
+    method, (images, targets) = METHODS[name], labeled_pictures(6, (8, 8))
     blend = method(images, targets, np.random.default_rng(0))
     assert blend.num_rows == 6
     partners = np.full((2, method.num_partners), 5)

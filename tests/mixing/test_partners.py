@@ -100,7 +100,7 @@ def test_farthest_is_the_most_distant_row() -> None:
         assert found.tolist() == [3, 3, 0, 0]
 
 
-def test_reverse_is_the_batch_backwards() -> None:
+def test_reverse_is_the_batch_backward() -> None:
     assert _partners("reverse", [0] * 4, 4).tolist() == [3, 2, 1, 0]
     assert _partners("reverse", [0] * 3, 3).tolist() == [2, 1, 0]
 

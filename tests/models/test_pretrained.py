@@ -63,16 +63,16 @@ def test_a_checkpoint_of_a_module_and_of_torch(tmp_path: Path, weights: Path) ->
     assert all(torch.equal(network.state_dict()[key], state[key]) for key in state)
 
 
-def test_grey_images_get_the_sum_over_the_colours(weights: Path) -> None:
-    grey: Any = Timm(spec(channels=1), name=NAME, pretrained=str(weights))
-    colour: Any = Timm(spec(), name=NAME, pretrained=str(weights))
-    first = grey.conv1[0].weight
-    torch.testing.assert_close(first, colour.conv1[0].weight.sum(1, keepdim=True))
+def test_gray_images_get_the_sum_over_the_colors(weights: Path) -> None:
+    gray: Any = Timm(spec(channels=1), name=NAME, pretrained=str(weights))
+    color: Any = Timm(spec(), name=NAME, pretrained=str(weights))
+    first = gray.conv1[0].weight
+    torch.testing.assert_close(first, color.conv1[0].weight.sum(1, keepdim=True))
 
 
-def test_grey_images_are_normalized_by_the_mean_over_the_colours() -> None:
-    colours, grey = (pretrained_scale(NAME, channels) for channels in (3, 1))
-    assert grey["std"] == [pytest.approx(sum(colours["std"]) / 3)] and len(colours["mean"]) == 3
+def test_gray_images_are_normalized_by_the_mean_over_the_colors() -> None:
+    colors, gray = (pretrained_scale(NAME, channels) for channels in (3, 1))
+    assert gray["std"] == [pytest.approx(sum(colors["std"]) / 3)] and len(colors["mean"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_overlap_is_the_mean_over_the_classes_of_intersection_over_union():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mixing", ["none", "cutmix"])
-def test_shapes_are_learnt_with_and_without_mixing(tmp_path, mixing):
+def test_shapes_are_learned_with_and_without_mixing(tmp_path, mixing):
     words = ("data=shapes", "data.image_size=null", "model=segmentation", "callbacks=segmentation")
     length = ("trainer.limit_train_batches=1.0", "trainer.max_epochs=6")
     results = train(small(tmp_path, *words, *length, f"mixing={mixing}"))

@@ -176,7 +176,7 @@ def test_labels_in_few_words():
 
 
 @pytest.mark.parametrize(
-    ("row", "partners", "text", "colour"),
+    ("row", "partners", "text", "color"),
     [
         (0, [], "row 0, no partner", FAINT),
         (0, [2], "row 0, partner 2", FAINT),
@@ -184,9 +184,9 @@ def test_labels_in_few_words():
         (0, [3, 7], "row 0, partners 3: cat (true dog), guest 1: ship (true cat)", ACCENT),
     ],
 )
-def test_rows_with_a_wrong_label_say_the_right_one_too(row, partners, text, colour):
+def test_rows_with_a_wrong_label_say_the_right_one_too(row, partners, text, color):
     line = origin_line(row, partners, 6, NAMES, {3: (0, 1), 7: (2, 0)})
-    assert list(line.texts) == [text] and line.colour == colour
+    assert list(line.texts) == [text] and line.color == color
     numbers = origin_line(3, [], 6, None, {3: (7, 1)})
     assert numbers.texts[0] == "row 3: 7 (true 1), no partner"
 

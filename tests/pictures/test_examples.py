@@ -19,7 +19,7 @@ from mixlab.pictures.sheet import PAGE_WIDTH, Cell
 NAMES = ["cat", "dog", "rose", "tulip"]
 
 
-def colours(count: int, size: tuple[int, int] = (20, 30)) -> tuple[torch.Tensor, torch.Tensor]:
+def colors(count: int, size: tuple[int, int] = (20, 30)) -> tuple[torch.Tensor, torch.Tensor]:
     """Pictures that show their class in every pixel: red, green, blue, black."""
     targets = torch.eye(count)
     images = torch.zeros(count, 3, *size)
@@ -42,7 +42,7 @@ def shares_seen(cell: Cell) -> list[float]:
 
 
 def test_nine_blends_show_the_shares_they_say() -> None:
-    cells = blend_cells(*colours(2), NAMES)
+    cells = blend_cells(*colors(2), NAMES)
     said = [shares_said(cell) for cell in cells]
     assert [each["cat"] for each in said] == [pytest.approx(k / 10) for k in range(1, 10)]
     for cell, shares in zip(cells, said, strict=True):
@@ -51,7 +51,7 @@ def test_nine_blends_show_the_shares_they_say() -> None:
 
 @pytest.mark.parametrize("box", [(0, 10, 0, 30), (5, 12, 3, 29), (0, 1, 0, 1)])
 def test_methods_side_by_side_are_of_one_strength(box) -> None:
-    original, mixup, cutout, cutmix = method_cells(*colours(2), box, NAMES)
+    original, mixup, cutout, cutmix = method_cells(*colors(2), box, NAMES)
     area = (box[1] - box[0]) * (box[3] - box[2]) / 600
     for cell in (mixup, cutmix):
         assert shares_seen(cell) == pytest.approx([1 - area, area], abs=0.003)
@@ -63,7 +63,7 @@ def test_methods_side_by_side_are_of_one_strength(box) -> None:
 
 
 def test_a_published_example_whose_labels_do_not_follow_its_pixels() -> None:
-    images, targets = colours(4, (2016, 1512))
+    images, targets = colors(4, (2016, 1512))
     blend = pasted([1, 0, 3, 2], (10, 600, 10, 600), 2016, 1512)
     mixed, labels = blend.mix(images, targets)
     table = [
@@ -85,15 +85,15 @@ def test_a_published_example_whose_labels_do_not_follow_its_pixels() -> None:
 
 
 def test_a_published_share_that_is_right_is_not_marked() -> None:
-    _, targets = colours(2)
+    _, targets = colors(2)
     blend = pasted([1, 0], (0, 10, 0, 30), 20, 30)
     (first, second) = label_table(blend, targets, blend.targets(targets), NAMES, [0.5, 0.2])
     assert first[-1][0] == "0.5000" and second[-1][0] == "0.2000, 0.3000 too little"
-    assert first[-1][1] != second[-1][1], "in another colour"
+    assert first[-1][1] != second[-1][1], "in another color"
 
 
 def test_a_picture_that_is_its_own_partner_keeps_its_label() -> None:
-    _, targets = colours(2)
+    _, targets = colors(2)
     blend = pasted([0, 0], (0, 10, 0, 30), 20, 30)
     own, other = label_table(blend, targets, blend.targets(targets), NAMES)
     assert own[3][0] == "1.0000" and other[3][0] == "0.5000"
@@ -102,7 +102,7 @@ def test_a_picture_that_is_its_own_partner_keeps_its_label() -> None:
 @pytest.mark.parametrize("size", [(8, 8), (28, 28), (200, 200), (310, 420), (900, 90), (60, 700)])
 def test_no_page_is_too_wide(size: tuple[int, int]) -> None:
     names = ["a name that takes up very much more room than there is " * 3] * 9
-    images, targets = colours(9, size)
+    images, targets = colors(9, size)
     first, label = images[:2], targets[:2]
     box = (0, size[0] // 2, 0, size[1] // 2)
     for page in (

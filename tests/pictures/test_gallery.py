@@ -17,7 +17,7 @@ from mixlab.pictures.tiles import FRAME_ROOM, TILE
 NAMES = ["cat", "dog"]
 
 
-def greys(*levels: float) -> torch.Tensor:
+def grays(*levels: float) -> torch.Tensor:
     """Images of one level each, (N, 3, 32, 32)."""
     return torch.tensor(levels).view(-1, 1, 1, 1).expand(-1, 3, 32, 32).clone()
 
@@ -28,8 +28,8 @@ def level(page: Image.Image, left: int, top: int) -> float:
 
 
 def test_columns_are_the_row_its_partner_and_each_method() -> None:
-    images, targets = greys(0, 0.5, 1), torch.eye(2)[[0, 1, 0]]
-    mixed = {"mixup": (greys(0.2, 0.7), targets[:2]), "cutmix": (greys(0.3, 0.9), targets[:2])}
+    images, targets = grays(0, 0.5, 1), torch.eye(2)[[0, 1, 0]]
+    mixed = {"mixup": (grays(0.2, 0.7), targets[:2]), "cutmix": (grays(0.3, 0.9), targets[:2])}
     page = gallery(images, targets, torch.tensor([1, 2]), mixed, NAMES)
     tops = [MARGIN + 15 + 6 + MARGIN + row * (LARGEST + 15 + 6 + MARGIN) for row in (0, 1)]
     lefts = [MARGIN + number * (LARGEST + MARGIN) for number in range(4)]
@@ -40,7 +40,7 @@ def test_columns_are_the_row_its_partner_and_each_method() -> None:
 
 def test_a_tile_has_its_label_below_a_line_for_each_class() -> None:
     name, first, _ = column(
-        "mixup", greys(0, 1), torch.tensor([[0.3, 0.7], [1, 0]]), greys(0), NAMES
+        "mixup", grays(0, 1), torch.tensor([[0.3, 0.7], [1, 0]]), grays(0), NAMES
     )
     assert [line.texts[0] for line in name.lines] == ["mixup"]
     assert [line.texts[0] for line in first.lines] == ["0.70 dog", "0.30 cat"]
@@ -51,7 +51,7 @@ def test_notes_stand_below_the_name_and_are_not_cut() -> None:
     first, *rest = title("trans_mix", ACCENT, 90, [note]).lines
     assert first.texts[0] == "trans_mix" and len(rest) > 1
     assert " ".join(line.texts[0] for line in rest) == note
-    images, targets, partners = greys(0.5, 0.5), torch.eye(2), torch.tensor([1, 0])
+    images, targets, partners = grays(0.5, 0.5), torch.eye(2), torch.tensor([1, 0])
     mixed = {"a": (images, targets), "b": (images, targets)}
     bare, noted = (
         gallery(images, targets, partners, mixed, NAMES, notes=notes)
@@ -99,15 +99,15 @@ def test_bands_miss_no_method_and_are_led_by_the_originals() -> None:
 
 
 def test_a_method_that_cannot_says_why() -> None:
-    images, targets = greys(0.5, 0.5), torch.eye(2)
+    images, targets = grays(0.5, 0.5), torch.eye(2)
     mixed = {"mixup": (images, targets), "saliency": "it needs a network to ask"}
     page = gallery(images, targets, torch.tensor([1, 0]), mixed, NAMES)
-    grey = np.asarray(page)[MARGIN + 15 + 6 + MARGIN + 5, MARGIN + 3 * (LARGEST + MARGIN) + 5]
-    assert grey.tolist() == [0xEE, 0xF0, 0xF2]
+    gray = np.asarray(page)[MARGIN + 15 + 6 + MARGIN + 5, MARGIN + 3 * (LARGEST + MARGIN) + 5]
+    assert gray.tolist() == [0xEE, 0xF0, 0xF2]
 
 
 def test_pairs_stand_beside_each_other() -> None:
-    page = before_and_after(greys(0, 0.2), greys(1, 0.6), torch.eye(2), NAMES)
+    page = before_and_after(grays(0, 0.2), grays(1, 0.6), torch.eye(2), NAMES)
     width = 2 * TILE + 12
     found = [
         level(page, MARGIN + k * (width + MARGIN) + d, MARGIN)
@@ -121,7 +121,7 @@ def test_pairs_of_other_sizes_and_numbers() -> None:
     page = before_and_after(torch.rand(30, 3, 32, 32), torch.rand(30, 3, 24, 24), count=5)
     assert page.width <= PAGE_WIDTH
     with pytest.raises(ValueError, match="2 images before and 1 after"):
-        before_and_after(greys(0, 1), greys(0))
+        before_and_after(grays(0, 1), grays(0))
 
 
 def test_a_reason_ends_before_its_remedy_and_is_not_cut() -> None:

@@ -47,13 +47,13 @@ def pixels(tile: Image.Image) -> np.ndarray:
     return np.asarray(tile).astype(int)
 
 
-def count(page: np.ndarray, colour: list[int]) -> int:
-    return int((page == colour).all(2).sum())
+def count(page: np.ndarray, color: list[int]) -> int:
+    return int((page == color).all(2).sum())
 
 
-def near(page: np.ndarray, colour: list[int]) -> np.ndarray:
+def near(page: np.ndarray, color: list[int]) -> np.ndarray:
     """Where smoothed edges have a color or nearly so."""
-    return np.abs(page - colour).max(2) < 40
+    return np.abs(page - color).max(2) < 40
 
 
 @pytest.mark.parametrize("name", ["table", "signal", "cloud", "flat cloud", "tokens"])
@@ -150,7 +150,7 @@ def test_dots_lie_where_the_points_do() -> None:
     assert near(pixels(tile), OWN)[FRAME_ROOM + 50, FRAME_ROOM + 50]
 
 
-def test_the_third_axis_leads_upwards() -> None:
+def test_the_third_axis_leads_upward() -> None:
     up = torch.tensor([[[0.0], [0.0], [1.0]]])
     across, above = seen_from_the_side(up)[0, :, 0].tolist()
     assert across == 0 and above > 0.9

@@ -22,7 +22,7 @@ def center(file: str) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("mode", "colour", "suffix", "expected"),
+    ("mode", "color", "suffix", "expected"),
     [
         ("RGB", (255, 0, 51), "png", (1, 0, 0.2)),
         ("L", 51, "png", (0.2, 0.2, 0.2)),
@@ -35,12 +35,12 @@ def center(file: str) -> list[float]:
         ("I", 51 * 257, "tiff", (0.2, 0.2, 0.2)),
     ],
 )
-def test_every_mode_becomes_rgb(tmp_path: Path, mode, colour, suffix, expected) -> None:
-    file = save(Image.new(mode, (8, 6), colour), tmp_path / f"a.{suffix}")
+def test_every_mode_becomes_rgb(tmp_path: Path, mode, color, suffix, expected) -> None:
+    file = save(Image.new(mode, (8, 6), color), tmp_path / f"a.{suffix}")
     assert center(file) == pytest.approx(expected, abs=0.005)
 
 
-def test_a_palette_with_a_transparent_colour(tmp_path: Path) -> None:
+def test_a_palette_with_a_transparent_color(tmp_path: Path) -> None:
     palette = Image.new("RGB", (8, 6), (255, 0, 0)).quantize()
     file = save(palette, tmp_path / "a.png", transparency=palette.getpixel((0, 0)))
     assert center(file) == [1, 1, 1]

@@ -104,7 +104,7 @@ def test_any_number_of_arms_and_seeds(tmp_path, seeds, number_of_arms):
     assert png.startswith(b"\x89PNG") and len(png) > 5000
 
 
-def test_only_the_baseline_is_grey():
+def test_only_the_baseline_is_gray():
     colors = [style.color(i) for i in range(40)]
     assert colors.count(style.COLORS[0]) == 1
     assert len(set(colors[:10])) == 10

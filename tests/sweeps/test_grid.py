@@ -72,11 +72,11 @@ def test_arms_with_knobs_of_their_own() -> None:
 
 
 def test_arms_with_several_sets_of_knobs_and_knobs_outside_of_mixing() -> None:
-    grid = "arms={none:[{},{/augmentation:cutout,/augmentation.fill:[black,grey]}],cutmix:{}}"
+    grid = "arms={none:[{},{/augmentation:cutout,/augmentation.fill:[black,gray]}],cutmix:{}}"
     assert arms(grid) == [
         ["mixing=none"],
         ["mixing=none", "augmentation=cutout", "augmentation.fill=black"],
-        ["mixing=none", "augmentation=cutout", "augmentation.fill=grey"],
+        ["mixing=none", "augmentation=cutout", "augmentation.fill=gray"],
         ["mixing=cutmix"],
     ]
 

@@ -53,7 +53,7 @@ def users_line(error: BaseException) -> str | None:
 
 
 def sentence(error: BaseException, config_name: str = "train") -> str:
-    """An error in one paragraph, with the nearest key or choice where a name was misspelt."""
+    """An error in one paragraph, with the nearest key or choice where a name was misspelled."""
     text = str(error) or type(error).__name__
     if text.startswith("Caught ") and " in DataLoader worker " in text:  # with its traceback
         text = text.strip().rpartition("\n")[2].partition(": ")[2]
@@ -130,7 +130,7 @@ def way_to_add(key: str, known: Sequence[str]) -> str:
 
 
 def unknown_choice(group: str, name: str, options: Sequence[str]) -> str:
-    """The sentence for a misspelt choice, or for a file that others are built on (`_base`)."""
+    """The sentence for a misspelled choice, or for a file that others are built on (`_base`)."""
     options = [option for option in options if option[:1] != "_"]
     nearest = nearest_name(name, options)
     hint = f"did you mean {nearest}? " if nearest else ""

@@ -55,7 +55,7 @@ def check_keys(cfg: DictConfig, reference: DictConfig) -> None:
 
     Legal are the keys of `reference`; any key below an open node, below what is a plain value there
     and beside the `_target_` of an open group; an argument that the `_target_` above it takes; and
-    a node of the user's own at the top, unless it looks like a misspelt one of ours.
+    a node of the user's own at the top, unless it looks like a misspelled one of ours.
     """
     legal = dict(leaves(reference))
     for key, value in leaves(cfg):
@@ -119,7 +119,7 @@ def is_knob(key: str) -> bool:
 
 
 def unknown_key(key: str, legal: Iterable[str]) -> str:
-    """The sentence for a misspelt key."""
+    """The sentence for a misspelled key."""
     if key in RENAMED:
         return f"{key} is not a key any more; use {RENAMED[key]}"
     if key in LOOKED_FOR:

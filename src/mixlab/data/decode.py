@@ -66,7 +66,7 @@ def decode(path: str, *, channels: int = 3, image_size: int | None = None) -> Te
 
     Args:
         path: of the file.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for gray.
         image_size: side in pixels to resize to, bilinear and antialiased; None leaves the size.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Segmentation masks in PNG files: grey or palette, the class of each pixel."""
+"""Segmentation masks in PNG files: gray or palette, the class of each pixel."""
 
 from collections.abc import Sequence
 
@@ -47,11 +47,11 @@ def decode_mask(path: str, table: np.ndarray, *, image_size: int | None = None) 
     try:
         with Image.open(path, formats=("PNG",)) as image:
             if image.mode not in ("1", "L", "P"):
-                raise bad(path, f"is a mask in mode {image.mode}; masks are grey or have a palette")
-            grey = image.convert("L") if image.mode == "1" else image
+                raise bad(path, f"is a mask in mode {image.mode}; masks are gray or have a palette")
+            gray = image.convert("L") if image.mode == "1" else image
             if image_size is not None:
-                grey = grey.resize((image_size, image_size), Image.Resampling.NEAREST)
-            values = np.array(grey)
+                gray = gray.resize((image_size, image_size), Image.Resampling.NEAREST)
+            values = np.array(gray)
     except UNREADABLE_IMAGE as error:
         raise bad(path, f"cannot be decoded ({decode_error(error)})") from None
     classes = table[values]

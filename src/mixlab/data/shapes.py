@@ -37,15 +37,15 @@ def picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One image (SIDE, SIDE, 3) and its mask (SIDE, SIDE); later shapes hide earlier ones."""
     mask = np.zeros((SIDE, SIDE), np.uint8)
     ground = rng.integers(40, 216, 3)
-    colours = ground + np.zeros((SIDE, SIDE, 3))
+    colors = ground + np.zeros((SIDE, SIDE, 3))
     for _ in range(rng.integers(1, 4)):
         kind = int(rng.integers(1, len(CLASSES)))
         inside = shape(kind, rng)
         mask[inside] = kind
-        colours[inside] = (
+        colors[inside] = (
             ground + rng.integers(64, 192, 3)
         ) % 256  # differs from it in every channel
-    noisy = colours + rng.normal(0, 20, colours.shape)
+    noisy = colors + rng.normal(0, 20, colors.shape)
     return noisy.clip(0, 255).astype(np.uint8), mask
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-SWEEPS = 8  # over all blocks, of both colours of a chessboard
-STEPS = 40  # towards the best mask of any shares
+SWEEPS = 8  # over all blocks, of both colors of a chessboard
+STEPS = 40  # toward the best mask of any shares
 ROUNDS = 3  # over all distances of a swap
 
 
@@ -53,7 +53,7 @@ class MaskEnergy:
         """Labels after sweeps in which each block takes its best label, given its neighbors'."""
         size = label_Bnn.shape[-1]
         place = torch.arange(size, device=label_Bnn.device)
-        black = (place[:, None] + place) % 2 == 0  # blocks of a colour are no neighbors
+        black = (place[:, None] + place) % 2 == 0  # blocks of a color are no neighbors
         z, values = self.values_L[label_Bnn], self.values_L.view(1, -1, 1, 1)
         total = _around(self.down, self.across, torch.ones_like(z))[:, None]
         for sweep in range(2 * SWEEPS):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 def undisturbed(network: nn.Module, images: Tensor) -> Iterator[Tensor]:
     """Within, `network` is in eval mode, and gradients are recorded whatever is around.
 
-    Yields a copy of `images` (R, ...) in the network's dtype, a leaf without a gradient. Afterwards
+    Yields a copy of `images` (R, ...) in the network's dtype, a leaf without a gradient. Afterward
     each module is in the mode it was in, and torch's generators are where they were. In eval mode
     normalization neither updates its statistics nor talks to other processes. The casts of
     `torch.autocast` are not cached, since not every torch keeps those without a graph apart. To

@@ -48,10 +48,10 @@ def bars(total: Tensor, added: Tensor, inks: Sequence[int], side: int) -> Image.
     pitch, height = max(2, side // len(total)), side // 2
     gap = 1 if pitch > 3 else 0
     page = np.full((height, pitch * len(total), 3), 255, np.uint8)
-    colours = on_paper(torch.eye(len(inks)), inks).numpy()
+    colors = on_paper(torch.eye(len(inks)), inks).numpy()
     tops = torch.cat([added.cumsum(0)[:-1], total[None]]).clamp_max(total)
     levels = ((height - STUB) * (1 - tops)).round().int().tolist()
-    for colour, level in reversed(list(zip(colours, levels, strict=True))):
+    for color, level in reversed(list(zip(colors, levels, strict=True))):
         for feature, top in enumerate(level):
-            page[top:, feature * pitch : (feature + 1) * pitch - gap] = colour
+            page[top:, feature * pitch : (feature + 1) * pitch - gap] = color
     return Image.fromarray(page)

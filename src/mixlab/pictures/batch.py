@@ -11,7 +11,7 @@ from mixlab.errors import UserError
 from mixlab.pictures.captions import ACCENT, FAINT, Line, class_name, given_and_true, label_line
 from mixlab.pictures.parts import inks_of, parts_of, unmixed
 from mixlab.pictures.sheet import GAP, Cell, cell_grid, stacked, strip
-from mixlab.pictures.tiles import check_pictures, coloured, legend, tiles
+from mixlab.pictures.tiles import check_pictures, colored, legend, tiles
 
 if TYPE_CHECKING:
     from mixlab.mixing import Batch, Blend
@@ -76,7 +76,7 @@ def mixed_batch(
     targets = after.targets[:count].float().cpu()
     if targets.ndim == 4:
         planes = torch.cat([_rows_with_guests(before, "targets", source.flatten()).cpu(), targets])
-        lines.append(tiles(coloured(planes)))
+        lines.append(tiles(colored(planes)))
 
     cells, is_hidden = [], after.images is before.images  # features are mixed, and labels
     for row in range(count):
@@ -207,7 +207,7 @@ def before_and_after(
     lines = [words(row, targets, class_names, wrong_labels or {}) for row in range(len(drawn))]
     if targets is None or moved is None or targets.ndim < 4:
         return cell_grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])
-    pairs = zip(*(tiles(coloured(each[:count])) for each in (targets, moved)), strict=True)
+    pairs = zip(*(tiles(colored(each[:count])) for each in (targets, moved)), strict=True)
     below = [side_by_side(*pair) for pair in pairs]
     drawn = [stacked(*pair, gap=GAP) for pair in zip(drawn, below, strict=True)]
     page = cell_grid([Cell(*pair) for pair in zip(drawn, lines, strict=True)])

@@ -62,7 +62,7 @@ def boxed(
     ]
     lines = label_table(blend, targets, labels, class_names, published)
     header = TABLE_HEADER if published is None else (*TABLE_HEADER, PUBLISHED)
-    written = text_table(header, [[Line([word], colour) for word, colour in row] for row in lines])
+    written = text_table(header, [[Line([word], color) for word, color in row] for row in lines])
     drawn = two_lines(pairs)
     size_note = f"{images.shape[-2]} x {images.shape[-1]} pixels"
     note = f"rows {box[0]}:{box[1]} and columns {box[2]}:{box[3]} of {size_note}"

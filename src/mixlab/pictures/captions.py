@@ -15,7 +15,7 @@ class Line(NamedTuple):
     """One line of a caption: the first of `texts` that fits is shown, else the last, cut off."""
 
     texts: Sequence[str]
-    colour: str = INK
+    color: str = INK
     size: int = 12
 
     def fitted(self, width: int) -> str:

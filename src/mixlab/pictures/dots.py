@@ -54,7 +54,7 @@ def places_on(room: int, like: Tensor) -> Places:
     flat = seen_from_the_side(like)
     low, high = flat.amin((0, 2)), flat.amax((0, 2))
     middle, span = (low + high)[:, None] / 2, float((high - low).max().clamp_min(1e-12))
-    scale = torch.tensor([[1.0], [-1.0]]) * (1 - 2 * EDGE) / span  # the second axis leads upwards
+    scale = torch.tensor([[1.0], [-1.0]]) * (1 - 2 * EDGE) / span  # the second axis leads upward
 
     def places(cloud: Tensor) -> list[list[float]]:
         around = (seen_from_the_side(cloud[None])[0] - middle) * scale
@@ -64,7 +64,7 @@ def places_on(room: int, like: Tensor) -> Places:
 
 
 def seen_from_the_side(clouds: Tensor) -> Tensor:
-    """(N, 2, P): to the right and upwards, of clouds (N, 2 or more coordinates, P)."""
+    """(N, 2, P): to the right and upward, of clouds (N, 2 or more coordinates, P)."""
     if clouds.shape[1] == 2:
         return clouds
     x, y, z = clouds[:, 0], clouds[:, 1], clouds[:, 2]
@@ -85,6 +85,6 @@ def draw_paths(
 def draw_dots(page: Image.Image, places: list[list[float]], parts: Sequence[SourcePart]) -> None:
     """Dots in the mixed colors of the sources of each point."""
     pen, radius = ImageDraw.Draw(page), DOT * page.width
-    colours = on_paper(torch.stack([part.weight[0] for part in parts]), inks(parts))
-    for (x, y), colour in zip(places, colours.tolist(), strict=True):
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), tuple(colour))
+    colors = on_paper(torch.stack([part.weight[0] for part in parts]), inks(parts))
+    for (x, y), color in zip(places, colors.tolist(), strict=True):
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), tuple(color))

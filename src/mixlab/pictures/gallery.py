@@ -105,20 +105,20 @@ def framed_column(name: str, mixed: Mixed, notes: Sequence[str], **scale: Any) -
     return column(name, images, targets, notes=notes, framed=True, parts=parts, **scale)
 
 
-def title(name: str, colour: str, width: int, notes: Sequence[str] = ()) -> Cell:
+def title(name: str, color: str, width: int, notes: Sequence[str] = ()) -> Cell:
     """A method's name, broken at its underscores if it is wider than its column, over notes."""
     parts = wrap_text(name.replace("_", "_ "), width, 13)
-    lines = [Line([part.replace("_ ", "_")], colour, 13) for part in parts]
+    lines = [Line([part.replace("_ ", "_")], color, 13) for part in parts]
     small = [line for note in notes for line in wrap_text(note, width, 11)]
     return Cell(None, [*lines, *(Line([line], FAINT, 11) for line in small)])
 
 
 def empty_column(name: str, reason: str, count: int, tile_size: tuple[int, int]) -> list[Cell]:
     """A name above gray tiles, the first with the reason; its remedy has no room."""
-    grey = Image.new("RGB", tile_size, EMPTY_CELL)
+    gray = Image.new("RGB", tile_size, EMPTY_CELL)
     width = max(tile_size[0], NARROWEST)
     lines = [Line([line], FAINT, 11) for line in wrap_text(reason.split("; ")[0], width, 11)[:7]]
-    rows = [Cell(grey, lines if row == 0 else ()) for row in range(count)]
+    rows = [Cell(gray, lines if row == 0 else ()) for row in range(count)]
     return [title(name, ACCENT, max(map(cell_width, rows))), *rows]
 
 

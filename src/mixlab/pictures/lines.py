@@ -58,25 +58,25 @@ def draw_ground(
 ) -> None:
     """Shade a lane as far as the weights (K, L) are those of partners."""
     is_partner = torch.tensor([[float(ink > 0)] for ink in inks])
-    colours = on_paper(SHADE * weight * is_partner, inks)
-    pen, step = ImageDraw.Draw(page), page.width / len(colours)
-    for start, end in stretches(colours):
+    colors = on_paper(SHADE * weight * is_partner, inks)
+    pen, step = ImageDraw.Draw(page), page.width / len(colors)
+    for start, end in stretches(colors):
         edges = (start * step, top, end * step - 1, top + height - 1)
-        pen.rectangle(edges, tuple(colours[start].tolist()))
+        pen.rectangle(edges, tuple(colors[start].tolist()))
 
 
-def draw_line(page: Image.Image, top: int, height: int, values: Tensor, colours: Tensor) -> None:
+def draw_line(page: Image.Image, top: int, height: int, values: Tensor, colors: Tensor) -> None:
     """Draw values (L,) in [0, 1] in the colors (L, 3), over a rule that ends the lane."""
     pen, bottom = ImageDraw.Draw(page), top + height - 1
     pen.line((0, bottom, page.width, bottom), RULE)
     x = ((torch.arange(len(values)) + 0.5) * page.width / len(values)).tolist()
     y = (top + height * (0.92 - 0.84 * values)).tolist()  # with room for the width of the line
-    for start, end in stretches(colours):
+    for start, end in stretches(colors):
         points = list(zip(x[start : end + 1], y[start : end + 1], strict=True))
-        pen.line(points, tuple(colours[start].tolist()), width=FINER + 1)
+        pen.line(points, tuple(colors[start].tolist()), width=FINER + 1)
 
 
-def stretches(colours: Tensor) -> list[tuple[int, int]]:
+def stretches(colors: Tensor) -> list[tuple[int, int]]:
     """Start and end of the spans of one color, of colors (L, 3)."""
-    changes = (colours[1:] != colours[:-1]).any(1).nonzero()[:, 0] + 1
-    return list(pairwise([0, *changes.tolist(), len(colours)]))
+    changes = (colors[1:] != colors[:-1]).any(1).nonzero()[:, 0] + 1
+    return list(pairwise([0, *changes.tolist(), len(colors)]))

@@ -71,7 +71,7 @@ def draw_cell(
     pen = ImageDraw.Draw(page)
     for number, line in enumerate(cell.lines):
         place = (left, top + tile_height + 4 + number * LINE_HEIGHT)
-        pen.text(place, line.fitted(width), fill=line.colour, font=font(line.size))
+        pen.text(place, line.fitted(width), fill=line.color, font=font(line.size))
 
 
 def strip(images: Sequence[Image.Image | None], framed: bool = True) -> Image.Image:
@@ -133,7 +133,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[Line]]) -> Image.I
         left = MARGIN
         for line, width in zip(row, widths, strict=True):
             place = (left, number * height + 4)
-            pen.text(place, line.fitted(width), fill=line.colour, font=font(line.size))
+            pen.text(place, line.fitted(width), fill=line.color, font=font(line.size))
             left += width + MARGIN
         below = (number + 1) * height - 1
         pen.line((MARGIN, below, page.width - MARGIN, below), fill=RULE)

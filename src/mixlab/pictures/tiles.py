@@ -104,16 +104,16 @@ GOLDEN = 0.618034  # of a turn between two hues, so that neighboring classes loo
 LEGEND, SWATCH = 20, 11  # in pixels: a line of the legend, a color's square
 
 
-def colours(num_classes: int) -> Tensor:
+def colors(num_classes: int) -> Tensor:
     """(num_classes, 3) RGB in [0, 1]."""
     hues = [colorsys.hsv_to_rgb(k * GOLDEN % 1, 0.6, 0.95) for k in range(1, num_classes)]
     return torch.tensor([GROUND, *hues])
 
 
-def coloured(planes: Tensor) -> Tensor:
+def colored(planes: Tensor) -> Tensor:
     """Masks (B, num_classes, H, W) of shares as images (B, 3, H, W) in [0, 1]."""
     planes = planes.detach().float().cpu()
-    return torch.einsum("bkhw,kc->bchw", planes, colours(planes.shape[1])).clamp(0, 1)
+    return torch.einsum("bkhw,kc->bchw", planes, colors(planes.shape[1])).clamp(0, 1)
 
 
 def legend(num_classes: int, class_names: Sequence[str] | None, width: int) -> Image.Image:
@@ -128,8 +128,8 @@ def legend(num_classes: int, class_names: Sequence[str] | None, width: int) -> I
         left += room
     page = Image.new("RGB", (width, top + LEGEND), PAPER)
     pen = ImageDraw.Draw(page)
-    for name, colour, (left, top) in zip(names, colours(num_classes), places, strict=True):
-        shade = tuple(int(part) for part in (colour * 255).round())
+    for name, color, (left, top) in zip(names, colors(num_classes), places, strict=True):
+        shade = tuple(int(part) for part in (color * 255).round())
         pen.rectangle((left, top + 2, left + SWATCH - 1, top + SWATCH + 1), shade)
         pen.text((left + SWATCH + 6, top), name, fill=INK, font=font(12))
     return page

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixlab.errors import UserError
 
-DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # grey in 16 bits, or what Pillow makes of it
+DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # gray in 16 bits, or what Pillow makes of it
 
 
 def read_pictures(files: Sequence[str]) -> Tensor:

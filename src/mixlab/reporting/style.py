@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-TEXT_INK = "#010203"  # becomes the page's text colour in SVG, so that figures follow light and dark
+TEXT_INK = "#010203"  # becomes the page's text color in SVG, so that figures follow light and dark
 PAPER_INK = "#1c1e21"  # of the PNG
 COLORS = (
     "#7b8490", "#3b7fc4", "#d9742b", "#3b9b6d", "#9467bd", "#c94f6d", "#2a9aa5", "#a88a2b",
@@ -38,7 +38,7 @@ def styled(ink: str) -> AbstractContextManager[None]:
 
 
 def color(index: int) -> str:
-    """The colour of the index-th arm; only the baseline, at 0, is grey."""
+    """The color of the index-th arm; only the baseline, at 0, is gray."""
     return COLORS[index] if index < 1 else COLORS[1 + (index - 1) % (len(COLORS) - 1)]
 
 

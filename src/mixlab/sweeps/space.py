@@ -94,7 +94,7 @@ def values_of(override: Override) -> "BaseDistribution":
 
 
 def whole_range(found: RangeSweep) -> range | None:
-    """The values of a range of whole numbers, upwards; None for others, which are choices."""
+    """The values of a range of whole numbers, upward; None for others, which are choices."""
     ends = found.start, found.stop, found.step
     if all(isinstance(each, int) for each in ends) and found.step > 0:
         return range(*ends)  # pyright: ignore[reportArgumentType]

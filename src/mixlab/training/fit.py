@@ -177,7 +177,7 @@ def ranks_join(folder: Path, allow: Iterable[str] = ()) -> Iterator[None]:
 
 @contextmanager
 def closing_loggers(trainer: pl.Trainer) -> Iterator[None]:
-    """Close W&B's run afterwards, or the next job of this process would write into it."""
+    """Close W&B's run afterward, or the next job of this process would write into it."""
     failed = True
     try:
         yield

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from helpers.mixing_cases import labelled_pictures, mean_pixel
+from helpers.mixing_cases import labeled_pictures, mean_pixel
 from mixlab.mixing import Boxes, Concat, CutMix, HMix, Method, Mixup, VHMixup
 
 ROWS = 64
@@ -19,7 +19,7 @@ def _mixed(method: Method, images: torch.Tensor, seed: int = 2) -> torch.Tensor:
 
 def _own_masks(method: Method, height: int, width: int) -> np.ndarray:
     """(ROWS, height, width): how much of each pixel is the row's."""
-    images, _ = labelled_pictures(ROWS, (height, width), torch.float64)
+    images, _ = labeled_pictures(ROWS, (height, width), torch.float64)
     return _mixed(method, images)[np.arange(ROWS), np.arange(ROWS)].numpy()
 
 
@@ -37,7 +37,7 @@ def test_hmix_is_mixup_without_a_box_and_cutmix_with_the_whole() -> None:
 @pytest.mark.parametrize("ratio", [0, 0.3, 0.5, 1])
 @pytest.mark.parametrize("alpha", [0.05, 1.0])
 def test_hmixs_label_is_the_drawn_share_whatever_is_clipped(alpha: float, ratio: float) -> None:
-    images, targets = labelled_pictures(ROWS, (13, 9))
+    images, targets = labeled_pictures(ROWS, (13, 9))
     method = HMix(alpha, ratio)
     blend = method(images, targets, np.random.default_rng(2), PARTNERS)
     own = np.random.default_rng(2).beta(alpha, alpha, size=ROWS)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from helpers.mixing_cases import labelled_pictures
+from helpers.mixing_cases import labeled_pictures
 from mixlab.mixing import Concat, GridMix, Method, MixedConcat, PatchMix, Random2x2
 from mixlab.mixing.masks import painted
 
@@ -67,7 +67,7 @@ def test_patches_at_the_border_are_cut_off_and_weighed_so() -> None:
 
 def test_a_mixed_concat_is_a_horizontal_concat_of_two_vertical_ones() -> None:
     """The definition: of row over partner on the left, and of partner over row on the right."""
-    images, targets = labelled_pictures(64, (15, 20))
+    images, targets = labeled_pictures(64, (15, 20))
     partners = np.roll(np.arange(64), 1)
     cut = np.random.default_rng(3).beta(1, 1, size=128)
     given = iter([cut[:64], cut[64:]])

@@ -14,9 +14,9 @@ from mixlab.data.spec import ImageSpec
 from mixlab.errors import UserError
 
 # What a data set's `label_preserving` may list: mirrored left to right; moved or cut at the border;
-# turned or sheared by any angle; other colours, brightness or contrast; blurred; noise added; a
+# turned or sheared by any angle; other colors, brightness or contrast; blurred; noise added; a
 # part hidden.
-KINDS = ("flip", "crop", "rotate", "colour", "blur", "noise", "erase")
+KINDS = ("flip", "crop", "rotate", "color", "blur", "noise", "erase")
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,6 @@ def white(images: Tensor) -> int:
     return 255 if images.dtype == torch.uint8 else 1
 
 
-def grey(images: Tensor) -> float:
+def gray(images: Tensor) -> float:
     """The value of a pixel half as bright."""
     return 128 if images.dtype == torch.uint8 else 0.5

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from mixlab import checks
-from mixlab.data.augmentation.augmentation import Occasional, grey, white
+from mixlab.data.augmentation.augmentation import Occasional, gray, white
 from mixlab.data.augmentation.transforms import as_pixels, normal_like
 from mixlab.mixing.cells import equal_cells
 from mixlab.mixing.masks import Boxes, clipped_boxes, sent_to
 
-ERASE_FILLS = ("black", "grey", "noise")
+ERASE_FILLS = ("black", "gray", "noise")
 BOX_ATTEMPTS = 10  # to draw a box that fits, as in torchvision
 GRIDS = checks.Allowed(
     "a list of whole numbers from 1",
@@ -27,7 +27,7 @@ class Erasing(Occasional):
     """Hides part of each image.
 
     Attributes:
-        fill: `black`, `grey` (half of white), or `noise`: normal around grey, with a standard
+        fill: `black`, `gray` (half of white), or `noise`: normal around gray, with a standard
             deviation of a quarter of white, for each pixel of each channel.
     """
 
@@ -45,9 +45,9 @@ class Erasing(Occasional):
         """A copy in which the pixels of bool (B, 1, H, W) `hidden` are filled."""
         if self.fill == "black":
             return images.masked_fill(hidden, 0)
-        if self.fill == "grey":
-            return images.masked_fill(hidden, grey(images))
-        noise = normal_like(images, rng).mul_(white(images) / 4).add_(grey(images))
+        if self.fill == "gray":
+            return images.masked_fill(hidden, gray(images))
+        noise = normal_like(images, rng).mul_(white(images) / 4).add_(gray(images))
         return torch.where(hidden, as_pixels(noise, images), images)
 
 
@@ -167,7 +167,7 @@ class HideAndSeek(Erasing):
             squares of 56, 44, 32 and 16 of ImageNet's 224 pixels are 4, 5, 7 and 14 cells.
         hidden: in [0, 1], the chance that a cell is hidden.
 
-    The paper fills with the mean color of the data, to which `fill=grey` is nearest.
+    The paper fills with the mean color of the data, to which `fill=gray` is nearest.
     """
 
     cells: Sequence[int] = (4, 5, 7, 14)

@@ -14,7 +14,7 @@ from torch import Tensor
 from mixlab.data.augmentation.augmentation import Occasional
 from mixlab.data.global_rng import set_generators
 
-BORDER_FILLS = {"black": 0, "grey": 128}  # what comes into view at the border, in uint8
+BORDER_FILLS = {"black": 0, "gray": 128}  # what comes into view at the border, in uint8
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class Library(Occasional):
 class PilLibrary(Library):
     """A transform of PIL images: the only ones timm takes, and turned several times faster.
 
-    Grey images go through it as three equal channels, since some transforms need them.
+    Gray images go through it as three equal channels, since some transforms need them.
     """
 
     def one(self, image: Tensor) -> Tensor:
-        colour = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
-        changed = np.array(self.transform(Image.fromarray(colour)))
+        color = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+        changed = np.array(self.transform(Image.fromarray(color)))
         return torch.from_numpy(changed).permute(2, 0, 1)[: len(image)].contiguous()
 
     @cached_property

@@ -17,7 +17,7 @@ NEAREST = (Image.Resampling.NEAREST,) * 2  # two, for timm draws one of two for 
 
 
 class MovesAlone:
-    """A policy of torchvision without the operations that change colours."""
+    """A policy of torchvision without the operations that change colors."""
 
     def _apply_image_or_video_transform(
         self, image: Any, transform_id: str, *args: Any, **kwargs: Any

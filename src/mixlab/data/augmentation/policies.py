@@ -13,16 +13,16 @@ from mixlab.errors import UserError
 # strongest levels keep no bit at all, which Pillow refuses; and TranslateX and TranslateY, which
 # move by pixels that were chosen for ImageNet.
 OPERATIONS = {
-    **dict.fromkeys(("AutoContrast", "Equalize", "Invert", "PosterizeOriginal"), "colour"),
-    **dict.fromkeys(("Solarize", "SolarizeIncreasing", "SolarizeAdd", "Desaturate"), "colour"),
-    **dict.fromkeys(("Color", "ColorIncreasing", "Contrast", "ContrastIncreasing"), "colour"),
-    **dict.fromkeys(("Brightness", "BrightnessIncreasing"), "colour"),
-    **dict.fromkeys(("Sharpness", "SharpnessIncreasing"), "colour"),
+    **dict.fromkeys(("AutoContrast", "Equalize", "Invert", "PosterizeOriginal"), "color"),
+    **dict.fromkeys(("Solarize", "SolarizeIncreasing", "SolarizeAdd", "Desaturate"), "color"),
+    **dict.fromkeys(("Color", "ColorIncreasing", "Contrast", "ContrastIncreasing"), "color"),
+    **dict.fromkeys(("Brightness", "BrightnessIncreasing"), "color"),
+    **dict.fromkeys(("Sharpness", "SharpnessIncreasing"), "color"),
     **dict.fromkeys(("GaussianBlur", "GaussianBlurRand"), "blur"),
     **dict.fromkeys(("Rotate", "ShearX", "ShearY"), "rotate"),
     **dict.fromkeys(("TranslateXRel", "TranslateYRel"), "crop"),
 }
-COLOURS = ("AutoContrast", "Equalize", "SolarizeIncreasing", "ColorIncreasing")
+COLOR_CHANGES = ("AutoContrast", "Equalize", "SolarizeIncreasing", "ColorIncreasing")
 LIGHTS = ("ContrastIncreasing", "BrightnessIncreasing")
 GEOMETRIC_MOVES = ("ShearX", "ShearY", "TranslateXRel", "TranslateYRel")
 POLICIES = ("imagenet", "cifar10", "svhn")
@@ -40,14 +40,14 @@ class RandAugment(PilLibrary):
         magnitude_std: in [0, 10], its standard deviation; what leaves [0, 10] is clipped.
         rate: in [0, 1], chance that an operation drawn is done.
         pool: names of `OPERATIONS`; a name with Increasing is stronger the higher the magnitude.
-        fill: of what comes into view at the border, `black` or `grey`.
+        fill: of what comes into view at the border, `black` or `gray`.
     """
 
     operations: int = 3
     magnitude: float = 3.0
     magnitude_std: float = 2.0
     rate: float = 0.5
-    pool: Sequence[str] = (*COLOURS, *LIGHTS, *GEOMETRIC_MOVES)
+    pool: Sequence[str] = (*COLOR_CHANGES, *LIGHTS, *GEOMETRIC_MOVES)
     fill: str = "black"
 
     def check(self) -> None:
@@ -100,7 +100,7 @@ class LibraryPolicy(Library):
     """What AutoAugment, TrivialAugment and AugMix share.
 
     Attributes:
-        fill: of what comes into view at the border, `black` or `grey`.
+        fill: of what comes into view at the border, `black` or `gray`.
     """
 
     fill: str = "black"
@@ -110,7 +110,7 @@ class LibraryPolicy(Library):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        return ("crop", "rotate", "colour")
+        return ("crop", "rotate", "color")
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class AugMix(LibraryPolicy):
         width: number of chains, 1 to 10.
         depth: operations in a chain, 1 to 10; None draws 1 to 3 for each chain.
         alpha: > 0 and <= 100, of the Dirichlet and Beta distributions of the weights.
-        all_operations: also brightness, contrast, colour and sharpness, which are among the
+        all_operations: also brightness, contrast, color and sharpness, which are among the
             corruptions of ImageNet-C and left out for it.
     """
 

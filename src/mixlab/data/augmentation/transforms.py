@@ -1,4 +1,4 @@
-"""Rotation, colour jitter and blur, by torchvision."""
+"""Rotation, color jitter and blur, by torchvision."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Rotation(PilLibrary):
 
     Attributes:
         degrees: in [0, 180], the most, either way.
-        fill: of the corners that come into view, `black` or `grey`.
+        fill: of the corners that come into view, `black` or `gray`.
     """
 
     degrees: float = 15.0
@@ -56,7 +56,7 @@ class Rotation(PilLibrary):
 class ColorJitter(Library):
     """Brightness, contrast, saturation and hue, each by a factor of its own, in random order.
 
-    Grey images have neither saturation nor hue: there these two change nothing.
+    Gray images have neither saturation nor hue: there these two change nothing.
 
     Attributes:
         brightness, contrast, saturation: in [0, 1]; x is a factor from 1 - x to 1 + x.
@@ -75,7 +75,7 @@ class ColorJitter(Library):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        return ("colour",)
+        return ("color",)
 
     @cached_property
     def transform(self) -> Callable[[Any], Any]:
@@ -130,7 +130,7 @@ class Grayscale(Occasional):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        return ("colour",)
+        return ("color",)
 
     def changed(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         from torchvision.transforms.v2 import functional as F

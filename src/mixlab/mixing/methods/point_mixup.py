@@ -23,7 +23,7 @@ class PointMixup:
     Paper: Chen et al., PointMixup: Augmentation for Point Clouds, 2020,
         https://arxiv.org/abs/2008.06374.
     Draws: lam ~ Beta(alpha, alpha); the points of two clouds are matched by the assignment phi of
-        the earth mover's distance, and each moves on a line towards its match: u_i = lam * x_i + (1
+        the earth mover's distance, and each moves on a line toward its match: u_i = lam * x_i + (1
         - lam) * x'_phi(i).
     Label: y~ = lam * y + (1 - lam) * y'.
     Avoid: with signals, whose order has a meaning; with many points, as its time grows with their

@@ -41,7 +41,7 @@ class PuzzleMix:
         smoothness: >= 0, the paper's beta: price of neighbors with other shares, for a border as
             long as the picture's side, in sixteenths of its saliency as in the authors' code.
         contrast: >= 0, its gamma: how much higher that price is where the two pictures differ, for
-            a difference of one between their colours in neighboring blocks.
+            a difference of one between their colors in neighboring blocks.
         prior: >= 0, its eta: how much the share follows lam.
         transport_cost: >= 0, its xi: price of a move by a block; None moves nothing. Blocks that
             move cannot be mixed again in a `Sequence` or chosen row by row in `OneOf`.
@@ -98,9 +98,9 @@ class PuzzleMix:
         rows = torch.from_numpy(np.stack([np.arange(len(partner)), partner]))
         rows = rows.to(images.device, non_blocking=True)
         saliency = F.adaptive_avg_pool2d(maps, blocks) * height * width
-        colours = F.adaptive_avg_pool2d(images.detach().flatten(1, -3).float(), blocks)
+        colors = F.adaptive_avg_pool2d(images.detach().flatten(1, -3).float(), blocks)
         energy = self.energy(
-            [saliency[each] for each in rows], [colours[each] for each in rows], own
+            [saliency[each] for each in rows], [colors[each] for each in rows], own
         )
         z = energy.values_L[energy.least()]
         moves = self.moves([saliency[each] for each in rows], z)
@@ -108,18 +108,18 @@ class PuzzleMix:
         blend = replace(Blend.pair(partner, mask), moves=moves)
         return blend.where(partner != np.arange(len(partner)))
 
-    def energy(self, saliency: list[Tensor], colours: list[Tensor], own: np.ndarray) -> MaskEnergy:
-        """Of saliency (B, n, n) and colours (B, C, n, n) of rows and partners, and lam (B,)."""
+    def energy(self, saliency: list[Tensor], colors: list[Tensor], own: np.ndarray) -> MaskEnergy:
+        """Of saliency (B, n, n) and colors (B, C, n, n) of rows and partners, and lam (B,)."""
         first, second = saliency
         z = (torch.arange(self.labels, device=first.device) / (self.labels - 1)).view(1, -1, 1, 1)
         prior = torch.from_numpy(surprise(self.labels, 1 - own)).to(first, non_blocking=True)
         cost = z * first[:, None] + (1 - z) * second[:, None] + self.prior * prior[..., None, None]
-        down, across = (self._weights(colours, dim) for dim in (2, 3))
+        down, across = (self._weights(colors, dim) for dim in (2, 3))
         return MaskEnergy(cost, down, across)
 
-    def _weights(self, colours: list[Tensor], dim: int) -> Tensor:
+    def _weights(self, colors: list[Tensor], dim: int) -> Tensor:
         """Of the pairs of neighbors along a dimension."""
-        one, other = colours
+        one, other = colors
         length = one.shape[dim] - 1
         pairs = ((one, other), (other, one))
         apart = [

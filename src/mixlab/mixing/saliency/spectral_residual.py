@@ -40,21 +40,21 @@ class SpectralResidual:
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """See `Saliency`; the targets are not looked at."""
         size = tuple(images.shape[-2:])
-        grey = images.detach().flatten(1, -3).float().mean(1, keepdim=True)
+        gray = images.detach().flatten(1, -3).float().mean(1, keepdim=True)
         scale = min(1.0, self.side / min(size))
         small = [max(1, round(scale * length)) for length in size]
         if small != list(size):
-            grey = F.interpolate(grey, small, mode="bilinear", antialias=True)
+            gray = F.interpolate(gray, small, mode="bilinear", antialias=True)
         with torch.autocast(images.device.type, enabled=False):
-            maps = smoothed(_residual(grey)[:, 0], self.smoothing * min(small) / self.side)
+            maps = smoothed(_residual(gray)[:, 0], self.smoothing * min(small) / self.side)
         return normalized(F.interpolate(maps[:, None], size, mode="bilinear")[:, 0])
 
 
-def _residual(grey: Tensor) -> Tensor:
+def _residual(gray: Tensor) -> Tensor:
     """(R, 1, H, W) saliency before smoothing."""
-    spectrum = torch.fft.fft2(grey)
+    spectrum = torch.fft.fft2(gray)
     amplitude = spectrum.abs()
-    least = 1e-6 * amplitude.amax((2, 3), keepdim=True) + torch.finfo(grey.dtype).tiny
+    least = 1e-6 * amplitude.amax((2, 3), keepdim=True) + torch.finfo(gray.dtype).tiny
     log = amplitude.clamp_min(least).log()
     around = F.pad(log, [WINDOW // 2] * 4, mode="circular")
     residual = log - F.avg_pool2d(around, WINDOW, stride=1)

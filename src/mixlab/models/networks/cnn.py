@@ -17,7 +17,7 @@ def check_smallest(spec: ImageSpec, pixels: int, network: str) -> None:
 
 
 class CNN(nn.Sequential):
-    """Two convolutions and two dense layers: 18,762 parameters for grey images and 10 classes.
+    """Two convolutions and two dense layers: 18,762 parameters for gray images and 10 classes.
 
     The network of the Keras example on mixup (keras.io/examples/vision/mixup), with Keras'
     initial weights: Glorot-uniform kernels and zero biases.
@@ -87,7 +87,7 @@ class CNN6(nn.Module):
 class CNNBN(nn.Sequential):
     """Three convolutions with batch normalization, which learn small images in a few epochs.
 
-    94,186 parameters for grey images and 10 classes, enough to learn wrong labels by heart. Initial
+    94,186 parameters for gray images and 10 classes, enough to learn wrong labels by heart. Initial
     weights are torch's.
 
     Args:

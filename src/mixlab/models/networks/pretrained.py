@@ -112,7 +112,7 @@ def freeze_backbone(model: Any) -> None:
 
 
 def pretrained_scale(name: str, channels: int) -> dict[str, list[float]]:
-    """The mean and std of the images that timm's weights were trained on, of grey ones too."""
+    """The mean and std of the images that timm's weights were trained on, of gray ones too."""
     import timm
 
     check_name(name)

@@ -28,7 +28,7 @@ def Timm(
         spec: of the data.
         name: as timm knows it: `resnet18`, `densenet121`, `vit_tiny_patch16_224`, ...
         pretrained: True for timm's weights, or the path of a file of weights. A classifier for
-            another number of classes is left out, and the stem is adapted to grey images.
+            another number of classes is left out, and the stem is adapted to gray images.
         freeze: `backbone` trains the classifier alone.
         small_stem: whether the stem keeps the resolution, where made for 224 pixels it would
             divide it by 4; `auto` does so for images of at most 64 pixels if it knows how, unless
