@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from helpers.small_runs import SMALL, write_npz
 from mixlab.cli import is_override
@@ -256,6 +257,36 @@ def test_flags_and_overrides_may_be_mixed(here: Path, command: Callable) -> None
     assert found == [] and is_override("+a.b=-1") and is_override("~logger")
     said = command("train", "mixing=none", "--cfg", "job", "seed=7")
     assert said.status == 0 and "seed: 7" in said.out
+
+
+def test_a_command_is_composed_once_and_once_for_its_keys(
+    here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hydra would compose it another time, for its mode alone."""
+    composed = []
+    load = ConfigLoaderImpl._load_configuration_impl
+
+    def counted(*args: Any, **given: Any) -> Any:
+        composed.append(given["overrides"])
+        return load(*args, **given)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
+    assert "probability" in command("train", "mixing.probability=7", "seed=123").sentence
+    assert 1 <= len(composed) <= 2 and ["seed=123" in each for each in composed].count(True) == 1
+
+
+def test_a_mode_from_the_command_line_or_a_file_makes_a_sweep(
+    here: Path, command: Callable
+) -> None:
+    mine = here / "conf" / "experiment" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("# @package _global_\nhydra:\n  mode: MULTIRUN\n")
+    wrong = ("seeds=2", "mixing.probability=0.5,2", *QUICK)  # two seeds take a sweep
+    for words in (["hydra.mode=MULTIRUN"], ["--config-dir=conf", "experiment=mine"]):
+        assert (
+            "probability must be a number in [0, 1], got 2"
+            in command("train", *words, *wrong).sentence
+        )
 
 
 LOADED = """
