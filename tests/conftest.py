@@ -37,6 +37,14 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_configs() -> Iterator[None]:
+    from helpers.quick_configs import composed_quickly
+
+    with composed_quickly():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def speaking_loggers() -> None:
     """Hydra configures logging for the whole process: loggers are disabled, a sweep logs errors."""

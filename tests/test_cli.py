@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from helpers.small_runs import SMALL, write_npz
 from mixlab.cli import is_override
@@ -258,20 +259,66 @@ def test_flags_and_overrides_may_be_mixed(here: Path, command: Callable) -> None
     assert said.status == 0 and "seed: 7" in said.out
 
 
+def test_a_command_is_composed_once_and_once_for_its_keys(
+    here: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hydra would compose it another time, for its mode alone."""
+    composed = []
+    load = ConfigLoaderImpl._load_configuration_impl
+
+    def counted(*args: Any, **given: Any) -> Any:
+        composed.append(given["overrides"])
+        return load(*args, **given)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
+    assert "probability" in command("train", "mixing.probability=7", "seed=123").sentence
+    assert 1 <= len(composed) <= 2 and ["seed=123" in each for each in composed].count(True) == 1
+
+
+def test_a_mode_from_the_command_line_or_a_file_makes_a_sweep(
+    here: Path, command: Callable
+) -> None:
+    mine = here / "conf" / "experiment" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("# @package _global_\nhydra:\n  mode: MULTIRUN\n")
+    wrong = ("seeds=2", "mixing.probability=0.5,2", *QUICK)  # two seeds take a sweep
+    for words in (["hydra.mode=MULTIRUN"], ["--config-dir=conf", "experiment=mine"]):
+        assert (
+            "probability must be a number in [0, 1], got 2"
+            in command("train", *words, *wrong).sentence
+        )
+
+
+LOADED = """
+import os, sys
+from mixlab.train import main
+
+ends, os._exit = os._exit, sys.exit
+for arguments in sys.argv[1:]:  # each in a fork of a process that has only read them
+    if arguments[0] == "-" and "torch" not in sys.modules:
+        import torch  # once for those that need it; the first two have shown that they do not
+    if not (child := os.fork()):
+        sys.argv[1:] = arguments.split()
+        try:
+            main()
+        except SystemExit as end:
+            loaded = (name in sys.modules for name in ("torch", "pytorch_lightning"))
+            print(end.code, *loaded, flush=True)
+        finally:
+            ends(0)
+    os.waitpid(child, 0)
+"""
+
+
 def test_bad_mixing_is_seen_before_lightning_is_loaded(here: Path) -> None:
     """Within the time that torch takes to load; a sweep is planned in it, too."""
-    code = (
-        "import os, sys; from mixlab.train import main; os._exit = sys.exit\n"
-        "try: main()\n"
-        "finally: print(*(name in sys.modules for name in ('torch', 'pytorch_lightning')))"
-    )
-    for arguments, loaded in (
-        ("+mixin=1", "False False"),
-        ("mixing.probability=7", "False False"),
-        ("-m mixing.method.alpha=1,0", "True False"),
-        ("-m mixing=mixup,cutmix mixing.strength=0.45", "True False"),
-        ("experiment=table mixing=cutmix", "True False"),
-    ):
-        words = [sys.executable, "-c", code, *arguments.split()]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout.strip()) == (2, loaded), done.stderr
+    refused = {
+        "+mixin=1": "2 False False",
+        "mixing.probability=7": "2 False False",
+        "-m mixing.method.alpha=1,0": "2 True False",
+        "-m mixing=mixup,cutmix mixing.strength=0.45": "2 True False",
+        "experiment=table mixing=cutmix": "2 True False",
+    }
+    words = [sys.executable, "-c", LOADED, *refused]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == list(refused.values()), done.stderr

@@ -46,6 +46,8 @@ class Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         if run_mode == RunMode.MULTIRUN and config_name in ONE_AT_A_TIME:
             raise UserError(ONE_AT_A_TIME[config_name])
+        if not kwargs.get("validate_sweep_overrides", True) and not self.may_set_mode(overrides):
+            return OmegaConf.create({"hydra": {"mode": None}})  # all that Hydra asks for first
         store_ours()
         check_ranks(run_mode, config_name)
         knobs = [word for word in overrides if run_mode == RunMode.MULTIRUN and is_knob(word)]
@@ -65,6 +67,16 @@ class Loader(ConfigLoaderImpl):
             if str(choice).startswith("_"):
                 raise UserError(unknown_choice(group, choice, self.get_group_options(group)))
         return cfg
+
+    def may_set_mode(self, overrides: Sequence[str]) -> bool:
+        """Whether `hydra.mode` may have a value: from the command line, or a file not of ours.
+
+        Hydra composes everything to see that, before it composes everything to work with it.
+        """
+        places = {each.path for each in self.get_search_path().get_path()}
+        return any("hydra" in word for word in overrides) or not places <= {
+            f"file://{config_dir()}", str(config_dir()), "pkg://hydra.conf", "structured://"
+        }  # fmt: skip
 
     def get_group_options(self, group_name: str, *args: Any, **kwargs: Any) -> list[str]:
         """The choices of a group, without the files that others are built on (`_base`)."""

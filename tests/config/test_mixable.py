@@ -13,12 +13,18 @@ from omegaconf import DictConfig, OmegaConf
 from helpers.small_runs import composed
 from mixlab.config.build import build
 from mixlab.config.keys import config_dir
-from mixlab.config.mixable import check_mixable, surely, why_not_mixable
+from mixlab.config.mixable import check_mixable, most, surely, why_not_mixable
 from mixlab.config.row_shapes import row_shape
 from mixlab.errors import UserError
 from mixlab.mixing import Policy
 from mixlab.mixing import strength as strength_module
-from mixlab.mixing.strength import at_strength, without_network
+from mixlab.mixing.strength import (
+    at_strength,
+    chance_of_itself,
+    check_reach,
+    mixed_share,
+    without_network,
+)
 from mixlab.sweeps import grid
 from mixlab.training.supervise import train
 
@@ -37,6 +43,7 @@ class MyMix(CutMix):
 def nothing_known() -> None:
     why_not_mixable.cache_clear()
     surely.cache_clear()
+    most.cache_clear()
 
 
 def planned(cfg: DictConfig) -> str | None:
@@ -127,11 +134,12 @@ def test_the_strengths_that_are_refused_are_those_that_training_refuses(
     method, shape, policy = build(cfg.mixing.method), (1, 32, 32), Policy(partners=partners)
     one = at_strength(policy, method, 0.01, shape, cfg.data.batch_size)
     most = 0.01 / one.probability
+    reached = mixed_share(method, shape, chance_of_itself(partners, cfg.data.batch_size))
     for share in (0, 0.5, 0.9, 0.99, 1, 1.004, 1.006, 1.02, 1.2):
         cfg.mixing.strength = min(1.0, most * share)
         expected = None
         try:
-            at_strength(policy, method, cfg.mixing.strength, shape, cfg.data.batch_size)
+            check_reach(cfg.mixing.strength, method, reached)
         except UserError as error:
             expected = str(error)
         assert planned(cfg) == expected
@@ -238,6 +246,10 @@ def test_arms_that_ask_the_same_are_measured_once(monkeypatch: pytest.MonkeyPatc
         cfg.mixing.method.alpha = 1 + number % 3
         assert planned(cfg) is None
     assert sorted(calls) == [1, 2, 3]
+    for strength in (0.45, 0.5, 0.6):
+        cfg.mixing.strength = strength
+        assert "out of reach" in str(planned(cfg))
+    assert len(calls) == 4, "the few draws say that more are needed, and those are made once"
 
 
 def test_a_plan_is_refused_as_a_whole_and_a_composition_is_not(here: Path) -> None:

@@ -107,13 +107,11 @@ def why_not_mixable(asked: Asked) -> str | None:
 
 def check_reached(method: Any, asked: Asked, strength: float) -> None:
     """Raise UserError if the method cannot replace so much; most strengths are far from that."""
-    from mixlab.mixing import Policy
-    from mixlab.mixing.strength import at_strength, chance_of_itself
+    from mixlab.mixing.strength import chance_of_itself, check_reach
 
     itself = chance_of_itself(asked.partners, asked.batch_rows)
     if strength > surely(asked.method, asked.shape, itself):
-        policy = Policy(partners=asked.partners)
-        at_strength(policy, method, strength, asked.shape, asked.batch_rows)
+        check_reach(strength, method, most(asked.method, asked.shape, itself))
 
 
 @lru_cache(maxsize=4096)
@@ -122,6 +120,14 @@ def surely(method: str, shape: RowShape, itself: float) -> float:
     from mixlab.mixing.strength import surely_reached
 
     return surely_reached(build(json.loads(method)), shape, itself)
+
+
+@lru_cache(maxsize=4096)
+def most(method: str, shape: RowShape, itself: float) -> float:
+    """The strength that a method reaches, as training measures it; shared in the same way."""
+    from mixlab.mixing.strength import mixed_share
+
+    return mixed_share(build(json.loads(method)), shape, itself)
 
 
 def check_rows(method: Any, asked: Asked) -> None:

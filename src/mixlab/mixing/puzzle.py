@@ -13,6 +13,7 @@ exact optimum.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 SWEEPS = 8  # over all blocks, of both colors of a chessboard
@@ -55,10 +56,10 @@ class MaskEnergy:
         place = torch.arange(size, device=label_Bnn.device)
         black = (place[:, None] + place) % 2 == 0  # blocks of a color are no neighbors
         z, values = self.values_L[label_Bnn], self.values_L.view(1, -1, 1, 1)
-        total = _around(self.down, self.across, torch.ones_like(z))[:, None]
+        around = Neighbors(self.down, self.across)
+        own, twice = self.cost_BLnn + around.weight[:, None] * values.square(), 2 * values
         for sweep in range(2 * SWEEPS):
-            pull = _around(self.down, self.across, z)[:, None]
-            cost = self.cost_BLnn + total * values.square() - 2 * values * pull
+            cost = own - twice * around.total(z)[:, None]
             best = cost.argmin(1)
             label_Bnn = torch.where(black if sweep % 2 else ~black, best, label_Bnn)
             z = self.values_L[label_Bnn]
@@ -76,9 +77,10 @@ class MaskEnergy:
         """
         slope = self.cost_BLnn[:, -1] - self.cost_BLnn[:, 0]
         z = torch.full_like(slope, 0.5)
-        total = 2 * _around(self.down, self.across, torch.ones_like(z)) + 1e-6
+        around = Neighbors(self.down, self.across)
+        total = 2 * around.weight + 1e-6
         for _ in range(STEPS):
-            best = (2 * _around(self.down, self.across, z) - slope) / total
+            best = (2 * around.total(z) - slope) / total
             z = 0.5 * (z + best.clamp(0, 1))
         return z
 
@@ -104,14 +106,37 @@ class MaskEnergy:
         return ends.gather(0, best)[0]
 
 
-def _around(down: Tensor, across: Tensor, z_Bnn: Tensor) -> Tensor:
-    """(B, n, n): the sum over a block's neighbors of their weight times their z."""
-    total = torch.zeros_like(z_Bnn)
-    total[:, 1:] += down * z_Bnn[:, :-1]
-    total[:, :-1] += down * z_Bnn[:, 1:]
-    total[..., 1:] += across * z_Bnn[..., :-1]
-    total[..., :-1] += across * z_Bnn[..., 1:]
-    return total
+class Neighbors:
+    """Sums over the neighbors of every block, in few operations.
+
+    Attributes:
+        weight: (B, n, n): the sum of a block's weights.
+    """
+
+    def __init__(self, down: Tensor, across: Tensor) -> None:
+        rows, size = down.shape[0], down.shape[-1]
+        place = torch.arange(size * size, device=down.device).view(size, size)
+        # Above, below, left and right. Beyond a border there is block 0, of weight zero.
+        sides = (
+            F.pad(place[:-1], (0, 0, 1, 0)), F.pad(place[1:], (0, 0, 0, 1)),
+            F.pad(place[:, :-1], (1, 0)), F.pad(place[:, 1:], (0, 1)),
+        )  # fmt: skip
+        weights = (
+            F.pad(down, (0, 0, 1, 0)), F.pad(down, (0, 0, 0, 1)),
+            F.pad(across, (1, 0)), F.pad(across, (0, 1)),
+        )  # fmt: skip
+        self._place = torch.stack(sides).flatten()
+        self._weights = torch.stack(weights, 1).view(rows, 4, size, size)
+        self.weight = self._sum(self._weights)
+
+    def total(self, z_Bnn: Tensor) -> Tensor:
+        """(B, n, n): the sum over a block's neighbors of their weight times their z."""
+        near = z_Bnn.flatten(1).index_select(1, self._place)
+        return self._sum(self._weights * near.view_as(self._weights))
+
+    def _sum(self, four: Tensor) -> Tensor:
+        above, below, left, right = four.unbind(1)
+        return above + below + left + right
 
 
 def transported(seen_BN: Tensor, saliency_BN: Tensor, price: float) -> Tensor:
@@ -125,31 +150,38 @@ def transported(seen_BN: Tensor, saliency_BN: Tensor, price: float) -> Tensor:
     rows, count = saliency_BN.shape
     size = round(count**0.5)
     place = torch.arange(count, device=saliency_BN.device)
+    # A move is the difference of two of these numbers, and its price lies there in a table.
+    number_N = place // size * 2 * size + place % size
+    side = torch.arange(1 - size, size, device=saliency_BN.device)
+    squares = side[:, None].square() + side.square()
+    prices = price * (squares * (size / max(1, size - 1)) ** 2)
+    prices = F.pad(prices, (0, 1)).flatten()
+    start_N = number_N - (size - 1) * (2 * size + 1)
 
     def worth(block_BN: Tensor) -> Tensor:
-        moves = [(block_BN // size - place // size), (block_BN % size - place % size)]
-        distance = (moves[0].square() + moves[1].square()) * (size / max(1, size - 1)) ** 2
-        return seen_BN * saliency_BN.gather(1, block_BN) - price * distance
+        move_BN = number_N[block_BN] - start_N
+        return seen_BN * saliency_BN.gather(1, block_BN) - prices[move_BN]
 
     block_BN = place.expand(rows, count)
+    worth_BN = worth(block_BN)
     for other_N in _swaps(size, saliency_BN.device) * ROUNDS:
         swapped = block_BN.index_select(1, other_N)
-        gain = worth(swapped) - worth(block_BN)
+        after = worth(swapped)
+        gain = after - worth_BN
         better = gain + gain.index_select(1, other_N) > 1e-6
         block_BN = torch.where(better, swapped, block_BN)
+        worth_BN = torch.where(better, after, worth_BN)
     return block_BN
 
 
 def _swaps(size: int, device: torch.device) -> list[Tensor]:
     """Ways (N,) of pairing places: each with the one 1, 2, 4, ... away in its row or column."""
-    place = torch.arange(size, device=device)
-    found = []
-    for step in (2**power for power in range(max(1, size.bit_length()))):
-        for start in (0, step):
-            first = ((place - start) // step) % 2 == 0
-            other = torch.where(first, place + step, place - step)
-            whole = (other >= 0) & (other < size)
-            other = torch.where(whole, other, place)
-            found.append((other[:, None] * size + place).flatten())
-            found.append((place[:, None] * size + other).flatten())
-    return found
+    place, powers = torch.arange(size, device=device), max(1, size.bit_length())
+    step = (2 ** torch.arange(powers, device=device)).view(-1, 1, 1)
+    start = step * torch.arange(2, device=device).view(-1, 1)
+    first = torch.div(place - start, step, rounding_mode="floor") % 2 == 0
+    other = torch.where(first, place + step, place - step)
+    other = torch.where((other >= 0) & (other < size), other, place).flatten(0, 1)
+    down = (other[:, :, None] * size + place).flatten(1)
+    across = (place[:, None] * size + other[:, None]).flatten(1)
+    return list(torch.stack([down, across], 1).flatten(0, 1).unbind())
