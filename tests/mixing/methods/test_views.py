@@ -94,7 +94,9 @@ def test_each_tile_is_a_whole_picture(method: Method, size: tuple[int, int]) -> 
     blend = _drawn(method, images)
     mixed, covered = blend.images(images), torch.zeros(9, *size)
     for row, tiles in enumerate(_tiles(blend).tolist()):
-        for edges, shown in zip(tiles, blend.source[row, 1:], strict=True):
+        sources = blend.source[row].tolist()
+        assert sources == [row, *((row - k) % 9 for k in range(len(tiles)))], "itself, partners"
+        for edges, shown in zip(tiles, sources[1:], strict=True):
             top, bottom, left, right = edges
             part = mixed[row, :, top:bottom, left:right]
             expected = _resized(images[shown], edges)
