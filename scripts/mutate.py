@@ -6,7 +6,8 @@
 
 A mutant that no test notices is listed, and the exit status is 1, unless the file says why it may
 survive. The tree itself is not touched: a copy of it is. A mutant that only slow tests or those
-of faults notice names their marker: `markers = "slow"`.
+of faults notice names their marker: `markers = "slow"`. `kind`, of a mutant in what a method draws,
+is its column in the second table.
 """
 
 import io
@@ -17,7 +18,7 @@ import tempfile
 import time
 import tomllib
 import traceback
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,8 @@ LIBRARIES = (
 )  # fmt: skip
 PAGE = ROOT / "docs" / "how-it-works.md"
 HEAD = "| part | mutants | one of them |\n| --- | --- | --- |\n"
+KINDS = ("sign", "axes", "clip", "own", "shift")
+KINDS_HEAD = f"| file | {' | '.join(KINDS)} |\n| --- |{' --- |' * len(KINDS)}\n"
 COPIED = (
     "src", "tests", "configs", "scripts", "docs", "benchmarks", "pyproject.toml", "README.md",
     "requirements.lock", "Dockerfile", ".dockerignore", "LICENSE",
@@ -75,24 +78,40 @@ def misplaced(mutants: list[dict]) -> list[str]:
 
 
 def with_table(page: str, mutants: list[dict]) -> str:
-    """The text of the page with the counts of these mutants in its table."""
-    before, _, rest = page.partition(HEAD)
-    lines = rest.splitlines(keepends=True)
-    after = next(number for number, line in enumerate(lines) if not line.startswith("|"))
-    return before + HEAD + "".join(table(mutants)) + "".join(lines[after:])
+    """The text of the page with the counts of these mutants in its tables."""
+    for head, rows in ((HEAD, table(mutants)), (KINDS_HEAD, table_of_kinds(mutants))):
+        before, _, rest = page.partition(head)
+        lines = rest.splitlines(keepends=True)
+        after = next(number for number, line in enumerate(lines) if not line.startswith("|"))
+        page = before + head + "".join(rows) + "".join(lines[after:])
+    return page
 
 
 def table(mutants: list[dict]) -> list[str]:
     """A line for each part of the code: how many mutants it has, and the first of them."""
     parts = defaultdict(list)
     for mutant in mutants:
-        _, _, inner = mutant["file"].partition("src/mixlab/")
-        part = f"`{inner.split('/')[0]}/`" if "/" in inner else "the rest"
+        _, _, path = mutant["file"].partition("src/mixlab/")
+        part = f"`{path.split('/')[0]}/`" if "/" in path else "the rest"
         parts[part].append(mutant["what"])
     last = parts.pop("the rest", [])
     found = [*sorted(parts.items(), key=lambda each: (-len(each[1]), each[0])), ("the rest", last)]
     lines = [f"| {part} | {len(whats)} | {whats[0]} |\n" for part, whats in found if whats]
     return [*lines, f"| all | {len(mutants)} | |\n"]
+
+
+def table_of_kinds(mutants: list[dict]) -> list[str]:
+    """A line for each file of methods, then of helpers: how many mutants it has of each kind."""
+    counts = Counter(
+        (mutant["file"].removeprefix("src/mixlab/").removeprefix("mixing/"), mutant["kind"])
+        for mutant in mutants
+        if "kind" in mutant
+    )
+    files = sorted({file for file, _ in counts}, key=lambda file: ("methods/" not in file, file))
+    return [
+        f"| `{file}` | {' | '.join(str(counts[file, kind] or '-') for kind in KINDS)} |\n"
+        for file in files
+    ]
 
 
 def words_for(mutant: dict) -> list[str]:

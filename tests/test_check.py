@@ -16,7 +16,23 @@ from helpers.mixing_cases import METHODS
 from mixlab.check import check_is_whole, lines, main, method_of, setting
 from mixlab.contract import CHECKS, PICTURE, examine
 from mixlab.errors import UserError
-from mixlab.mixing import Blend, Method, OneOf
+from mixlab.mixing import (
+    Blend,
+    Boxes,
+    CutMix,
+    FMix,
+    HMix,
+    Method,
+    Mixup,
+    Mosaic,
+    OneOf,
+    PatchMix,
+    ResizeMix,
+    Ricap,
+    Sequence,
+    SmoothMix,
+)
+from mixlab.mixing.masks import OWN_OF_TWO
 from mixlab.mixing.methods import (
     AttentiveMix,
     AutoMix,
@@ -120,10 +136,73 @@ SAID = {
 def test_each_way_to_break_it_is_named(name: str) -> None:
     found = failed(Half(name))
     assert SAID[name] in found[name]
-    also = {"masks": {"shares"}, "determinism": {"pickling"}, "attributes": set(CHECKS),
-            "sizes": {"dtypes", "one row", "guests"},
+    also = {"masks": {"shares"}, "sources": {"shares"}, "determinism": {"pickling"},
+            "attributes": set(CHECKS),
+            "sizes": {"shares", "dtypes", "one row", "guests"},
             "global generators": {"determinism", "pickling"}}  # fmt: skip
     assert set(found) <= {name} | also.get(name, set())
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """A method whose label has the shares of its first two sources exchanged."""
+
+    method: Method
+
+    label_differs = None
+
+    @property
+    def num_partners(self) -> int:
+        return self.method.num_partners
+
+    def __call__(self, images: Any, targets: Any, rng: Any, partners: Any = None) -> Blend:
+        blend = self.method(images, targets, rng, partners)
+        order = [*range(blend.num_sources)]
+        return replace(blend, share=blend.share[:, [*order[1::-1], *order[2:]]])
+
+
+@pytest.mark.parametrize(
+    "method",
+    [Mixup(1.0), CutMix(1.0), HMix(1.0), PatchMix(1.0), SmoothMix(), ResizeMix(), Ricap(1.0),
+     Mosaic(), Sequence([CutMix(1.0), CutMix(1.0)]), Sequence([ResizeMix(), CutMix(1.0)]),
+     Sequence([Ricap(1.0), Mixup(1.0)]), OneOf([CutMix(1.0), ResizeMix(), FMix(1.0)])],
+)  # fmt: skip
+def test_a_label_of_the_wrong_row_is_found_whatever_the_mask(method: Method) -> None:
+    said = failed(Swapped(method), "speed")
+    assert set(said) == {"shares"} and "leave share out" in said["shares"]
+
+
+def test_labels_beside_a_resized_partner_are_those_of_the_mask() -> None:
+    """Masks of a half and labels of 0.9 and 0.1, of a partner that is seen enlarged."""
+
+    @dataclass(frozen=True)
+    class Enlarged(Half):
+        def __call__(self, images: Any, targets: Any, rng: Any, partners: Any = None) -> Blend:
+            source = super().__call__(images, targets, rng, partners).source
+            mask = torch.full((1, 2, *images.shape[-2:]), 0.5)
+            warp = torch.eye(2, 3).repeat(len(source), 2, 1, 1)
+            warp[:, 1, 0, 0] = 0.5
+            return Blend(source, mask, torch.tensor([[0.9, 0.1]]), warp)
+
+    said = failed(Enlarged(), "speed", "pickling")
+    assert set(said) == {"shares"}
+    assert "labels row 0 with shares 0.9, 0.1, but its masks average to 0.5, 0.5" in said["shares"]
+
+
+def test_what_is_seen_is_measured() -> None:
+    """Edges in the wrong order: the box has an area, and nothing of it is painted."""
+
+    @dataclass(frozen=True)
+    class TurnedBoxes(Half):
+        def __call__(self, images: Any, targets: Any, rng: Any, partners: Any = None) -> Blend:
+            partner = partner_columns(partners, images, rng)[:, 0]
+            height, width = images.shape[-2:]
+            edges = torch.tensor([[height, height // 2, width, 0]])
+            return Blend.pair(partner, Boxes(edges, OWN_OF_TWO, height, width))
+
+    said = failed(TurnedBoxes(), "speed", "pickling")
+    assert set(said) == {"shares"}
+    assert "labels row 0 with 0.5 of row 0, of which its picture shows 1; leave" in said["shares"]
 
 
 def test_what_is_no_blend_fails_every_check_of_a_blend() -> None:
@@ -160,7 +239,7 @@ def test_shares_without_sources_are_one_line() -> None:
 def test_the_remedy_is_that_of_the_reason() -> None:
     """Pictures that are not square fail with 16 bits, too, and that is not for want of bits."""
     (said,) = failing_lines(Half("sizes"))
-    assert said.startswith("FAIL  dtypes, sizes, one row, guests: raised RuntimeError: The size of")
+    assert said.startswith("FAIL  shares, dtypes, sizes, one row, guests: raised RuntimeError: The")
     assert said.endswith("; take height and width from images.shape[-2:], in that order")
     (said,) = failing_lines(Half("one row"))
     assert said.endswith("; let a row without another be its own partner")

@@ -35,3 +35,16 @@ def test_the_page_counts_the_mutants() -> None:
     assert fewer != page and mutate.with_table(fewer, mutants) == page
     counts = [int(line.split(" | ")[1]) for line in mutate.table(mutants)]
     assert sum(counts[:-1]) == counts[-1] == len(mutants)
+
+
+def test_the_page_counts_the_kinds_of_each_method() -> None:
+    """Of every method that draws something of its own."""
+    mutants = mutate.read_mutants()
+    kinds = [mutant["kind"] for mutant in mutants if "kind" in mutant]
+    assert {*kinds} == {*mutate.KINDS}
+    rows = [line.strip("|\n ").split(" | ") for line in mutate.table_of_kinds(mutants)]
+    counts = {row[0].strip("`"): [int(n) for n in row[1:] if n != "-"] for row in rows}
+    assert sum(map(sum, counts.values())) == len(kinds)
+    files = (ROOT / "src/mixlab/mixing/methods").glob("[!_]*.py")
+    without = {file.name for file in files if f"methods/{file.name}" not in counts}
+    assert without <= {"manifold_mixup.py", "method.py", "puzzlemix.py", "transmix.py"}

@@ -119,7 +119,27 @@ def shares(method: Method) -> str:
     for seed in SEEDS:
         blend = blend_of(method, *random_rows(), seed)
         check_promise(method, blend)
+        if not method.label_differs:
+            check_planes(blend)
     return "said in label_differs" if method.label_differs else "the means of the masks"
+
+
+def check_planes(blend: Blend) -> None:
+    """Raise UserError if more is seen of a row than the label says, whatever its mask says.
+
+    Each row is a plane of its own, so that what the mixture shows of it can be measured.
+    """
+    classes = torch.eye(ROWS)
+    planes = classes[:, :, None, None].expand(ROWS, ROWS, *PICTURE)
+    mixed, labels = blend.mix(planes, classes)
+    seen = mixed.mean((2, 3))
+    if (seen - labels).max() > CLOSE:
+        row, column = divmod(int((seen - labels).argmax()), ROWS)
+        raise UserError(
+            f"labels row {row} with {labels[row, column]:.3g} of row {column}, of which its "
+            f"picture shows {seen[row, column]:.3g}; leave share out, or say in label_differs why "
+            "it differs"
+        )
 
 
 def sources(method: Method) -> str:

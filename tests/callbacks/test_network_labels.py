@@ -1,5 +1,6 @@
 """Labels that the network weighs: by the attention of its own pass, or by activation maps."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from helpers.small_runs import Plain, differences, loader_of_lists, trainer
 from mixlab.callbacks import ActivationMixingCallback, AttentionMixingCallback, MixingCallback
+from mixlab.callbacks.activation_mixing import feature_map
 from mixlab.callbacks.attention_mixing import class_attention
 from mixlab.callbacks.network_labels import weighed_shares
 from mixlab.errors import UserError
@@ -24,10 +26,15 @@ Activation: Any = partial(ActivationMixingCallback, num_classes=10)
 
 def vit(**options: Any) -> Any:
     torch.manual_seed(0)
-    options = {"depth": 2, "embed_dim": 24, "num_heads": 3, "patch_size": 4, **options}
-    return timm.create_model(
-        "vit_tiny_patch16_224", img_size=16, in_chans=1, num_classes=10, **options
-    )
+    options = {
+        "img_size": 16,
+        "depth": 2,
+        "embed_dim": 24,
+        "num_heads": 3,
+        "patch_size": 4,
+        **options,
+    }
+    return timm.create_model("vit_tiny_patch16_224", in_chans=1, num_classes=10, **options)
 
 
 def convolutions() -> Any:
@@ -227,3 +234,36 @@ def test_methods_and_targets_that_do_not_fit() -> None:
     one = batch_of(rows=1)
     callback = ready(Activation(TokenMix(1.0, grid=4)), convolutions())
     torch.testing.assert_close(callback.mix(one).after.targets, one.targets)
+
+
+def test_patches_of_oblong_pictures_are_where_they_were() -> None:
+    """Tokens are numbered along the lines: 4 lines of 6 patches, and not one before."""
+    network = vit(img_size=(16, 24))
+    images = torch.rand(5, 1, 16, 24)
+    tokens = torch.arange(25.0).view(1, 25, 1).expand(5, -1, 24)  # the first is the class token
+    found = feature_map(network, tokens, images)
+    expected = (torch.arange(24.0) + 1).view(4, 6)
+    assert torch.equal(found, expected.expand(5, 24, 4, 6))
+
+
+def test_labels_of_oblong_pictures_by_attention() -> None:
+    """As weighed by the attention of the block itself, each patch in its place."""
+    network, seen = vit(img_size=(16, 24)), {}
+    layer = network.blocks[-1].attn
+    layer.fused_attn = False
+    layer.attn_drop.register_forward_hook(lambda *call: seen.update(whole=call[2]))
+    batch = batch_of()
+    batch.images = torch.rand(8, 1, 16, 24, generator=torch.Generator().manual_seed(1))
+    mixed = ready(Attention(TransMix(1.0)), network).mix(batch)
+    area = mixed.after.targets.clone()
+    network(mixed.after.images)
+    weight = seen["whole"][:, :, 0, 1:].mean(1).double()
+    mask = mixed.blend.mask.paint().double()  # pyright: ignore
+    share = torch.zeros(8, 2, dtype=torch.float64)
+    for number in range(24):
+        y, x = 4 * (number // 6), 4 * (number % 6)
+        share += mask[:, :, y : y + 4, x : x + 4].mean((2, 3)) * weight[:, number, None]
+    share /= share.sum(1, keepdim=True)
+    expected = replace(mixed.blend, share=share.float()).targets(mixed.before.targets)
+    torch.testing.assert_close(mixed.after.targets, expected, rtol=0, atol=1e-6)
+    assert (area - expected).abs().max() > 1e-4

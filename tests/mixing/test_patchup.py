@@ -74,3 +74,13 @@ def test_hard_takes_all_and_soft_a_share_of_its_own() -> None:
 def test_wrong_knobs_are_named(knobs: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         SoftPatchUp(**knobs)
+
+
+@pytest.mark.parametrize(("size", "half"), [((4, 6), 2), ((9, 5), 3), ((7, 7), 4), ((1, 8), 1)])
+def test_a_block_is_cut_to_half_of_the_shorter_side(size: tuple[int, int], half: int) -> None:
+    features, targets = torch.rand(50, 3, *size), torch.eye(50)
+    masks = [
+        painted(HardPatchUp(0.5, block)(features, targets, np.random.default_rng(1)).mask)
+        for block in (7, 50, half)
+    ]
+    assert torch.equal(masks[0], masks[2]) and torch.equal(masks[1], masks[2])

@@ -1,17 +1,18 @@
 """A method whose masks or labels do not add up is refused at its first batch, in a sentence."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from helpers.mixing_cases import METHODS
+from helpers.mixing_cases import METHODS, labeled_pictures, mean_pixel
 from mixlab.errors import UserError
-from mixlab.mixing import Address, Blend, Policy
+from mixlab.mixing import Address, Blend, Boxes, Policy
 from mixlab.mixing.promise import check_promise
+from mixlab.mixing.tiles import Tiles
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,43 @@ def test_a_lie_is_a_sentence(method: Half, sentence: str) -> None:
 def test_what_adds_up_or_says_why_not_passes(method: Half) -> None:
     blend = method(torch.rand(6, 3, 4, 4), torch.eye(6), np.random.default_rng(0))
     check_promise(method, blend)
+
+
+def planes_and_label(blend: Blend) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is seen of each row, and what its label says."""
+    images, targets = labeled_pictures(6, (12, 12))
+    mixed, labels = blend.mix(images, targets)
+    return mean_pixel(mixed), labels.double()
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if not METHODS[name].label_differs])
+def test_shares_of_the_wrong_sources_are_refused_whatever_the_mask(name: str) -> None:
+    """Tensors, boxes, tiles and composed masks, with and without views."""
+    blend = drawn(METHODS[name])
+    shares = blend.share.roll(1, dims=1)
+    if torch.allclose(shares, blend.share, atol=1e-2):
+        return  # as of a thumbnail of itself
+    with pytest.raises(UserError, match="labels row .* but its masks average to"):
+        check_promise(METHODS[name], replace(blend, share=shares))
+
+
+@pytest.mark.parametrize("name", ["cutout", "cutout of the batch", "cutmix then cutout"])
+def test_where_content_is_erased_no_more_is_seen_than_the_label_says(name: str) -> None:
+    blend = drawn(METHODS[name])
+    seen, label = planes_and_label(blend)
+    assert (seen <= label + 1e-6).all() and (seen.sum(1) < 0.99).any()
+    check_promise(Half(), blend)  # which says nothing in label_differs
+    if blend.num_sources > 1:
+        with pytest.raises(UserError, match="but its masks average to"):
+            check_promise(Half(), replace(blend, share=blend.share.roll(1, dims=1)))
+
+
+def test_boxes_and_tiles_are_not_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes a thousand times as long."""
+    for kind in (Boxes, Tiles):
+        monkeypatch.setattr(kind, "paint", lambda *_: pytest.fail("painted"))
+    for name in ("cutmix", "cutout", "resizemix", "ricap", "mosaic"):
+        check_promise(METHODS[name], drawn(METHODS[name]))
 
 
 def test_a_training_stops_before_its_first_step(here: Path, command: Callable) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mixlab.mixing import Boxes, SnapMix
+from mixlab.mixing import Boxes, CutMix, SnapMix
 from mixlab.mixing.methods.snapmix import into
 
 PARTNERS = np.array([1, 2, 3, 0])
@@ -76,3 +76,32 @@ def test_a_row_that_is_its_own_partner_stays() -> None:
     assert torch.equal(mixed[[0, 2, 3]], images[[0, 2, 3]])
     assert torch.equal(labels[[0, 2, 3]], targets[[0, 2, 3]])
     assert not torch.equal(mixed[1], images[1])
+
+
+def test_the_partners_box_is_resized_into_the_rows() -> None:
+    """Pictures that say where each pixel was; beside the box the row's own pixels stay."""
+    height, width = 20, 34
+    y, x = torch.meshgrid(torch.arange(20.0), torch.arange(34.0), indexing="ij")
+    images = torch.stack([y, x])[None].expand(4, -1, -1, -1).clone()
+    method = SnapMix(1.0, saliency=lambda pictures, _: torch.full((4, 20, 34), 1 / 680))
+    mixed = method(images, torch.eye(4), np.random.default_rng(3), PARTNERS).images(images)
+    rng, size = np.random.default_rng(3), np.array([height, width])
+    to, of = (method._boxes(rng, 4, size).edges.tolist() for _ in range(2))
+    for row in range(4):
+        (top, bottom, left, right), other = to[row], of[row]
+        found = mixed[row, :, top:bottom, left:right]
+        for axis, (count, (low, high)) in enumerate(
+            ((bottom - top, other[:2]), (right - left, other[2:]))
+        ):
+            place = low - 0.5 + (torch.arange(count) + 0.5) * (high - low) / count
+            expected = place.clamp(0, size[axis] - 1)
+            torch.testing.assert_close(found[axis].mean(1 - axis), expected, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("size", [(20, 24), (8, 40)])
+def test_both_boxes_are_cutmixs_of_a_pixel_at_least(size: tuple[int, int]) -> None:
+    images = torch.zeros(200, 1, *size)
+    found = SnapMix(0.7)._boxes(np.random.default_rng(1), 200, np.array(size)).edges
+    _, boxes = CutMix(0.7).draw(images, np.random.default_rng(1), 200, min_side=1)
+    assert torch.equal(found, boxes.edges)
+    assert ((found[:, 1::2] - found[:, ::2]).amin(0) == 1).all()

@@ -31,21 +31,22 @@ def fed(
     own: np.ndarray,
     edges: Tensor | None = None,
     cut: Tensor | None = None,
+    correct_lam: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """The batch through timm with own shares (n,), and boxes (n, 4) for the rows that it cuts.
 
     n is 1 for a `batch`, half the rows for a `pair`, else the rows. With boxes it cuts all of them,
-    or those of bool (n,) `cut`.
+    or those of bool (n,) `cut`. What a box leaves of a row, timm computes.
     """
     given_shares = own.astype(np.float32)
     is_cut = np.full(len(own), edges is not None) if cut is None else cut.numpy()
     boxes = [] if edges is None else edges.tolist()
     used = is_cut & (given_shares != 1)  # of the others timm asks for no box
-    given = iter([(tuple(box), given_shares[row]) for row, box in enumerate(boxes) if used[row]])
-    fn = theirs.Mixup(mode=mode, label_smoothing=0.0, num_classes=ROWS)
+    given = iter([box for row, box in enumerate(boxes) if used[row]])
+    fn = theirs.Mixup(mode=mode, label_smoothing=0.0, num_classes=ROWS, correct_lam=correct_lam)
     monkeypatch.setattr(fn, "_params_per_batch", lambda: (float(given_shares[0]), bool(is_cut[0])))
     monkeypatch.setattr(fn, "_params_per_elem", lambda _: (given_shares, is_cut))
-    monkeypatch.setattr(theirs, "cutmix_bbox_and_lam", lambda *_, **__: next(given))
+    monkeypatch.setattr(theirs, "rand_bbox", lambda *_, **__: next(given))
     return fn(IMAGES.clone(), LABELS)
 
 
@@ -59,9 +60,11 @@ def test_mixup(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("mode", ["elem", "batch"])
 def test_cutmix(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for blend in draws(CutMix(1.0, per_row=mode == "elem"), "reverse"):
+    per_row = mode == "elem"
+    blends = draws(CutMix(1.0, per_row), "reverse")
+    for own, blend in zip(shares(1.0, per_row), blends, strict=True):
         edges = edges_of(blend)[: len(blend.share)]
-        assert_same(fed(monkeypatch, mode, blend.share[:, 0].numpy(), edges), blend, exact=True)
+        assert_same(fed(monkeypatch, mode, own, edges), blend, exact=True)
 
 
 @pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
@@ -71,8 +74,9 @@ def test_ours_in_its_place(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     num_draws = {"batch": 1, "pair": ROWS // 2, "elem": ROWS}[mode]
     for seed in SEEDS:
         blend = ours.draw(IMAGES, Address(seed))
-        own, edges = blend.share[:num_draws, 0].numpy(), edges_of(blend)[:num_draws]
+        edges = edges_of(blend)[:num_draws]
         cut = (edges[:, 1::2] > edges[:, ::2]).all(1)
+        own = torch.where(cut, 0.5, blend.share[:num_draws, 0]).numpy()
         assert_same(fed(monkeypatch, mode, own, edges, cut), blend)
 
 
@@ -124,7 +128,7 @@ def test_a_label_that_is_not_corrected_has_the_drawn_share_whatever_the_border_c
     usual = draws(CutMix(1.0), "reverse")
     for own, blend, clipped in zip(shares(1.0), found, usual, strict=True):
         edges = edges_of(blend)
-        images, labels = fed(monkeypatch, "elem", own, edges)
+        images, labels = fed(monkeypatch, "elem", own, edges, correct_lam=False)
         assert_same((images, labels), blend, exact=True)
         assert torch.equal(images, clipped.images(IMAGES))
         pasted = (edges[:, 1::2] - edges[:, ::2]).prod(1).numpy() / np.prod(SIZE)

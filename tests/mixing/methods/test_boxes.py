@@ -69,3 +69,23 @@ def test_a_vh_mixup_has_each_row_alone_in_a_corner_and_both_in_the_others() -> N
         upper, left = np.isclose(mask[:, -1], at_right), np.isclose(mask[-1], at_left)
         expected = at_right * upper[:, None] + at_left * left[None]
         np.testing.assert_allclose(mask, expected, atol=1e-6)
+
+
+def test_the_cuts_of_a_vh_mixup_are_at_the_nearest_line() -> None:
+    """A row has a line of pixels of its own where the cut is at its end."""
+    height, width = 16, 20
+    down, across, _ = np.random.default_rng(2).beta(1.0, 1.0, 3 * ROWS).reshape(3, ROWS)
+    own = _own_masks(VHMixup(1.0), height, width)
+    upper = np.isclose(own, own[:, :1]).all(2).sum(1)  # lines like the first
+    left = np.isclose(own, own[:, :, :1]).all(1).sum(1)
+    for found, cut, side in ((upper, down, height), (left, across, width)):
+        inside = (cut * side > 0.51) & (cut * side < side - 0.51)
+        assert inside.sum() > 40
+        assert abs(found - cut * side)[inside].max() <= 0.5
+
+
+def test_a_box_of_the_whole_picture_is_no_division_by_zero() -> None:
+    images, targets = labeled_pictures(ROWS, (2, 2))
+    blend = HMix(1e-3, 1)(images, targets, np.random.default_rng(2), PARTNERS)
+    assert isinstance(blend.mask, Boxes) and (blend.mask.mean()[:, 1] == 1).any()
+    assert torch.isfinite(blend.mask.outside).all() and torch.isfinite(blend.share).all()

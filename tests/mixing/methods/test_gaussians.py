@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from mixlab.mixing import Blend, GMix, SmoothMix
 from mixlab.mixing.masks import painted
@@ -71,3 +72,16 @@ def test_what_the_border_leaves_whole_has_the_area_of_the_share() -> None:
 def test_a_share_of_nothing_is_no_division_by_zero() -> None:
     blend = _blend(GMix(0.001))  # nearly all shares are 0 or 1 in 64 bits
     assert torch.isfinite(blend.share).all() and np.isfinite(_masks(blend, 0)).all()
+
+
+@pytest.mark.parametrize("method", [SmoothMix(), GMix(1.0)])
+def test_every_pixel_is_as_likely_the_center(method: SmoothMix | GMix) -> None:
+    blend = _blend(method)
+    spots = _masks(blend, 1)
+    is_row = spots[:, 0, 0] + spots[:, -1, -1] > 1 if isinstance(method, GMix) else None
+    spots = spots if is_row is None else np.where(is_row[:, None, None], 1 - spots, spots)
+    center = np.array([np.unravel_index(spot.argmax(), SIZE) for spot in spots])
+    for axis, side in enumerate(SIZE):
+        counts = np.bincount(center[:, axis], minlength=side)
+        assert stats.chisquare(counts).pvalue > 0.001 and len(counts) == side
+    assert abs(stats.spearmanr(*center.T).statistic) < 0.2

@@ -1,5 +1,7 @@
 """ResizeMix, CutThumbnail, RICAP, Mosaic and StackMix: whole pictures resized, or parts of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,9 @@ from mixlab.mixing import (
     StackMix,
     views,
 )
+from mixlab.mixing.masks import OWN_OF_TWO
 from mixlab.mixing.tiles import Tiles
+from mixlab.mixing.views import moved_by, with_own
 
 SIZES = [(12, 12), (20, 14), (70, 80)]  # the last one is large enough to be pasted part by part
 
@@ -51,6 +55,7 @@ def test_the_whole_picture_is_in_the_box_and_nothing_changes_outside(
         zip(_box_edges(blend).tolist(), blend.source[:, 1], strict=True)
     ):
         top, bottom, left, right = edges
+        assert shown == (row if getattr(method, "of_itself", False) else (row - 1) % 9)
         expected[row, :, top:bottom, left:right] = _resized(images[shown], edges)
     torch.testing.assert_close(mixed, expected, rtol=0, atol=1e-4)
     untouched = blend.mask.paint()[:, :1].expand_as(images) == 1  # pyright: ignore
@@ -99,7 +104,9 @@ def test_each_tile_is_a_whole_picture(method: Method, size: tuple[int, int]) -> 
     blend = _drawn(method, images)
     mixed, covered = blend.images(images), torch.zeros(9, *size)
     for row, tiles in enumerate(_tiles(blend).tolist()):
-        for edges, shown in zip(tiles, blend.source[row, 1:], strict=True):
+        sources = blend.source[row].tolist()
+        assert sources == [row, *((row - k) % 9 for k in range(len(tiles)))], "itself, partners"
+        for edges, shown in zip(tiles, sources[1:], strict=True):
             top, bottom, left, right = edges
             part = mixed[row, :, top:bottom, left:right]
             expected = _resized(images[shown], edges)
@@ -171,6 +178,17 @@ def test_ricaps_point_is_beta_and_its_crops_are_anywhere() -> None:
     assert stats.kstest(place[corner[:, 0] < 0.9], "uniform").statistic < 0.04
 
 
+def test_every_crop_of_a_ricap_is_as_likely() -> None:
+    """Of a crop with one line less than the picture there are two, and both show a border."""
+    images = torch.zeros(4000, 1, 1, 1).expand(-1, -1, 5, 5)
+    blend = _drawn(Ricap(1.0), images)
+    room = 5 - _tiles(blend)[:, 0, 1]
+    start = (blend.warp[:, 1, 1, 2].numpy() * 5 / 2).round()  # pyright: ignore
+    for lines in (1, 2, 3):
+        counts = np.bincount(start[room == lines].astype(int), minlength=lines + 1)
+        assert len(counts) == lines + 1 and stats.chisquare(counts).pvalue > 0.001
+
+
 @pytest.mark.parametrize("method", [ResizeMix(), Mosaic()])
 @pytest.mark.parametrize("size", [(20, 150), (20, 300), (70, 80)])
 def test_16_bits_place_views_as_exactly_as_32(method: Method, size: tuple[int, int]) -> None:
@@ -189,3 +207,24 @@ def test_every_frame_of_a_video_is_seen_alike(method: Method, size: tuple[int, i
     for frame in range(4):
         expected = blend.images(videos[:, :, frame].contiguous())
         torch.testing.assert_close(mixed[:, :, frame], expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(12, 12), (3, 40)])
+def test_the_smallest_box_has_a_pixel(size: tuple[int, int]) -> None:
+    top, bottom, left, right = _box_edges(
+        _drawn(ResizeMix((0.01, 0.05)), torch.rand(99, 1, *size))
+    ).T
+    assert set(bottom - top) == {1} and (right - left).min() == 1
+
+
+@pytest.mark.parametrize("shift", [(-3, -5), (-3, 6), (4, -5), (4, 6)])
+def test_what_is_moved_in_from_beyond_a_picture_is_its_border(shift: tuple[int, int]) -> None:
+    height, width = 70, 80
+    images = torch.rand(2, 3, height, width)
+    whole = Boxes(torch.tensor([[0, height, 0, width]]), OWN_OF_TWO, height, width)
+    warp = with_own(moved_by(np.array([[shift], [shift]]), height, width))
+    mixed = replace(Blend.pair(np.array([1, 0]), whole), warp=warp).images(images)
+    y = (torch.arange(height) + shift[0]).clamp(0, height - 1)
+    x = (torch.arange(width) + shift[1]).clamp(0, width - 1)
+    expected = images.flip(0)[:, :, y[:, None], x]
+    torch.testing.assert_close(mixed, expected, rtol=0, atol=1e-4)
