@@ -29,7 +29,8 @@ class Asked:
 
     Attributes:
         method: its node, as JSON.
-        partners, strength: of `mixing`.
+        partners: of `mixing`.
+        strength: of `mixing`; None where only the training can tell what is reached.
         is_called: with rows of the data.
         shape: of a row.
         batch_rows: of one process.
@@ -55,7 +56,7 @@ def check_mixable(cfg: DictConfig) -> None:
     asked = Asked(
         method=json.dumps(mixing["method"]),
         partners=partners,
-        strength=mixing.get("strength"),
+        strength=None if mixes_features(mixing) else mixing.get("strength"),
         is_called=is_called(mixing),
         shape=shape,
         batch_rows=rows_at_once(partners, cfg),
@@ -70,6 +71,11 @@ def is_ours(mixing: dict[str, Any]) -> bool:
     return callback.startswith("mixlab.callbacks.") and all(
         each.startswith("mixlab.mixing.") for each in parts
     )
+
+
+def mixes_features(mixing: dict[str, Any]) -> bool:
+    """Whether a network's features are mixed, whose shapes only the network tells."""
+    return mixing["_target_"].endswith(".HiddenMixingCallback")
 
 
 def is_called(mixing: dict[str, Any]) -> bool:
@@ -106,14 +112,22 @@ def why_not_mixable(asked: Asked) -> str | None:
 
 
 def check_reached(method: Any, asked: Asked, strength: float) -> None:
-    """Raise UserError if the method cannot replace so much; most strengths are far from that."""
-    from mixlab.mixing import Policy
-    from mixlab.mixing.strength import at_strength, chance_of_itself
+    """Raise UserError if the method cannot replace so much; most strengths are far from that.
 
-    itself = chance_of_itself(asked.partners, asked.batch_rows)
+    One that looks at pictures may replace more of those of the training than of noise.
+    """
+    from mixlab.mixing import Policy
+    from mixlab.mixing.given_maps import at_its_most
+    from mixlab.mixing.pairing import chance_of_itself
+    from mixlab.mixing.strength import at_strength
+
+    itself = chance_of_itself(asked.partners, asked.batch_rows, method.num_partners)
     if strength > surely(asked.method, asked.shape, itself):
-        policy = Policy(partners=asked.partners)
-        at_strength(policy, method, strength, asked.shape, asked.batch_rows)
+        policy, rest = Policy(partners=asked.partners), (asked.shape, asked.batch_rows)
+        try:
+            at_strength(policy, method, strength, *rest)
+        except UserError:
+            at_strength(policy, at_its_most(method), strength, *rest)
 
 
 @lru_cache(maxsize=4096)
@@ -161,7 +175,7 @@ def draw_once(method: Any, shape: RowShape) -> None:
     import torch
 
     from mixlab.mixing.binding import needs_network
-    from mixlab.mixing.strength import without_network
+    from mixlab.mixing.given_maps import without_network
 
     bare = without_network(method, torch.Generator().manual_seed(0))
     if not needs_network(bare):
