@@ -12,10 +12,11 @@ SAMPLED_ROWS, SAMPLED_NUMBERS = 1024, 2**25  # the second are 128 MiB
 
 
 def sampled_rows(data: Any, world_size: int) -> Sample:
-    """Of an `ImageDataModule`, augmented and normalized on the CPU: the same for every rank, seed and resumed run.
+    """Of an `ImageDataModule`, augmented and normalized on the CPU.
 
-    Batches of one process, evenly from an epoch of seed 0, until there are `SAMPLED_ROWS` rows or
-    `SAMPLED_NUMBERS` numbers. They are read in this process, and nothing but addresses seeds a draw.
+    They are the same for every rank, seed and resumed run: batches of one process, evenly from an
+    epoch of seed 0, until there are `SAMPLED_ROWS` rows or `SAMPLED_NUMBERS` numbers. They are read
+    in this process, and nothing but addresses seeds a draw.
     """
     plan = replace(data.train_plan(), seed=0, rank=0, world_size=world_size, guests=None)
     rows = min(SAMPLED_ROWS, max(1, SAMPLED_NUMBERS // torch.Size(data.spec.shape).numel()))
