@@ -338,6 +338,35 @@ def test_networks_say_their_stages(model: tuple[str, ...], names: list[str]) -> 
     assert areas == sorted(areas, reverse=True) and areas[0] > areas[-1] >= 1
 
 
+class Halving(nn.Module):
+    """Feature maps of 8 x 8 and 4 x 4 of pictures of 16 x 16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.AvgPool2d(2), nn.AvgPool2d(2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.two(self.one(images)).flatten(1)
+
+
+@pytest.mark.parametrize("layers", [["one"], ["two"], ["input", "one", "two"]])
+def test_the_strength_is_that_of_the_maps(layers: list[str]) -> None:
+    callback = Hidden(CutMix(1.0), layers=layers, strength=0.12)
+    callback.attach(Module(Halving(), "one"))
+    found = []
+    for number in range(1500):
+        blend = callback.mix(batch_of(16, number)).blend
+        found.append(1 - float(blend.own_content.mean()))
+    assert np.mean(found) == pytest.approx(0.12, rel=0.04)
+
+
+def test_a_strength_above_that_of_the_maps_is_refused() -> None:
+    callback = Hidden(CutMix(1.0), layers=["two"], strength=0.25)
+    callback.attach(Module(Halving(), "one"))
+    with pytest.raises(UserError, match=r"strength=0.25 is out of reach: CutMix.* replaces 0.1"):
+        callback.mix(batch_of())
+
+
 def test_a_run_is_replayed_with_its_shares(tmp_path: Path) -> None:
     seen: dict[Any, tuple[Tensor, Tensor]] = {}
 
@@ -345,7 +374,8 @@ def test_a_run_is_replayed_with_its_shares(tmp_path: Path) -> None:
         def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, number: int) -> None:
             seen[batch.address] = batch.images.clone(), batch.targets.clone()
 
-    cfg = small(tmp_path, "mixing=manifold_mixup", "mixing.layers=['5']")
+    strength = "mixing.strength=0.2"
+    cfg = small(tmp_path, "mixing=patchup_soft", "mixing.layers=['5']", strength)
     train_with(cfg, Keep())
     options = composed(config="preview").copy()
     options.merge_with({"run": str(run_folder(cfg)), "epoch": 1, "batch": 2})

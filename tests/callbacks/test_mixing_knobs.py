@@ -1,9 +1,11 @@
 """Strength, the alpha over time, probabilities of classes and ablations, in whole trainings."""
 
+import csv
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -23,12 +25,14 @@ from mixlab.callbacks import Interrupted, MixingCallback
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch
 from mixlab.mixing.methods import CutMix, Cutout, Mixup
+from mixlab.runs import run_folder
 from mixlab.training.build import build_data
 from mixlab.training.supervise import train
 
 SHORT: Any = {"limit_val_batches": 1}
 KNOBS = {
     "strength": ["mixing=cutmix", "mixing.strength=0.2"],
+    "strength of pictures": ["mixing=saliencymix", "mixing.strength=0.15"],
     "alpha_schedule": ["mixing=mixup", "mixing.alpha_schedule={cosine:[0.1,2]}"],
     "class_probability": ["mixing=cutmix", "mixing.class_probability={3:0.2,5:0}"],
     "mix": ["mixing=cutmix", "mixing.mix=inputs", "mixing.strength=0.2"],
@@ -64,6 +68,42 @@ def test_the_logged_own_share_is_what_the_strength_leaves(
     assert 0 < callback.policy.probability < 1
     if figure == "own_content":
         assert run.callback_metrics["mixing/own_share"] == 1, "the label is kept"
+
+
+@pytest.mark.parametrize(
+    ("words", "strength"),
+    [
+        (["mixing=saliencymix"], 0.15),
+        (["mixing=mixup", "mixing.partners=same_class", "data.batch_size=8"], 0.15),
+    ],
+)
+def test_so_it_is_where_pictures_and_labels_decide(
+    tmp_path: Path, words: list[str], strength: float
+) -> None:
+    cfg = small(
+        tmp_path, *words, f"mixing.strength={strength}", "trainer.limit_train_batches=1.0",
+        "trainer.max_epochs=4",
+    )  # fmt: skip
+    train(cfg)
+    with (run_folder(cfg) / "metrics.csv").open() as file:
+        own = [float(row["mixing/own_share"] or "nan") for row in csv.DictReader(file)]
+    assert 1 - np.nanmean(own) == pytest.approx(strength, rel=0.06)
+
+
+def test_rows_of_anybody_without_a_partner_are_those_of_the_first_batch() -> None:
+    callback = MixingCallback(Mixup(1.0), strength=0.2, partners="same_class")
+    targets = torch.eye(6)[[0, 0, 1, 1, 2, 3, 4, 5]]
+    batches = [
+        Batch(torch.rand(8, 1, 4, 4), each, Address(0, rank))
+        for rank, each in enumerate((targets, targets.roll(1, 1)))
+    ]
+    callback.mix(batches[0])
+    assert callback.policy.probability == pytest.approx(0.2 / (0.5 * 0.5))
+    ranks = [MixingCallback(Mixup(1.0), strength=0.1, partners="same_class") for _ in batches]
+    for batch, each in zip(batches, ranks, strict=True):
+        each.gather = lambda _: batches
+        each.mix(batch)
+    assert ranks[0].policy.probability == ranks[1].policy.probability < 1
 
 
 @pytest.mark.parametrize("mix", ["inputs", "labels"])

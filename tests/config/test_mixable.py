@@ -18,13 +18,9 @@ from mixlab.config.row_shapes import row_shape
 from mixlab.errors import UserError
 from mixlab.mixing import Policy
 from mixlab.mixing import strength as strength_module
-from mixlab.mixing.strength import (
-    at_strength,
-    chance_of_itself,
-    check_reach,
-    mixed_share,
-    without_network,
-)
+from mixlab.mixing.given_maps import without_network
+from mixlab.mixing.pairing import chance_of_itself
+from mixlab.mixing.strength import at_strength, check_reach, mixed_share
 from mixlab.sweeps import grid
 from mixlab.training.supervise import train
 
@@ -71,7 +67,6 @@ def trained(cfg: DictConfig, folder: Path) -> str:
         "data=digits mixing=cutmix mixing.strength=0.29 data.batch_size=4",
         "data=digits mixing=cutmix mixing.strength=0.29 data.image_size=16",
         "data=digits mixing=mixup mixing.strength=0.5",
-        "data=digits mixing=patchup_soft mixing.strength=0.3",
         "data=digits mixing=one_of mixing.strength=0.45",
         "data=digits mixing=cutout mixing.strength=0.2 mixing.partners=derangement",
         "data=digits mixing=point_mixup",
@@ -177,6 +172,19 @@ def test_the_rows_of_one_process_decide(words: str, accepted: bool) -> None:
 )
 def test_what_training_may_accept_is_not_refused(words: str) -> None:
     assert planned(composed("experiment=table", *words.split())) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "accepted"),
+    [
+        ("mixing=saliencymix mixing.strength=0.36", True),  # noise: 0.26
+        ("mixing=saliencymix mixing.strength=0.5", False),
+        ("mixing=patchup_soft mixing.strength=0.3", True),  # of features
+        ("mixing=manifold_mixup mixing.layers=[stage1] mixing.strength=0.4", True),
+    ],
+)
+def test_what_only_the_training_can_measure_is_left_to_it(words: str, accepted: bool) -> None:
+    assert (planned(composed(*OURS, *words.split())) is None) == accepted
 
 
 def test_an_unused_choice_is_not_asked() -> None:

@@ -1,5 +1,6 @@
 """The strength sets the mean mixed share of a row, whatever the method."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ from mixlab.mixing import (
     SnapMix,
 )
 from mixlab.mixing import strength as strength_module
+from mixlab.mixing.network_partners import bind_rule
 from mixlab.mixing.saliency import InputGradient, SpectralResidual
+from mixlab.mixing.sample import Sample
 from mixlab.mixing.strength import at_strength, check_strength, mixed_share, surely_reached
 
 PICTURE, ROWS = (1, 24, 20), 32
@@ -140,6 +143,91 @@ def test_the_pictures_of_puzzlemix_change_places(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(strength_module, "STANDARD_ERROR", 0.02)
     unknown = Unknown(grids=[2, 4], transport_cost=None, saliency=SpectralResidual())
     assert mixed_share(unknown, (1, 8, 8)) == pytest.approx(PuzzleMix().mean_mixed, rel=0.08)
+
+
+class Looks:
+    """A method of the user's that looks at pictures, and says nothing of it."""
+
+    num_partners = 1
+    label_differs = None
+
+    def __call__(self, images, targets, rng, partners=None) -> Blend:
+        return SaliencyMix(1.0)(images, targets, rng, partners)
+
+
+def dots(rows: int = 256, classes: int = 6, **options: Any) -> Sample:
+    """A bright square near the middle of each picture, on the dark."""
+    images = torch.zeros(rows, *PICTURE)
+    for row in range(rows):
+        down, across = 9 + row % 3, 7 + row % 4
+        images[row, :, down : down + 5, across : across + 5] = 1
+    return Sample(images, torch.eye(classes)[torch.arange(rows) % classes], **options)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [SaliencyMix(1.0), Sequence([SaliencyMix(1.0), Mixup(0.5)]), Looks()],
+)
+def test_a_method_that_looks_is_measured_on_the_rows_of_the_training(
+    method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strength_module, "STANDARD_ERROR", 0.01)
+    sample = dots()
+    policy = at_strength(Policy(), method, 0.2, PICTURE, ROWS, lambda: sample)
+    rows = torch.arange(ROWS)
+    found = [
+        1
+        - float(
+            policy.draw(
+                method, sample.images[rows + ROWS * (k % 8)], torch.eye(ROWS), Address(5, 0, 0, k)
+            ).own_content.mean()
+        )
+        for k in range(100)
+    ]
+    assert np.mean(found) == pytest.approx(0.2, rel=0.05)
+    noise = at_strength(Policy(), method, 0.2, PICTURE, ROWS)
+    assert noise.probability > 1.1 * policy.probability, "whose peaks are everywhere"
+
+
+def test_rows_are_read_for_a_method_that_looks_alone() -> None:
+    def never() -> Sample:
+        raise AssertionError
+
+    for method in (CutMix(1.0), Mixup(1.0), SnapMix(2.0), PuzzleMix()):
+        policy = at_strength(Policy(), method, 0.1, PICTURE, ROWS, never)
+        assert policy == at_strength(Policy(), method, 0.1, PICTURE, ROWS)
+
+
+@pytest.mark.parametrize("partners", ["same_class", "other_class", "confusable"])
+@pytest.mark.parametrize("method", [Mixup(1.0), Cutout(0.7)])
+def test_rows_without_a_partner_count(method: Method, partners: str) -> None:
+    sample, rows = dots(classes=6), 8
+    policy = at_strength(Policy(partners=partners), method, 0.15, PICTURE, rows, lambda: sample)
+    mixes = bind_rule(partners, torch.nn.Identity())
+    policy, rng, found = replace(policy, partners=mixes), np.random.default_rng(0), []
+    for number in range(2000):
+        chosen = torch.from_numpy(rng.permutation(256)[:rows])
+        blend = policy.draw(
+            method, sample.images[chosen], sample.targets[chosen], Address(3, 0, 0, number)
+        )
+        found.append(1 - float(blend.own_content.mean()))
+    assert np.mean(found) == pytest.approx(0.15, rel=0.04)
+
+
+@pytest.mark.parametrize(
+    ("targets", "figure"),
+    [
+        (torch.eye(6)[[0, 0, 1, 1, 2, 3, 4, 5]], "50% .* replace 0.25 of"),
+        (torch.eye(8), "0% .* replace 0 of"),
+    ],
+)
+def test_what_a_rule_leaves_out_of_reach_is_said_and_every_row_mixed(
+    targets: torch.Tensor, figure: str
+) -> None:
+    policy, sample = Policy(partners="same_class"), Sample(torch.zeros(8, *PICTURE), targets)
+    with pytest.warns(UserWarning, match=f"strength=0.3 .*=same_class: {figure}"):
+        policy = at_strength(policy, Mixup(1.0), 0.3, PICTURE, 8, lambda: sample)
+    assert policy.probability == 1
 
 
 def test_a_schedule_multiplies() -> None:

@@ -1,6 +1,7 @@
 """Mixing inside the network: the features of a layer are mixed in place of the images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, Method, MixedBatch, Purpose, stream
 from mixlab.mixing.methods.method import NoPicture
 from mixlab.mixing.partners import BEYOND_THE_BATCH
+from mixlab.mixing.sample import Sampled
+from mixlab.mixing.strength import mixed_share
 
 Shape = tuple[int, ...]
 
@@ -51,14 +54,21 @@ class ForFeatures:
     ) -> Blend:
         """See `Method`; raises UserError if it needs height and width, and there are none."""
         features = images.new_empty(()).expand(len(images), *self.shape)  # takes no memory
-        try:
+        with naming(self.layer, pictures=images.ndim > 3):
             return self.method(features, targets, rng, partners)
-        except NoPicture as error:
-            remedy = "mixing.layers=[input], or " if images.ndim > 3 else ""  # pictures
-            raise UserError(
-                f"{str(error).partition(';')[0]}, the features of layer {self.layer}; use "
-                f"{remedy}mixing=manifold_mixup"
-            ) from error
+
+
+@contextmanager
+def naming(layer: str, *, pictures: bool) -> Iterator[None]:
+    """Say of which layer the features are that have no height and width."""
+    try:
+        yield
+    except NoPicture as error:
+        remedy = "mixing.layers=[input], or " if pictures else ""
+        raise UserError(
+            f"{str(error).partition(';')[0]}, the features of layer {layer}; use "
+            f"{remedy}mixing=manifold_mixup"
+        ) from error
 
 
 class HiddenMixingCallback(ForwardMixing):
@@ -130,6 +140,8 @@ class HiddenMixingCallback(ForwardMixing):
         The blend that is kept then has the shares of the labels as its mask.
         """
         layer = INPUT if batch.address is None else self.layer_at(batch.address)
+        if self.names and not self.strength_is_set:
+            self.shapes(batch.images)
         if layer == INPUT:
             return super().mix(batch)
         if batch.targets.ndim > 2:
@@ -144,6 +156,20 @@ class HiddenMixingCallback(ForwardMixing):
         self.seen = MixedBatch(batch, after, Blend(blend.source, blend.share, blend.share))
         self._expect(layer, blend, shape)
         return self.seen
+
+    def reach(self, picture: Sequence[int], batch_rows: int) -> None:
+        """As `MixingCallback.reach`, once the shapes of the features are known."""
+        if tuple(picture) in self._shapes:
+            super().reach(picture, batch_rows)
+
+    def share_at(self, picture: Sequence[int], sampled: Sampled | None, itself: float) -> float:
+        """The mean over the layers, each of which mixes as many batches as any other."""
+        shapes, shares = {INPUT: tuple(picture)} | self._shapes[tuple(picture)], []
+        for name in self.names:
+            with naming(name, pictures=len(picture) > 2):
+                looks = sampled if name == INPUT else None
+                shares.append(mixed_share(self.whole_method, shapes[name], itself, looks))
+        return sum(shares) / len(shares)
 
     def shapes(self, images: Tensor) -> dict[str, Shape]:
         """The shape of a row's features at each layer, for images of this size."""

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -30,7 +31,8 @@ from mixlab.mixing.mixer import warn_of_one_row
 from mixlab.mixing.network_partners import bind_rule
 from mixlab.mixing.partners import ACROSS_RANKS, CONFUSABLE, NETWORK_RULES
 from mixlab.mixing.promise import check_promise
-from mixlab.mixing.strength import at_strength, check_strength
+from mixlab.mixing.sample import Sample, Sampled
+from mixlab.mixing.strength import at_share, check_strength, mixed_share
 
 
 class MixingCallback(pl.Callback):
@@ -84,6 +86,7 @@ class MixingCallback(pl.Callback):
         self.policy.check(method)
         self.partners, self.confusions = partners, Confusions()
         self.strength, self.strength_is_set = strength, strength is None
+        self.sampled: Sampled | None = None  # rows to measure it on
         check_strength(strength, self.policy, method)
         self.num_classes = num_classes
         self.keys = keys
@@ -124,6 +127,8 @@ class MixingCallback(pl.Callback):
             self.policy = replace(self.policy, class_probability=numbers)
         spec, shared = data.spec, self.policy.partners == ACROSS_RANKS
         rows = data.batch_size if shared else -(-data.batch_size // world_size)
+        if not self.strength_is_set:
+            self.sampled = lambda: data.sampled_rows(world_size)
         self.reach(spec.shape, rows)
 
     def bind(self, pl_module: pl.LightningModule) -> None:
@@ -134,10 +139,24 @@ class MixingCallback(pl.Callback):
 
     def reach(self, picture: Sequence[int], batch_rows: int) -> None:
         """Set the probability that the strength needs, once."""
-        if not self.strength_is_set:
-            strength = cast(float, self.strength)
-            self.policy = at_strength(self.policy, self.whole_method, strength, picture, batch_rows)
-            self.strength_is_set = True
+        if self.strength_is_set:
+            return
+        strength, sampled = cast(float, self.strength), self.sampled and cache(self.sampled)
+        policy = replace(self.policy, partners=self.partners)  # the name, where it is bound
+        share = partial(self.share_at, picture, sampled)
+        policy = at_share(policy, self.whole_method, strength, share, batch_rows, sampled)
+        self.policy = replace(self.policy, probability=policy.probability)
+        self.strength_is_set, self.sampled = True, None
+
+    def share_at(self, picture: Sequence[int], sampled: Sampled | None, itself: float) -> float:
+        """The mean mixed share of a row, see `mixed_share`."""
+        return mixed_share(self.whole_method, picture, itself, sampled)
+
+    def first_rows(self, batch: Batch) -> Sample:
+        """Of all ranks, of a batch that is the first of other data than ours."""
+        batches = self.gather(batch)
+        images, targets = (torch.cat(rows).cpu() for rows in zip(*batches, strict=True))
+        return Sample(images, targets)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         unlist_tuples(trainer, pl_module)
@@ -207,6 +226,7 @@ class MixingCallback(pl.Callback):
             raise UserError("only a training batch is mixed, and this one has no address")
         if self.seen is None:
             check_fits_targets(self.policy, self.is_ablated, masks=targets.ndim > 2)
+            self.sampled = self.sampled or partial(self.first_rows, batch)
             self.reach(images.shape[1:], len(batch.images))
         blend = self.policy.draw(
             method or self.bound,

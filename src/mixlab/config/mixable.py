@@ -29,7 +29,8 @@ class Asked:
 
     Attributes:
         method: its node, as JSON.
-        partners, strength: of `mixing`.
+        partners: of `mixing`.
+        strength: of `mixing`; None where only the training can tell what is reached.
         is_called: with rows of the data.
         shape: of a row.
         batch_rows: of one process.
@@ -55,7 +56,7 @@ def check_mixable(cfg: DictConfig) -> None:
     asked = Asked(
         method=json.dumps(mixing["method"]),
         partners=partners,
-        strength=mixing.get("strength"),
+        strength=None if mixes_features(mixing) else mixing.get("strength"),
         is_called=is_called(mixing),
         shape=shape,
         batch_rows=rows_at_once(partners, cfg),
@@ -70,6 +71,11 @@ def is_ours(mixing: dict[str, Any]) -> bool:
     return callback.startswith("mixlab.callbacks.") and all(
         each.startswith("mixlab.mixing.") for each in parts
     )
+
+
+def mixes_features(mixing: dict[str, Any]) -> bool:
+    """Whether a network's features are mixed, whose shapes only the network tells."""
+    return mixing["_target_"].endswith(".HiddenMixingCallback")
 
 
 def is_called(mixing: dict[str, Any]) -> bool:
@@ -107,16 +113,17 @@ def why_not_mixable(asked: Asked) -> str | None:
 
 def check_reached(method: Any, asked: Asked, strength: float) -> None:
     """Raise UserError if the method cannot replace so much; most strengths are far from that."""
-    from mixlab.mixing.strength import chance_of_itself, check_reach
+    from mixlab.mixing.pairing import chance_of_itself
+    from mixlab.mixing.strength import check_reach
 
-    itself = chance_of_itself(asked.partners, asked.batch_rows)
+    itself = chance_of_itself(asked.partners, asked.batch_rows, method.num_partners)
     if strength > surely(asked.method, asked.shape, itself):
         check_reach(strength, method, most(asked.method, asked.shape, itself))
 
 
 @lru_cache(maxsize=4096)
 def surely(method: str, shape: RowShape, itself: float) -> float:
-    """A strength that a method all but certainly reaches; shared by all strengths of a sweep."""
+    """A strength that the method reaches for certain; a sweep has the same for all its seeds."""
     from mixlab.mixing.strength import surely_reached
 
     return surely_reached(build(json.loads(method)), shape, itself)
@@ -124,10 +131,17 @@ def surely(method: str, shape: RowShape, itself: float) -> float:
 
 @lru_cache(maxsize=4096)
 def most(method: str, shape: RowShape, itself: float) -> float:
-    """The strength that a method reaches, as training measures it; shared in the same way."""
+    """The largest strength that a training may measure; shared in the same way.
+
+    A method that looks at pictures may replace more of those of the training than of noise.
+    """
+    from mixlab.mixing.given_maps import at_its_most
     from mixlab.mixing.strength import mixed_share
 
-    return mixed_share(build(json.loads(method)), shape, itself)
+    of_noise = build(json.loads(method))
+    peaked = at_its_most(of_noise)
+    either = [of_noise] if peaked == of_noise else [of_noise, peaked]
+    return max(mixed_share(each, shape, itself) for each in either)
 
 
 def check_rows(method: Any, asked: Asked) -> None:
@@ -167,7 +181,7 @@ def draw_once(method: Any, shape: RowShape) -> None:
     import torch
 
     from mixlab.mixing.binding import needs_network
-    from mixlab.mixing.strength import without_network
+    from mixlab.mixing.given_maps import without_network
 
     bare = without_network(method, torch.Generator().manual_seed(0))
     if not needs_network(bare):

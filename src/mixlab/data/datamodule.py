@@ -17,12 +17,14 @@ from mixlab.data.label_noise import LabelNoise, with_wrong_labels
 from mixlab.data.loader import EvalLoader, Fetch, TrainLoader
 from mixlab.data.map_style import ItemDataset
 from mixlab.data.preprocess import Normalize, Preprocess
+from mixlab.data.sampled import sampled_rows
 from mixlab.data.sampler import EvalBatchSampler, TrainBatchSampler, permuted
 from mixlab.data.spec import Datasets, DataSpec, ImageSpec, Source
 from mixlab.data.splits import Split, Splits
 from mixlab.data.workers import Workers
 from mixlab.errors import UserError
-from mixlab.mixing import Batch, BatchMixer
+from mixlab.mixing import Address, Batch, BatchMixer
+from mixlab.mixing.sample import Sample
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -206,10 +208,17 @@ class ImageDataModule(pl.LightningDataModule):
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
     def train_dataloader(self) -> TrainLoader:
-        fetch = self.fetch(self.augmented_part())
-        if self.noise.share:
-            fetch = with_wrong_labels(fetch, self.label_shift, self.spec.num_classes)
+        fetch = self.with_label_noise(self.fetch(self.augmented_part()))
         return TrainLoader(self.train_plan(), fetch)
+
+    def with_label_noise(self, fetch: Fetch) -> Fetch:
+        if not self.noise.share:
+            return fetch
+        return with_wrong_labels(fetch, self.label_shift, self.spec.num_classes)
+
+    def sampled_rows(self, world_size: int) -> Sample:
+        """Some rows of the training as they come to be mixed."""
+        return sampled_rows(self, world_size)
 
     def train_plan(self) -> TrainBatchSampler:
         """Which rows are in which training batch."""
@@ -293,10 +302,14 @@ class ImageDataModule(pl.LightningDataModule):
             several = batch.targets.ndim == 2  # labels of each image
             batch.targets = batch.targets.float() if several else batch.targets.long()
         else:
-            batch = self.mixed(self.prepare(batch, batch.address))
+            batch = self.mixed(self.mixable(batch))
         if self.trainer is not None:  # Lightning converted before, when images were uint8
             batch.images = self.trainer.precision_plugin.convert_input(batch.images)
         return batch
+
+    def mixable(self, batch: Batch) -> Batch:
+        """A training batch from the loader as its callbacks get it."""
+        return self.prepare(batch, cast(Address, batch.address))
 
     def mixed(self, batch: Batch) -> Batch:
         """A training batch after all of the trainer's mixing callbacks, in order."""

@@ -2,12 +2,14 @@
 
 The gate's probability does it: probability = strength / mean mixed share of the method when every
 row is mixed. The mixed share of a row is 1 - the share of its content that it keeps; an erased
-part counts as mixed.
+part counts as mixed. What a method mixes by its pictures, and how many rows find a partner, is
+measured on rows of the training.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, repeat
 from math import floor, sqrt
 from typing import Any
 
@@ -18,13 +20,14 @@ from torch import Tensor
 from mixlab.checks import FRACTION
 from mixlab.errors import UserError
 from mixlab.mixing.alpha import field_names
-from mixlab.mixing.binding import needs_network
+from mixlab.mixing.given_maps import looks_at_pictures, without_network
 from mixlab.mixing.methods.method import Method
-from mixlab.mixing.partners import ACROSS_RANKS, PartnerRule
+from mixlab.mixing.pairing import BY_CLASS, chance_of_itself, shares_paired
 from mixlab.mixing.policy import Policy
+from mixlab.mixing.sample import Sampled
 from mixlab.mixing.stream import Address, Purpose, stream
 
-MAY_MEET_ITSELF = ("permutation", ACROSS_RANKS)  # a row is its own partner once in a batch
+ShareAt = Callable[[float], float]  # mean mixed share, of the chance that a row is its own partner
 STANDARD_ERROR = 0.005  # of the mean, as a fraction of it
 ROWS_AT_ONCE = 64
 FEWEST_DRAWS, MOST_DRAWS = 30, 20_000  # draws; the standard error of fewer is not known itself
@@ -53,7 +56,12 @@ def check_strength(strength: float | None, policy: Policy, method: Method) -> No
 
 
 def at_strength(
-    policy: Policy, method: Method, strength: float, picture: Sequence[int], batch_rows: int
+    policy: Policy,
+    method: Method,
+    strength: float,
+    picture: Sequence[int],
+    batch_rows: int,
+    sampled: Sampled | None = None,
 ) -> Policy:
     """The policy with the probability at which the mean mixed share of a row is `strength`.
 
@@ -61,20 +69,50 @@ def at_strength(
 
     Args:
         picture: the size of one row, as (C, H, W).
-        batch_rows: rows among which a partner is drawn: a permutation makes one of them, on
-            average, its own partner. Under the other rules every row counts as having a partner.
+        batch_rows: rows among which a partner is drawn.
+        sampled: gives rows of the training; without them every row counts as having a partner under
+            a rule by class, and a method that looks at pictures is measured on noise.
 
     Raises:
         UserError: the method cannot replace so much.
     """
-    most = mixed_share(method, picture, chance_of_itself(policy.partners, batch_rows))
+
+    def share(itself: float) -> float:
+        return mixed_share(method, picture, itself, sampled)
+
+    return at_share(policy, method, strength, share, batch_rows, sampled)
+
+
+def at_share(
+    policy: Policy,
+    method: Method,
+    strength: float,
+    share: ShareAt,
+    batch_rows: int,
+    sampled: Sampled | None = None,
+) -> Policy:
+    """As `at_strength`, for a method whose mean mixed share is known.
+
+    Where the rule leaves too many rows without a partner, it warns and mixes every row.
+    """
+    partners = policy.partners
+    most = share(chance_of_itself(partners, batch_rows, method.num_partners))
     check_reach(strength, method, most)
-    return replace(policy, probability=min(1.0, strength / most) if strength else 0.0)
+    if sampled is not None and partners in BY_CLASS:
+        paired = mean_when_known(shares_paired(partners, batch_rows, sampled()))
+        most = share(1 - paired)
+        if most * (1 + STANDARD_ERROR) < strength:
+            warn_of_few_pairs(strength, partners, paired, most)
+    return replace(policy, probability=strength / most if strength < most else float(strength > 0))
 
 
-def chance_of_itself(partners: str | PartnerRule, batch_rows: int) -> float:
-    """The chance that a row is its own partner."""
-    return 1 / batch_rows if partners in MAY_MEET_ITSELF else 0.0
+def warn_of_few_pairs(strength: float, partners: Any, paired: float, most: float) -> None:
+    warnings.warn(
+        f"mixing.strength={strength:g} is out of reach with mixing.partners={partners}: "
+        f"{paired:.0%} of the rows find a partner in their batch, so others replace {most:.3g} of "
+        "a row; use a larger data.batch_size, or another rule",
+        stacklevel=1,
+    )
 
 
 def check_reach(strength: float, method: Method, most: float) -> None:
@@ -95,17 +133,25 @@ def known_share(method: Any) -> float | None:
     return getattr(method, "mean_mixed", None)
 
 
-def mixed_share(method: Method, picture: Sequence[int], itself: float = 0.0) -> float:
+def mixed_share(
+    method: Method, picture: Sequence[int], itself: float = 0.0, sampled: Sampled | None = None
+) -> float:
     """The mean mixed share of a row when every row is mixed, with a standard error below 0.5 %.
 
-    By a formula, or measured: the method draws for random pictures at a fixed seed until the mean
-    is known. For a method whose masks depend on what is in the pictures that is an estimate; where
-    it would look at a network, it gets random maps.
+    By a formula, or measured: the method draws at a fixed seed until the mean is known, for random
+    pictures or, where its masks depend on what is in them, for those of the training. Where it
+    would look at a network, it gets random maps.
 
     Args:
         itself: the chance that a row is its own partner.
+        sampled: gives rows of the training.
     """
-    return over_parts(method, itself, lambda each: measured_share(each, picture, itself))
+
+    def share(each: Method) -> float:
+        pictures = sampled if looks_at_pictures(each) else None
+        return mean_when_known(shares_of_draws(each, picture, itself, pictures))
+
+    return over_parts(method, itself, share)
 
 
 def surely_reached(method: Method, picture: Sequence[int], itself: float = 0.0) -> float:
@@ -132,10 +178,10 @@ def over_parts(method: Method, itself: float, share: Callable[[Method], float]) 
     return share(method)
 
 
-def measured_share(method: Method, picture: Sequence[int], itself: float) -> float:
+def mean_when_known(shares: Iterator[float]) -> float:
     """The mean over as many draws as it takes to know it."""
     means: list[float] = []
-    for mean in islice(shares_of_draws(method, picture, itself), MOST_DRAWS):
+    for mean in islice(shares, MOST_DRAWS):
         means.append(mean)
         if len(means) >= FEWEST_DRAWS and len(means) % 10 == 0:
             if standard_error(means) <= STANDARD_ERROR * float(np.mean(means)):
@@ -147,16 +193,34 @@ def standard_error(means: Sequence[float]) -> float:
     return float(np.std(means, ddof=1)) / sqrt(len(means))
 
 
-def shares_of_draws(method: Method, picture: Sequence[int], itself: float) -> Iterator[float]:
-    """The mean mixed share of the rows of one random batch after another, the same in each call."""
+def shares_of_draws(
+    method: Method, picture: Sequence[int], itself: float, sampled: Sampled | None = None
+) -> Iterator[float]:
+    """The mean mixed share of the rows of one batch after another, the same in each call."""
     rng = stream(Address(0), Purpose.STRENGTH)
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(ROWS_AT_ONCE, *picture, generator=generator)
-    targets, drawn = torch.eye(ROWS_AT_ONCE), without_network(row_by_row(method), generator)
-    while True:
+    drawn = without_network(row_by_row(method), generator)
+    for images, targets in rows_to_mix(picture, generator, rng, sampled):
         partners = others(ROWS_AT_ONCE, max(1, method.num_partners), itself, rng)
         blend = drawn(images, targets, rng, partners)
         yield 1 - float(blend.own_content.double().mean())
+
+
+def rows_to_mix(
+    picture: Sequence[int],
+    generator: torch.Generator,
+    rng: np.random.Generator,
+    sampled: Sampled | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same random images and targets again and again, or others of a sample each time."""
+    if sampled is None:
+        images = torch.rand(ROWS_AT_ONCE, *picture, generator=generator)
+        yield from repeat((images, torch.eye(ROWS_AT_ONCE)))
+        return
+    sample = sampled()
+    while True:
+        rows = torch.from_numpy(rng.integers(len(sample.targets), size=ROWS_AT_ONCE))
+        yield sample.images[rows], sample.targets[rows]
 
 
 def others(rows: int, columns: int, itself: float, rng: np.random.Generator) -> np.ndarray:
@@ -176,18 +240,3 @@ def row_by_row(method: Any) -> Any:
     if "methods" in names:
         changes["methods"] = [row_by_row(each) for each in method.methods]
     return replace(method, **changes) if changes else method
-
-
-def without_network(method: Any, generator: torch.Generator) -> Any:
-    """The method with random maps, drawn from `generator`, where it would look at a network."""
-    if hasattr(method, "methods"):
-        parts = [without_network(part, generator) for part in method.methods]
-        return replace(method, methods=parts)
-    if not needs_network(getattr(method, "saliency", None)):
-        return method
-
-    def random_maps(images: Tensor, _: Tensor) -> Tensor:
-        maps = torch.rand(len(images), *images.shape[-2:], generator=generator)
-        return maps / maps.sum((1, 2), keepdim=True)
-
-    return replace(method, saliency=random_maps)
