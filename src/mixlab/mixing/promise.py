@@ -18,6 +18,7 @@ def check_promise(method: Method, blend: Blend) -> None:
     the method says in `label_differs` how its label differs, the shares of a row are in [0, 1] and
     sum to one, and each is the mean of its mask.
     """
+    check_finite(method, blend)
     name, share, mask = type(method).__name__, blend.share, blend.mask
     total = None
     if not isinstance(mask, Boxes | Tiles):  # which are whole by construction
@@ -44,6 +45,16 @@ def check_promise(method: Method, blend: Blend) -> None:
         raise UserError(
             f"{name} labels row {row} with shares {numbers(share[row])}, but its masks average to "
             f"{numbers(mean[row])}; leave share out, or say in label_differs why it differs"
+        )
+
+
+def check_finite(method: Method, blend: Blend) -> None:
+    """Raise UserError if a mask of `method` is nan or inf, which no comparison would notice."""
+    whole = isinstance(blend.mask, Boxes | Tiles)
+    if not whole and not painted(blend.mask).isfinite().all():
+        raise UserError(
+            f"{type(method).__name__} has masks that are not finite, nan or inf at a pixel; guard "
+            "divisions and logarithms against zero"
         )
 
 
