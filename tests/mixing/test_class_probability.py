@@ -41,7 +41,7 @@ def test_the_gate_of_the_other_classes_is_what_it_was() -> None:
 
 
 def test_guests_have_no_gate() -> None:
-    policy = Policy(1.0, partners="guests", class_probability={0: 0.0})
+    policy = Policy(1.0, partners="dataset", class_probability={0: 0.0})
     targets = torch.eye(4)[[0, 1, 0, 0]]
     blend = policy.draw(Mixup(1.0), torch.rand(4, 1), targets, Address(0), num_rows=2)
     assert blend.mixed_rows.tolist() == [False, True]
