@@ -63,6 +63,8 @@ def test_a_class_is_named_or_numbered() -> None:
     for wrong in (-1, 4, 1.0, None, "zebu"):
         with pytest.raises(UserError, match="which is none of the 4 from cat to 7; give a name"):
             by_number({wrong: 0.5}, NAMES)
+    with pytest.raises(UserError, match="class 13, .*; give a name or a number"):
+        by_number({13: 0.2}, [str(number) for number in range(10)])
     with pytest.raises(UserError, match="has dog twice"):
         by_number({"dog": 0.1, 1: 0.2}, NAMES)
 

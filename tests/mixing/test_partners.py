@@ -30,6 +30,7 @@ def test_an_unknown_rule_is_refused_with_the_nearest(name: object, hint: str) ->
     assert "guests" not in str(e.value), "which no data module loads by that name"
 
 
+@pytest.mark.filterwarnings("ignore:partners=other_class found one class")
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None)
 @given(

@@ -28,7 +28,7 @@ def check_fits_targets(
         )
 
 
-def check_pictures(method: Method, data: Any, world_size: int) -> None:
+def check_has_pictures(method: Method, data: Any, world_size: int) -> None:
     """Raise UserError if the rows of an `ImageDataModule` have no height and width."""
     rows = -(-data.batch_size // world_size)
     picture_size(torch.empty(()).expand(rows, *data.spec.shape), type(method).__name__)

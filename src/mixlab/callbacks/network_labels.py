@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixlab.callbacks.mixing import MixingCallback
-from mixlab.callbacks.mixing_checks import check_pictures
+from mixlab.callbacks.mixing_checks import check_has_pictures
 from mixlab.errors import UserError
 from mixlab.mixing import Batch, Blend, MixedBatch
 from mixlab.mixing.masks import is_flat, painted
@@ -28,7 +28,7 @@ class NetworkLabels(MixingCallback):
 
     def learn(self, data: Any, world_size: int) -> None:
         """See `MixingCallback`."""
-        check_pictures(self.method, data, world_size)
+        check_has_pictures(self.method, data, world_size)
         super().learn(data, world_size)
 
     def mix(self, batch: Batch) -> MixedBatch:

@@ -8,6 +8,7 @@ the only row of its class under `same_class`, all rows of a batch of one class u
 A method of several partners gets a column of them for each, see `drawn_columns`.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -87,6 +88,7 @@ def same_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -
 def other_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """Uniform among the rows of the other classes (largest target); waits for a GPU."""
     labels = classes(targets, "partners=other_class")
+    warn_of_one_class(labels, "other_class")
     return _uniform(labels[:num_rows, None] != labels, rng)
 
 
@@ -223,6 +225,19 @@ def classes(targets: Tensor, asks: str, remedy: str = "use partners=permutation"
             f"{asks} needs one class a row, and row {row} has {int(labels[row])} labels; {remedy}"
         )
     return targets.argmax(1).numpy()
+
+
+def warn_of_one_class(labels: np.ndarray, rule: str) -> None:
+    """Say so where no row of `labels` (R,) has one of another class; a single row has none either.
+
+    Python shows a warning once for the line that it comes from.
+    """
+    if len(labels) > 1 and (labels == labels[0]).all():
+        warnings.warn(
+            f"partners={rule} found one class alone in a batch, which stays unchanged; shuffle the "
+            "rows, or use larger batches",
+            stacklevel=1,
+        )
 
 
 def _uniform(eligible: np.ndarray, rng: Generator) -> np.ndarray:
