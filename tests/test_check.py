@@ -1,7 +1,9 @@
 """`mixlab-check`: what keeps the contract passes, and each way to break it is named."""
 
+import os
 import pickle
 import random
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -78,6 +80,13 @@ class Half:
             edge = random.randint(1, width - 1)
         mask[:, 0, :, :edge] = 1
         mask[:, 1, :, edge:] = 1.5 if broken == "masks" else 1
+        if broken == "nan":
+            mask[:, 0, 0, 0] = torch.nan
+        if broken == "too much":
+            mask = mask * 1.4
+        if broken == "torch's":
+            own = torch.rand(())
+            mask[:, 0, 0], mask[:, 1, 0] = own, 1 - own
         if broken == "inputs":
             images[0] = 0
         if broken == "dtypes" and images.dtype == torch.float16:
@@ -90,6 +99,10 @@ class Half:
         if broken == "one share":
             share = torch.full((len(partner),), 0.5)
         blend = Blend.pair(partner, mask, share)
+        if broken == "tuple":
+            return blend.source, blend.mask
+        if broken == "too far":
+            return Blend(blend.source + torch.tensor([0, len(images)]), blend.mask)
         if broken == "sources":
             return Blend(blend.source.flip(1), blend.mask, blend.share)
         return "a blend" if broken == "kind" else blend
@@ -128,7 +141,7 @@ SAID = {
     "guests": "8 rows of partners for 12 images gave 12 rows",
     "partners": "sources are not among the 1 given partners of a row; use the columns",
     "pickling": "); define the class in a module",
-    "speed": "copies of the batch; replace loops over rows or pixels",
+    "speed": "copies of the batch, more than 500; replace loops over rows or pixels",
 }
 
 
@@ -256,6 +269,38 @@ def test_what_fails_in_every_batch_is_not_put_down_to_its_size() -> None:
                          f"(R, 3, {height}, {width})")  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("nan", "masks, shares, dtypes, sizes, one row: Half has masks that are not finite, nan"),
+        ("too much", "masks, shares: masks sum to 1.4 at a pixel; divide them by their sum over "
+                     "the sources"),
+        ("torch's", "determinism, global generators, pickling: draws from the global generator of "
+                    "torch; use rng"),
+        ("tuple", "masks, shares, sources, determinism, global generators, dtypes, sizes, one row, "
+                  "guests, partners, pickling: returned tuple; return a mixlab.mixing.Blend"),
+        ("too far", "sources, dtypes, sizes, one row, guests, partners: sources from 0 to 15 of 8 "
+                    "rows; number the rows from 0"),
+    ],
+)  # fmt: skip
+def test_one_mistake_is_one_line(broken: str, said: str) -> None:
+    (line,) = failing_lines(Half(broken))
+    assert line.startswith(f"FAIL  {said}")
+    assert "label_differs" not in line, "it is for what is erased"
+
+
+@dataclass(frozen=True)
+class TwoArguments(Half):
+    def __call__(self, images: Any, targets: Any) -> Any:  # pyright: ignore
+        return None
+
+
+def test_another_signature_is_told_the_right_one() -> None:
+    wrong: Any = TwoArguments()
+    (said,) = failing_lines(wrong)
+    assert said.endswith("; write def __call__(self, images, targets, rng, partners=None)")
+
+
 def test_a_generator_of_numpys_is_not_torchs() -> None:
     (said,) = failing_lines(Half("torch"))
     assert "generator=numpy.random._generator.Generator) (test_check.py, line " in said
@@ -327,7 +372,7 @@ def test_the_command(here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -
     )
     assert run("my_mix:MyMix", "alpha=0.5", "per_row=false") == 0
     said = capsys.readouterr().out
-    assert "pass  masks: sums from 1 to 1" in said and "14 checks passed, 0 failed" in said
+    assert "pass  masks: sum to 1\n" in said and "14 checks passed, 0 failed" in said
     assert run("my_mix:ready") == 0
     capsys.readouterr()
     assert run("my_mix:Writes", "alpha=1.0") == 1
@@ -349,7 +394,10 @@ def test_the_command(here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -
             ["mixlab.mixing:Mixup"],
             "Mixup needs alpha; write mixlab-check mixlab.mixing:Mixup alpha=...",
         ),
-        (["mixlab.mixing:Mixup", "alfa=1", "alpha=1"], "'alfa'; give the settings of Mixup as key"),
+        (
+            ["mixlab.mixing:Mixup", "alfa=1"],
+            "Mixup has no setting alfa, but alpha, per_row; did you mean alpha?",
+        ),
         (
             ["lacks_mix:Mix"],
             "raised ModuleNotFoundError: No module named 'no_such_library' (lacks_",
@@ -379,6 +427,24 @@ def test_a_slip_is_one_sentence(
     assert run(*words) == 2
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1
+
+
+def test_the_settings_are_optional(capsys: Any) -> None:
+    assert run() == 2
+    assert "arguments are required: target\n" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "my_mix.py").write_text(
+        "class MyMix:\n    num_partners, label_differs = 0, None\n\n    def __call__(self, *_):\n"
+        "        pass\n"
+    )
+    reads, writes = os.pipe()
+    os.close(reads)
+    words = [sys.executable, "-c", "from mixlab.check import main; main()", "my_mix:MyMix"]
+    ended = subprocess.run(words, cwd=tmp_path, stdout=writes, stderr=subprocess.PIPE, text=True)
+    os.close(writes)
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 def test_help(capsys: Any) -> None:

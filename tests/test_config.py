@@ -113,6 +113,7 @@ def test_illegal_keys_name_the_nearest(given: Any, nearest: str) -> None:
 
 def test_nothing_is_suggested_where_nothing_is_near() -> None:
     assert nearest_name("xyzzy", ["mixing.gate"]) is None
+    assert nearest_name("mixing.prob", ["mixing.gate", "mixing.probability"]) is not None
     assert nearest_name("optimizer.momentum", ["optimizer.betas", "optimizer.eps"]) is None
     assert nearest_name("optimizer.lrr", ["optimizer.eps", "optimizer.lr"]) == "optimizer.lr"
     assert "did you mean" not in unknown_key("xyzzy", ["mixing.gate"])

@@ -177,7 +177,7 @@ def test_the_programs_of_your_own_project_run(
 def test_the_knobs_name_every_partner_rule_of_a_run() -> None:
     knobs = (ROOT / "docs" / "running.md").read_text().partition("\n## How much is mixed")[2]
     named = re.findall(r"`(?:mixing\.partners=)?(\w+)`", knobs.partition("\n## ")[0])
-    rules = {*_PARTNER_RULES, *NETWORK_RULES} - {"guests"}  # which no data module loads
+    rules = {*_PARTNER_RULES, *NETWORK_RULES}
     assert not rules - {*named}
 
 

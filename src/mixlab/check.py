@@ -7,7 +7,7 @@ import ast
 import inspect
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import mixlab
+from mixlab.checks import did_you_mean
 from mixlab.contract import examine
 from mixlab.errors import OF_TRAIN, ForUsers, UserError, counted, one_sentence
 from mixlab.findings import Finding
@@ -34,20 +35,22 @@ def main(words: Sequence[str] | None = None) -> None:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", help="module:Class, or module:object of a finished method")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="of the constructor")
+    optional = {"nargs": "*", "default": []}  # without a default, argparse calls it required
+    parser.add_argument("settings", **optional, metavar="key=value", help="of the constructor")
     given = parser.parse_args(words)
     with one_sentence("mixlab-check"):
         method = method_of(given.target, dict(map(setting, given.settings)))
         check_is_whole(method)
     found = examine(method)
-    print("\n".join(lines(found)))
     failed = sum(not finding.passed for finding in found)
-    print(f"{counted(len(found) - failed, 'check')} passed, {failed} failed")
+    with one_sentence("mixlab-check"):
+        print("\n".join(lines(found)))
+        print(f"{counted(len(found) - failed, 'check')} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
 
 def lines(found: Sequence[Finding]) -> list[str]:
-    """`pass  masks: sums from 1 to 1`; checks that fail for one reason share a line."""
+    """`pass  masks: sum to 1`; checks that fail for one reason share a line."""
     alike: dict[str, list[Finding]] = {}
     for finding in found:
         alike.setdefault(finding.cause or finding.name, []).append(finding)
@@ -125,11 +128,11 @@ def own_lines(error: Exception) -> str:
 def made(target: str, kind: type, settings: dict[str, Any]) -> Any:
     """The method of a class and its settings; raises UserError if they do not fit."""
     parameters = inspect.signature(kind).parameters.values()
-    needed = [
-        each.name
-        for each in parameters
-        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
-    ]
+    unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = [each for each in parameters if each.kind not in unnamed]
+    needed = [each.name for each in named if each.default is each.empty]
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        check_names(kind, settings, [each.name for each in named])
     if missing := [each for each in needed if each not in settings]:
         words = " ".join(f"{each}=..." for each in missing)
         raise UserError(
@@ -139,6 +142,15 @@ def made(target: str, kind: type, settings: dict[str, Any]) -> Any:
         return kind(**settings)
     except TypeError as error:
         raise UserError(f"{error}; give the settings of {kind.__name__} as key=value") from error
+
+
+def check_names(kind: type, settings: Iterable[str], known: Sequence[str]) -> None:
+    """Raise UserError for a setting that a class does not know."""
+    for name in settings:
+        if name not in known:
+            hint = did_you_mean(name, known, "leave it out")
+            has = f"has no setting {name}, but {', '.join(known) or 'none'}"
+            raise UserError(f"{kind.__name__} {has}{hint}")
 
 
 def check_is_whole(method: Method) -> None:

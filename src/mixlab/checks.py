@@ -6,7 +6,7 @@ that a bad value is refused before torch is loaded.
 
 import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,9 +47,14 @@ class Allowed:
         """Raise UserError unless the knob `name` may have the value."""
         if self.contains(value):
             return
-        near = difflib.get_close_matches(str(value), self.choices, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; {self.remedy}" if self.remedy else ""
+        hint = did_you_mean(value, self.choices, self.remedy)
         raise UserError(f"{name} must be {self.words}, got {value!r}{hint}")
+
+
+def did_you_mean(word: Any, choices: Iterable[str], otherwise: str = "") -> str:
+    """`; did you mean cosine?`, to end a sentence with; `otherwise` where nothing is near."""
+    near = difflib.get_close_matches(str(word), [*choices], n=1)
+    return f"; did you mean {near[0]}?" if near else f"; {otherwise}" if otherwise else ""
 
 
 def check_fields(owner: object, place: str = "", /, **fields: Allowed) -> None:

@@ -13,12 +13,12 @@ from mixlab.errors import UserError
 from mixlab.findings import Finding, found, with_remedies
 from mixlab.mixing import Blend, Method, bind
 from mixlab.mixing.masks import painted
-from mixlab.mixing.promise import CLOSE, check_promise
+from mixlab.mixing.promise import CLOSE, check_finite, check_promise
 
 ROWS, NUM_GUESTS, PICTURE = 8, 4, (12, 20)
 MOST_ROWS = 64  # and classes, so that each row has its own
 SEEDS = range(5)
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)  # the likeliest first
 SLOW = 500  # copies of the batch; a look at pictures or the network has a cost of its own
 
 
@@ -72,14 +72,25 @@ def blend_of(
 ) -> Blend:
     """The blend at a seed; raises UserError if the method returns something else."""
     partners = partners_for(method, num_rows or len(images), len(images), seed)
-    blend = method(images, targets, np.random.default_rng(seed), partners)
-    if not isinstance(blend, Blend):
-        raise UserError(f"returned {type(blend).__name__}; return a mixlab.mixing.Blend")
-    return blend
+    return is_blend(method(images, targets, np.random.default_rng(seed), partners))
+
+
+def is_blend(made: object) -> Blend:
+    """What a method returned, if it is a blend."""
+    if not isinstance(made, Blend):
+        raise UserError(f"returned {type(made).__name__}; return a mixlab.mixing.Blend")
+    return made
+
+
+def check_sources(blend: Blend, total: int) -> None:
+    """Raise UserError unless the sources are among the `total` rows that there are."""
+    low, high = int(blend.source.min()), int(blend.source.max())
+    if low < 0 or high >= total:
+        raise UserError(f"sources from {low} to {high} of {total} rows; number the rows from 0")
 
 
 def same(one: Blend, other: Blend) -> bool:
-    """Whether two blends are equal bit for bit."""
+    """Whether two blends have the same numbers; nan is nan."""
     masks = [painted(each.mask, "cpu") for each in (one, other)]
     pairs = [(one.source, other.source), (one.share, other.share), tuple(masks)]
     for extra in ((one.warp, other.warp), (one.moves, other.moves)):
@@ -87,7 +98,10 @@ def same(one: Blend, other: Blend) -> bool:
             return False
         if extra[0] is not None:
             pairs.append(extra)
-    return all(map(torch.equal, *zip(*pairs, strict=True)))
+    return all(
+        one.shape == other.shape and torch.isclose(one, other, 0, 0, equal_nan=True).all()
+        for one, other in pairs
+    )
 
 
 def attributes(method: Method) -> str:
@@ -100,22 +114,26 @@ def attributes(method: Method) -> str:
 
 
 def masks(method: Method) -> str:
-    low, high = 1.0, 1.0
+    low, high = float("inf"), -float("inf")
     for seed in SEEDS:
-        mask = painted(blend_of(method, *random_rows(), seed).mask, "cpu").float()
+        blend = blend_of(method, *random_rows(), seed)
+        check_finite(method, blend)
+        mask = painted(blend.mask, "cpu").float()
         total = mask.sum(1)
         if mask.min() < -CLOSE:
             raise UserError(f"a mask is {mask.min():.3g} at a pixel; keep masks in [0, 1]")
         low, high = min(low, total.min().item()), max(high, total.max().item())
+    sums = f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"
     if high > 1 + CLOSE or (low < 1 - CLOSE and not method.label_differs):
+        erased = "" if high > 1 + CLOSE else ", or say in label_differs that content is erased"
         raise UserError(
-            f"masks sum to {low:.3g} to {high:.3g} at a pixel; divide them by their sum over the "
-            "sources, or say in label_differs that content is erased"
+            f"masks sum to {sums} at a pixel; divide them by their sum over the sources{erased}"
         )
-    return f"sums from {low:.3g} to {high:.3g}"
+    return f"sum to {sums}"
 
 
 def shares(method: Method) -> str:
+    masks(method)  # shares are their means, and a mask that is wrong says so
     for seed in SEEDS:
         blend = blend_of(method, *random_rows(), seed)
         check_promise(method, blend)
@@ -144,24 +162,22 @@ def check_planes(blend: Blend) -> None:
 
 def sources(method: Method) -> str:
     for seed in SEEDS:
-        source = blend_of(method, *random_rows(), seed).source
+        blend = blend_of(method, *random_rows(), seed)
+        check_sources(blend, ROWS)
+        source = blend.source
         if source.dtype != torch.int64 or len(source) != ROWS:
             got = f"{tuple(source.shape)} of {source.dtype}"
             raise UserError(f"source is {got}; make it ({ROWS}, K) int64 for {ROWS} rows")
         if not torch.equal(source[:, 0], torch.arange(ROWS)):
             got = source[:, 0].tolist()
             raise UserError(f"column 0 of source is {got}; make it the rows themselves, 0, 1, ...")
-        if source.min() < 0 or source.max() >= ROWS:
-            raise UserError(
-                f"sources from {source.min()} to {source.max()} of {ROWS} rows; "
-                f"keep them from 0 to {ROWS - 1}"
-            )
     return f"{ROWS} rows, {source.shape[1]} sources each"  # pyright: ignore
 
 
 def determinism(method: Method) -> str:
     for seed in SEEDS:
         if not same(*(blend_of(method, *random_rows(), seed) for _ in range(2))):
+            global_generators(method)  # which would be the reason
             raise UserError(
                 f"two calls with a generator of seed {seed} differ; draw from rng alone, and keep "
                 "no state between calls"
@@ -220,7 +236,11 @@ def one_row(method: Method) -> str:
 def check_mixture(method: Method, images: Tensor, targets: Tensor, what: str) -> None:
     """Raise UserError unless mixing keeps shape, dtype and finite numbers."""
     for seed in SEEDS:
-        mixed, labels = blend_of(method, images, targets, seed).mix(images, targets)
+        blend = blend_of(method, images, targets, seed)
+        check_sources(blend, len(images))
+        if images.dtype == torch.float32:  # of others the dtype is the reason
+            check_finite(method, blend)
+        mixed, labels = blend.mix(images, targets)
         if mixed.shape != images.shape or mixed.dtype != images.dtype:
             got = f"{tuple(mixed.shape)} of {mixed.dtype}"
             raise UserError(f"{what} became {got}; return masks (B|1, K, H, W) of the picture")
@@ -232,10 +252,11 @@ def rows_beyond(method: Method) -> str:
     images, targets = random_rows(ROWS + NUM_GUESTS)
     for seed in SEEDS:
         blend = blend_of(method, images, targets, seed, num_rows=ROWS)
-        if blend.num_rows != ROWS or blend.source.max() >= ROWS + NUM_GUESTS:
+        check_sources(blend, ROWS + NUM_GUESTS)
+        if blend.num_rows != ROWS:
             raise UserError(
                 f"{ROWS} rows of partners for {ROWS + NUM_GUESTS} images gave {blend.num_rows} "
-                f"rows from sources up to {blend.source.max()}; return as many rows as partners has"
+                "rows; return as many rows as partners has"
             )
         blend.mix(images, targets)
     return f"{ROWS} rows and {NUM_GUESTS} guests"
@@ -251,7 +272,8 @@ def partners(method: Method) -> str:
         given = np.stack(
             [np.concatenate([rng.permutation(4), 4 + rng.permutation(4)]) for _ in range(count)], 1
         )
-        blend = method(images, targets, rng, given)
+        blend = is_blend(method(images, targets, rng, given))
+        check_sources(blend, ROWS)
         if (half[blend.source.numpy()] != half[:, None]).any():
             raise UserError(
                 f"sources are not among the {count} given partners of a row; use the columns of "
@@ -265,6 +287,7 @@ def partners(method: Method) -> str:
 def pickling(method: Method) -> str:
     copy = pickle.loads(pickle.dumps(method))
     if not same(blend_of(method, *random_rows()), blend_of(copy, *random_rows())):
+        determinism(method)  # what differs from itself differs from a copy
         raise UserError("a pickled copy draws otherwise; keep all settings in fields of the class")
     return "a copy draws the same"
 
@@ -273,7 +296,9 @@ def speed(method: Method) -> str:
     images, targets = random_rows(MOST_ROWS, (32, 32))
 
     def mix() -> None:
-        blend_of(method, images, targets).mix(images, targets)
+        blend = blend_of(method, images, targets)
+        check_sources(blend, MOST_ROWS)
+        blend.mix(images, targets)
 
     def fastest(work: Callable[[], object], times: int) -> float:
         spent = []
@@ -288,7 +313,10 @@ def speed(method: Method) -> str:
     if ratio > SLOW and looks(method):
         return f"{took}; a method that looks at pictures or the network may be slow"
     if ratio > SLOW:
-        raise UserError(f"takes {ratio:.0f} copies of the batch; replace loops over rows or pixels")
+        raise UserError(
+            f"takes {ratio:.0f} copies of the batch, more than {SLOW}; replace loops over rows or "
+            "pixels"
+        )
     return took
 
 

@@ -23,6 +23,7 @@ REMEDIES = {
     "pickling": "define the class in a module, and keep no functions or files in its fields",
     "dtypes": "compute in float32 or in the dtype of the images",
 }
+SIGNATURE = "write def __call__(self, images, targets, rng, partners=None)"
 GENERATOR = "rng is a numpy.random.Generator: draw with rng.random(...) and torch.from_numpy"
 
 
@@ -87,4 +88,6 @@ def remedy(cause: str, names: set[str]) -> str:
     """What to do about an exception that fails the checks of these names."""
     if "numpy.random" in cause and "Generator" in cause:
         return GENERATOR
+    if "__call__() takes" in cause or "__call__() missing" in cause:
+        return SIGNATURE
     return next((REMEDIES[name] for name in REMEDIES if name in names), REMEDIES["masks"])

@@ -245,7 +245,7 @@ class Pair(nn.Module):
         (Net(), "unused", "layer unused does not run in the network's forward"),
         (Lists(), "dropout", "layer dropout gives a list, not one tensor"),
         (Net(), "lst", "^Net has no layer 'lst'; did you mean last?"),
-        (Net(), "zzz", "it has first, norm, dropout, last, unused"),
+        (Net(), "zzz", "it has input, first, norm, dropout, last, unused"),
         (
             nn.Sequential(nn.Flatten(), nn.Linear(256, 10)),
             None,

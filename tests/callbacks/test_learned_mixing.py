@@ -210,7 +210,7 @@ def test_the_layer_is_the_last_stage_but_one_unless_it_is_named() -> None:
         ("00", "Sequential has no layer '00'; did you mean 0"),
         ("input", "mixing.layer=input has no features; use last"),
         ("1", "one place alone, which cannot say where an image matters; choose an earlier"),
-        ("3", "masks are made from rows x features x height x width, which not its layer"),
+        ("3", "and layer network.3 of Convolutions gives none; set mixing.layer to a conv"),
     ],
 )
 def test_a_layer_that_cannot_is_a_sentence(

@@ -59,7 +59,7 @@ def test_a_batch_without_address_is_refused() -> None:
 def test_guests_feed_the_batch_and_leave() -> None:
     batch = batch_at()
     batch.guests = Guests(torch.full((4, 1, 6, 6), 9.0), torch.eye(10)[[9] * 4])
-    mixed = MixingCallback(Mixup(alpha=1.0), partners="guests").mix(batch).after
+    mixed = MixingCallback(Mixup(alpha=1.0), partners="dataset").mix(batch).after
     assert mixed.images.shape == batch.images.shape and mixed.guests is None
     assert (mixed.targets[:, 9] > 0).all() and (mixed.images.amax((1, 2, 3)) > 1).any()
 
@@ -70,7 +70,7 @@ def test_a_guest_brings_its_own_label() -> None:
     guests = Guests(values.view(4, 1, 1, 1).expand(4, 1, 6, 6), torch.eye(10)[values.long()])
     batch = Batch(torch.ones(4, 1, 6, 6), torch.eye(10)[[1] * 4], Address(0, 0, 0, 0))
     batch.guests = guests
-    after = MixingCallback(Mixup(alpha=1.0), partners="guests").mix(batch).after
+    after = MixingCallback(Mixup(alpha=1.0), partners="dataset").mix(batch).after
     torch.testing.assert_close(after.images.mean((1, 2, 3)), after.targets @ torch.arange(10.0))
     assert (after.targets[:, 2:6].diagonal() > 0).all(), "guest g feeds row g"
 

@@ -199,7 +199,16 @@ def test_classes_are_named_by_the_data(tmp_path: Path) -> None:
         (["mixing=cutout", "mixing.alpha_schedule={linear:[1,2]}"], "alpha, and Cutout has none"),
         (["mixing.alpha_schedule={line:[1,2]}"], "mixing.alpha_schedule must be {linear: "),
         (["mixing.class_probability={cat:2}"], "class_probability.cat must be a number in"),
-        (["mixing.class_probability={1:0.2}", "mixing.gate=batch"], "decides row by row"),
+        (
+            ["mixing.class_probability={1:0.2}", "mixing.gate=batch"],
+            "^mixing.class_probability decides row by row, got mixing.gate=batch; use mixing.gate",
+        ),
+        (["mixing.class_probability={3:2}"], r"^mixing.class_probability\.3 must be"),
+        (["mixing.partners=by_method"], "^mixing.partners=by_method is for"),
+        (["mixing.method.alpha=0"], "^mixing.method.alpha must .* mixing.probability=0 mixes noth"),
+        (["mixing.schedule={off_after:2}"], "^mixing.schedule.off_after must be"),
+        (["mixing.schedule=linaer"], "^mixing.schedule must be .*; did you mean linear"),
+        (["mixing.gate=rows"], "^mixing.gate must be .*; did you mean row"),
     ],
 )
 def test_bad_values_are_refused_before_anything_is_loaded(

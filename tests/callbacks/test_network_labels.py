@@ -11,14 +11,16 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from helpers.small_runs import Plain, differences, loader_of_lists, trainer
+from helpers.small_runs import Plain, composed, differences, loader_of_lists, trainer
 from mixlab.callbacks import ActivationMixingCallback, AttentionMixingCallback, MixingCallback
 from mixlab.callbacks.activation_mixing import feature_map
 from mixlab.callbacks.attention_mixing import class_attention
 from mixlab.callbacks.network_labels import weighed_shares
+from mixlab.config.build import build
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, CutMix, Cutout, Guests, Mixup, OneOf
 from mixlab.mixing.methods import TokenMix, TransMix
+from mixlab.training.build import build_data
 
 Attention: Any = partial(AttentionMixingCallback, num_classes=10)
 Activation: Any = partial(ActivationMixingCallback, num_classes=10)
@@ -183,7 +185,7 @@ def test_maps_leave_no_trace_and_sum_to_one(network: nn.Module) -> None:
     torch.testing.assert_close(maps.sum((1, 2)), torch.ones(8))
     assert maps.ndim == 3 and torch.equal(torch.get_rng_state(), random) and network.training
     batch.guests = Guests(torch.rand(8, 1, 16, 16), torch.eye(10)[torch.arange(8) % 10])
-    callback.policy = MixingCallback(Mixup(1.0), partners="guests").policy
+    callback.policy = MixingCallback(Mixup(1.0), partners="dataset").policy
     mixed = callback.mix(batch)
     torch.testing.assert_close(mixed.after.targets.sum(1), torch.ones(8))
 
@@ -207,6 +209,17 @@ def test_a_training_by_activations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("experiment", "mixing"), [("table", "transmix"), ("table", "tokenmix"), ("points", "automix")]
+)
+def test_rows_without_a_picture_get_a_remedy_that_takes_them(experiment: str, mixing: str) -> None:
+    cfg = composed(f"experiment={experiment}", f"mixing={mixing}")
+    method, data = build(cfg.mixing.method), build_data(cfg)
+    callback = build({**cfg.mixing, "method": None}, method=method)
+    with pytest.raises(UserError, match=r"needs rows x channels x height x w.*\(mixing=mixup\)"):
+        callback.learn(data, 1)
+
+
+@pytest.mark.parametrize(
     ("callback", "network", "sentence"),
     [
         (Attention(TransMix(1.0)), convolutions(), "Sequential has no class token"),
@@ -225,7 +238,8 @@ def test_a_network_that_cannot_is_a_sentence(
 
 def test_methods_and_targets_that_do_not_fit() -> None:
     for callback in (MixingCallback, Activation):
-        with pytest.raises(UserError, match="mixlab.callbacks.AttentionMixingCallback does"):
+        place = "AttentionMixingCallback in place of (Activation)?MixingCallback "
+        with pytest.raises(UserError, match=place):
             callback(TransMix(1.0))
     batch = batch_of()
     batch.targets = torch.rand(8, 10, 16, 16)

@@ -123,7 +123,7 @@ def test_channels_last_networks_are_understood() -> None:
 
 @pytest.mark.parametrize("method", [AutoMix(), OneOf([AutoMix(), Mixup(1.0)])])
 def test_without_its_callback_it_is_refused(method: Any) -> None:
-    with pytest.raises(UserError, match="mixlab.callbacks.LearnedMixingCallback does"):
+    with pytest.raises(UserError, match="use mixlab.callbacks.LearnedMixingCallback in place of M"):
         Mixer(method, network=convolutions(), seed=0)
     with pytest.raises(UserError, match="given none; use mixlab.callbacks.LearnedMixingCallback"):
         method(torch.rand(2, 3, 8, 8), torch.eye(2), np.random.default_rng(0))
@@ -151,7 +151,9 @@ class Times(nn.Module):
 
 def test_a_layer_without_a_map_is_a_sentence() -> None:
     images = torch.rand(2, 3, 8, 8)
-    with pytest.raises(UserError, match=r"which not its layer 3 .*; set mixing.layer to a conv"):
+    with pytest.raises(UserError, match=r"and layer 3 of Sequential gives none; set mixing.la"):
         MaskNetwork(convolutions(), "3").features(images)
-    with pytest.raises(UserError, match="which none of its layers in Flatten gives; set mixing"):
+    with pytest.raises(UserError, match="and no layer of Flatten gives one; set mixing.layer"):
         MaskNetwork(nn.Flatten()).features(images)
+    with pytest.raises(UserError, match=r"AutoMix needs .*\(mixing=mixup\), .* PointMixup$"):
+        MaskNetwork(convolutions()).features(images.flatten(2))  # neither takes what is no picture

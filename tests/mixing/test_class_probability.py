@@ -41,7 +41,7 @@ def test_the_gate_of_the_other_classes_is_what_it_was() -> None:
 
 
 def test_guests_have_no_gate() -> None:
-    policy = Policy(1.0, partners="guests", class_probability={0: 0.0})
+    policy = Policy(1.0, partners="dataset", class_probability={0: 0.0})
     targets = torch.eye(4)[[0, 1, 0, 0]]
     blend = policy.draw(Mixup(1.0), torch.rand(4, 1), targets, Address(0), num_rows=2)
     assert blend.mixed_rows.tolist() == [False, True]
@@ -63,6 +63,8 @@ def test_a_class_is_named_or_numbered() -> None:
     for wrong in (-1, 4, 1.0, None, "zebu"):
         with pytest.raises(UserError, match="which is none of the 4 from cat to 7; give a name"):
             by_number({wrong: 0.5}, NAMES)
+    with pytest.raises(UserError, match="class 13, .*; give a name or a number"):
+        by_number({13: 0.2}, [str(number) for number in range(10)])
     with pytest.raises(UserError, match="has dog twice"):
         by_number({"dog": 0.1, 1: 0.2}, NAMES)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from mixlab.callbacks import MixingCallback
+from mixlab.callbacks import ActivationMixingCallback, MixingCallback
 from mixlab.errors import UserError
 from mixlab.mixing import Address, CutMix, Cutout, Method, Mixer, Mixup, Policy, hard_labels
 
@@ -53,6 +53,33 @@ def test_masks_are_mixed_pixel_by_pixel() -> None:
     images, planes = mixer(masks[:, None].float(), masks, epoch=0, batch=0)
     assert torch.equal(hard_labels(planes), images[:, 0].long())
     assert not torch.equal(images[:, 0].long(), masks)
+
+
+def test_each_image_has_a_label() -> None:
+    with pytest.raises(UserError, match="^12 images and 5 labels are no batch"):
+        Mixer(CutMix(1.0), num_classes=5, seed=0)(IMAGES, LABELS[:5], epoch=0, batch=0)
+    callback = MixingCallback(CutMix(1.0), num_classes=5)
+    with pytest.raises(UserError, match="^12 images and 5 labels are no batch"):
+        callback.mix_in_place([IMAGES, LABELS[:5]], Address(0))
+
+
+def test_a_misspelt_argument_of_a_callback_has_a_nearest_name() -> None:
+    wrong: Any = {"probabilty": 0.5}
+    with pytest.raises(UserError, match="^MixingCallback takes no .* did you mean probability"):
+        MixingCallback(Mixup(1.0), **wrong)
+    with pytest.raises(UserError, match="^ActivationMixingCallback .* layr; did you mean layer"):
+        ActivationMixingCallback(Mixup(1.0), layr="last")
+
+
+@pytest.mark.parametrize("take", [Mixer, MixingCallback])
+def test_a_batch_of_one_class_has_no_row_of_another(take: Any) -> None:
+    with pytest.warns(UserWarning, match="other_class found one class alone in a batch.* stays un"):
+        if take is Mixer:
+            mixer = Mixer(Mixup(1.0), Policy(partners="other_class"), num_classes=5, seed=0)
+            mixer(IMAGES, LABELS * 0, epoch=0, batch=0)
+        else:
+            callback = MixingCallback(Mixup(1.0), partners="other_class", num_classes=5)
+            callback.mix_in_place([IMAGES, LABELS * 0], Address(0))
 
 
 @pytest.mark.parametrize("knob", [{"num_classes": 0}, {"seed": 2**32}, {"rank": -1}])

@@ -142,6 +142,9 @@ def test_a_layer_is_named_and_the_last_large_map_is_the_default() -> None:
         layer: ActivationMap(layer).bind(net)(images, torch.eye(4)) for layer in (None, "0", "1")
     }
     assert torch.equal(maps[None], maps["1"]) and not torch.equal(maps["0"], maps["1"])
+    for number in (0, 1):  # as a command line gives them
+        numbered = ActivationMap(number).bind(net)(images, torch.eye(4))
+        assert torch.equal(numbered, maps[str(number)])
 
 
 def swin() -> nn.Module:
@@ -205,6 +208,8 @@ def test_what_is_refused_in_a_sentence() -> None:
         ActivationMap().bind(wrong)(images, targets)
     with pytest.raises(ValueError, match="layer=convlast is no layer of ModuleDict; .*conv_last"):
         ActivationMap("convlast").bind(named)
+    with pytest.raises(ValueError, match="layer=foo is no layer of ModuleDict; it has conv_last, "):
+        ActivationMap("foo").bind(named)
     with pytest.raises(ValueError, match=r"\(4, 4\) and the targets \(4, 5\).* same classes"):
         InputGradient().bind(pooled_network())(images, torch.rand(4, 5))
     net = pooled_network()

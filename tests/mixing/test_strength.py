@@ -264,4 +264,6 @@ def test_the_sentence_says_what_can_be_reached() -> None:
         f"every row is mixed; use 0 to {end}, or another alpha"
     )
     at_strength(Policy(), CutMix(1.0), float(end), (3, 32, 32), 64)
+    with pytest.raises(UserError, match="or another mixing.method.side_fraction or method"):
+        at_strength(Policy(), Cutout(0.25), 0.2, (3, 32, 32), 64)
     check_strength(None, Policy(0.5), CutMix(1.0))

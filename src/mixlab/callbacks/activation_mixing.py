@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mixlab.callbacks.dry_forward import layer_outputs
 from mixlab.callbacks.layers import (
     INPUT,
+    LAST_STAGE,
     check_not_compiled,
     chosen_layers,
     forward_of,
@@ -57,7 +58,7 @@ class ActivationMixingCallback(NetworkLabels):
     def attach(self, module: nn.Module, precision: Any = None) -> None:
         """Choose the layer of a module's network; `precision` is Lightning's plugin."""
         check_not_compiled(module, "mixing by activation")
-        (self._name,) = chosen_layers([self.layer], module)
+        (self._name,) = chosen_layers([self.layer], module, (LAST_STAGE,))
         if self._name == INPUT:
             raise UserError("mixing.layer=input has no activations; use last, or name a layer")
         self._module, self._precision = module, precision

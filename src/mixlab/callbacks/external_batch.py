@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mixlab.errors import UserError
 from mixlab.mixing import Batch, soft_labels
+from mixlab.mixing.labels import check_pairs
 
 HOOK = "on_after_batch_transfer"
 Keys = tuple[str | int, str | int]  # of images and targets in a batch
@@ -164,6 +165,7 @@ def read_pair(
             f"MixingCallback mixes rows (B, ...), got images {tuple(images.shape)} and labels "
             f"{tuple(targets.shape)}; if labels come first, set keys={(second, first)}"
         )
+    check_pairs(images, targets)
     return images, soft_labels(targets, num_classes, images.dtype)
 
 

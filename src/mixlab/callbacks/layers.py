@@ -1,13 +1,13 @@
 """The layers of a network by name: which may be mixed, and which were meant."""
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from mixlab.checks import did_you_mean
 from mixlab.errors import UserError
 
 INPUT, LAST_STAGE = "input", "last"
@@ -37,13 +37,16 @@ def feature_layers(network: Any) -> list[str]:
     return [name for name in names if name in known]
 
 
-def chosen_layers(layers: Iterable[Any] | None, module: nn.Module) -> list[str]:
+def chosen_layers(
+    layers: Iterable[Any] | None, module: nn.Module, words: Sequence[str] = (INPUT, LAST_STAGE)
+) -> list[str]:
     """The names of the layers to mix at, checked.
 
     Args:
         layers: names of modules of the network, `input` for the images, `last` for the last of its
             own stages; None for the images and all of its stages.
         module: a LightningModule, or a network.
+        words: which of these two an error offers.
 
     Raises:
         UserError: the network has no such layer, or names no stages and no layer is given.
@@ -62,18 +65,25 @@ def chosen_layers(layers: Iterable[Any] | None, module: nn.Module) -> list[str]:
         )
     if layers is None:
         return [INPUT, *own]
-    return [checked(name, known, own, network) for name in wanted]
+    return [checked(name, known, own, network, words) for name in wanted]
 
 
-def checked(name: str, known: list[str], own: list[str], network: nn.Module) -> str:
+def checked(
+    name: str,
+    known: list[str],
+    own: list[str],
+    network: nn.Module,
+    words: Sequence[str] = (LAST_STAGE,),
+) -> str:
     """The name of a layer; raises UserError with the nearest one if there is none of it."""
     if name == INPUT or name in known:
         return name
     if name == LAST_STAGE:
         return own[-1]
-    near = difflib.get_close_matches(name, [INPUT, LAST_STAGE, *known], n=1)
-    hint = f"did you mean {near[0]}?" if near else f"it has {some(own or known)}"
-    raise UserError(f"{type(network).__name__} has no layer {name!r}; {hint}")
+    offered = [word for word in words if own or word != LAST_STAGE]
+    others = [each for each in own or known if each not in offered]
+    hint = did_you_mean(name, [*offered, *known], f"it has {', '.join(offered)}, {some(others)}")
+    raise UserError(f"{type(network).__name__} has no layer {name!r}{hint}")
 
 
 def first_with_weights(network: nn.Module) -> str:

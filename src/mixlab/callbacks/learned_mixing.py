@@ -16,6 +16,7 @@ from mixlab.callbacks.layers import (
     some,
 )
 from mixlab.callbacks.mixing import MixingCallback
+from mixlab.callbacks.mixing_checks import check_has_pictures
 from mixlab.checks import BELOW_1, FRACTION, KEY, POSITIVE, check_fields, number
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Method, MixedBatch, Purpose, bind, stream, torch_seed
@@ -80,6 +81,7 @@ class LearnedMixingCallback(MixingCallback):
 
     def learn(self, data: Any, world_size: int) -> None:
         """See `MixingCallback`."""
+        check_has_pictures(self.method, data, world_size)
         super().learn(data, world_size)
         if data.multi_label or data.has_masks:
             what = "masks" if data.has_masks else "several labels an image"

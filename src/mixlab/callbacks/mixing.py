@@ -19,6 +19,7 @@ from mixlab.callbacks.layers import classifier_in, network_of
 from mixlab.callbacks.length import check_has_end, length_in_epochs
 from mixlab.callbacks.mixing_checks import check_fits_targets, check_network_rule, check_whole
 from mixlab.callbacks.mixing_counts import NO_COUNTS, MixingCounts, mean_figures
+from mixlab.callbacks.named_options import named_options
 from mixlab.checks import BATCH_KEYS, NUM_CLASSES, SEED, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, Method, MixedBatch, Policy
@@ -62,6 +63,7 @@ class MixingCallback(pl.Callback):
 
     mixes_batches: ClassVar[bool] = True
 
+    @named_options
     def __init__(
         self,
         method: Method,

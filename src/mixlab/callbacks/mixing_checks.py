@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 from mixlab.errors import UserError
-from mixlab.mixing import Policy
+from mixlab.mixing import Method, Policy
+from mixlab.mixing.methods.method import picture_size
 from mixlab.mixing.partners import CONFUSABLE
 
 
@@ -24,6 +26,12 @@ def check_fits_targets(
         raise UserError(
             "mixing.mix=inputs and labels are for labels of images, not for masks; use mix=both"
         )
+
+
+def check_has_pictures(method: Method, data: Any, world_size: int) -> None:
+    """Raise UserError if the rows of an `ImageDataModule` have no height and width."""
+    rows = -(-data.batch_size // world_size)
+    picture_size(torch.empty(()).expand(rows, *data.spec.shape), type(method).__name__)
 
 
 def check_network_rule(rule: str, trainer: pl.Trainer, data: Any) -> None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixlab.callbacks.mixing import MixingCallback
+from mixlab.callbacks.mixing_checks import check_has_pictures
 from mixlab.errors import UserError
 from mixlab.mixing import Batch, Blend, MixedBatch
 from mixlab.mixing.masks import is_flat, painted, summing_dtype
@@ -24,6 +25,11 @@ class NetworkLabels(MixingCallback):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._shift: Tensor | None = None  # (), own shares beyond those of the area
+
+    def learn(self, data: Any, world_size: int) -> None:
+        """See `MixingCallback`."""
+        check_has_pictures(self.method, data, world_size)
+        super().learn(data, world_size)
 
     def mix(self, batch: Batch) -> MixedBatch:
         """As `MixingCallback.mix`, with shares of the area."""

@@ -29,6 +29,7 @@ from mixlab.config.schema import check_values
 from mixlab.config.secrets import check_secrets
 from mixlab.errors import UserError
 
+KNOBS = "probability|gate|schedule|partners|alpha_schedule|class_probability"  # of a policy
 WITHOUT_KEYS = ("experiment", "claim", "hparams_search", "debug")  # groups that only set values
 
 
@@ -194,9 +195,13 @@ def check_partners(cfg: DictConfig, ranks: int) -> None:
 
 @contextmanager
 def knob_prefix(prefix: str) -> Iterator[None]:
-    """Put the place of a knob before its name, where a message begins with that."""
+    """Put the place of a knob before its name, where a message begins with that.
+
+    Knobs of the policy are written as on the command line wherever the message has one.
+    """
     try:
         yield
     except ValueError as error:
-        knob = re.match(r"[a-z_]+ must ", str(error))
-        raise UserError(f"{prefix}{error}" if knob else str(error)) from None
+        text = re.sub(rf"(?<![\w.])({KNOBS})=", r"mixing.\1=", str(error))
+        knob = re.match(rf"([a-z_]+|({KNOBS})\..+?) (must|decides) ", text)
+        raise UserError(f"{prefix}{text}" if knob else text) from None

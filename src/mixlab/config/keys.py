@@ -165,6 +165,9 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
     beside = {each.rpartition(".")[2]: each for each in names if each.rpartition(".")[0] == node}
     if near := difflib.get_close_matches(last, beside, n=1, cutoff=0.6):
         return beside[near[0]]
+    begun = [each for short, each in beside.items() if len(last) > 2 and short.startswith(last)]
+    if len(begun) == 1:  # `prob`
+        return begun[0]
     others = [each for each in names if each not in beside.values()] if node else names
     whole = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
     if whole:

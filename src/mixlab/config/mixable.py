@@ -81,11 +81,11 @@ def mixes_features(mixing: dict[str, Any]) -> bool:
 def is_called(mixing: dict[str, Any]) -> bool:
     """Whether rows of the data reach the method, whatever their number and class.
 
-    Other callbacks hand it the features of a network.
+    One callback hands it the features of a network.
     """
     lets_through = mixing.get("probability", 1) > 0 and mixing.get("strength") != 0
     every_row = isinstance(mixing.get("gate", ""), str) and not mixing.get("class_probability")
-    of_data = mixing["_target_"] == "mixlab.callbacks.MixingCallback"
+    of_data = mixing["_target_"] != "mixlab.callbacks.HiddenMixingCallback"
     return of_data and lets_through and every_row
 
 

@@ -1,13 +1,12 @@
 """A probability of mixing for single classes: `{cat: 0.2, 3: 1.0}`."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from mixlab.checks import FRACTION
+from mixlab.checks import FRACTION, did_you_mean
 from mixlab.errors import UserError
 from mixlab.mixing.partners import classes
 
@@ -44,11 +43,11 @@ def class_number(key: Any, class_names: Sequence[str]) -> int:
         return class_names.index(str(key))
     if type(key) is int and 0 <= key < len(class_names):
         return key
-    near = difflib.get_close_matches(str(key), class_names, n=1)
-    hint = f"did you mean {near[0]}?" if near else "give a name or a number"
+    near = () if str(key).lstrip("-").isdigit() else class_names  # a number is no slip of another
+    hint = did_you_mean(key, near, "give a name or a number")
     raise UserError(
         f"mixing.class_probability has the class {key!r}, which is none of the "
-        f"{len(class_names)} from {class_names[0]} to {class_names[-1]}; {hint}"
+        f"{len(class_names)} from {class_names[0]} to {class_names[-1]}{hint}"
     )
 
 

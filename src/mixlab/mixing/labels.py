@@ -45,6 +45,14 @@ def soft_labels(labels: Tensor, num_classes: int | None, dtype: torch.dtype) -> 
     return shares.to(torch.promote_types(dtype, torch.float32))  # shares need more than 16 bits
 
 
+def check_pairs(images: Tensor, labels: Tensor) -> None:
+    """Raise UserError unless there are as many labels as images."""
+    if len(images) != len(labels):
+        raise UserError(
+            f"{len(images)} images and {len(labels)} labels are no batch; give each image its label"
+        )
+
+
 def hard_labels(targets: Tensor) -> Tensor:
     """The class with the largest share, for metrics that take class numbers.
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlab.errors import UserError
+from mixlab.mixing.methods.method import picture_size
 from mixlab.mixing.mix_block import TINY, MixBlock
 from mixlab.mixing.saliency.activation_map import features_first, watched_features
 from mixlab.mixing.undisturbed import undisturbed
@@ -69,6 +70,7 @@ class MaskNetwork(nn.Module):
         """
         if self.known is not None and images is self.known[0]:
             return self.known[1]
+        picture_size(images, "AutoMix")
         with (
             undisturbed(self.encoder, images) as pixels,
             watched_features(self.encoder, self.layer) as found,
@@ -76,11 +78,12 @@ class MaskNetwork(nn.Module):
         ):
             self.encoder(pixels)
         if found.last is None:
-            which = "none of its layers" if self.layer is None else f"not its layer {self.layer}"
+            which = "no layer" if self.layer is None else f"layer {self.layer}"
+            verb = "gives one" if self.layer is None else "gives none"
             raise UserError(
-                f"masks are made from rows x features x height x width, which {which} in "
-                f"{type(self.encoder).__name__} gives; set mixing.layer to a convolution, or use "
-                "mixing=cutmix"
+                "masks are made from a feature map, rows x features x height x width, and "
+                f"{which} of {type(self.encoder).__name__} {verb}; set mixing.layer to a "
+                "convolution, or use mixing=cutmix"
             )
         maps = pooled(features_first(found.best(), self.encoder))
         return F.rms_norm(maps, maps.shape[1:], eps=TINY)

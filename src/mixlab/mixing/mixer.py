@@ -9,7 +9,7 @@ from mixlab.checks import NUM_CLASSES, SEED, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing.binding import bind, needs_network
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.labels import soft_labels
+from mixlab.mixing.labels import check_pairs, soft_labels
 from mixlab.mixing.methods.method import Method, check_callback
 from mixlab.mixing.partners import ACROSS_RANKS
 from mixlab.mixing.policy import Policy
@@ -82,6 +82,7 @@ class Mixer:
                 f"{changes} needs the progress of the training in [0, 1]; "
                 "give it, as in progress=epoch / epochs"
             )
+        check_pairs(images, labels)
         targets = soft_labels(labels, self.num_classes, images.dtype)
         address = Address(self.seed, self.rank, epoch, batch)
         blend = self.policy.draw(self.method, images, targets, address, progress=progress or 0.0)

@@ -7,7 +7,13 @@ import torch
 from numpy.random import Generator
 from torch import Tensor, nn
 
-from mixlab.mixing.partners import CONFUSABLE, NETWORK_RULES, by_distance, classes
+from mixlab.mixing.partners import (
+    CONFUSABLE,
+    NETWORK_RULES,
+    by_distance,
+    classes,
+    warn_of_one_class,
+)
 from mixlab.mixing.undisturbed import evaluating
 
 
@@ -58,6 +64,7 @@ class Confusable:
     ) -> np.ndarray:
         """As a rule of `mixlab.mixing.partners`; always draws the same amount."""
         labels = classes(targets, "partners=confusable")
+        warn_of_one_class(labels, CONFUSABLE)
         weight = (labels[:num_rows, None] != labels).astype(np.float64)
         if self.counts is not None:
             confused = (self.counts + self.counts.T)[labels[:num_rows, None], labels] * weight

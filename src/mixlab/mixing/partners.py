@@ -8,6 +8,7 @@ the only row of its class under `same_class`, all rows of a batch of one class u
 A method of several partners gets a column of them for each, see `drawn_columns`.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -58,7 +59,12 @@ def reverse(
 
 
 def guests(
-    images: Tensor, targets: Tensor, rng: Generator, num_rows: int, column: int = 0
+    images: Tensor,
+    targets: Tensor,
+    rng: Generator,
+    num_rows: int,
+    column: int = 0,
+    name: str = "guests",
 ) -> np.ndarray:
     """The first guest for the first row and so on, from the start again when there are too few.
 
@@ -66,7 +72,10 @@ def guests(
     """
     num_guests = images.shape[0] - num_rows
     if num_guests == 0:
-        raise UserError("partners=guests needs rows beyond the batch, got none; load guests")
+        raise UserError(
+            f"partners={name} needs rows beyond the batch, which mixlab.data.ImageDataModule("
+            f'guests="{name}") loads, and here are none; use that, or permutation'
+        )
     return num_rows + (np.arange(num_rows) + column) % num_guests
 
 
@@ -79,6 +88,7 @@ def same_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -
 def other_class(images: Tensor, targets: Tensor, rng: Generator, num_rows: int) -> np.ndarray:
     """Uniform among the rows of the other classes (largest target); waits for a GPU."""
     labels = classes(targets, "partners=other_class")
+    warn_of_one_class(labels, "other_class")
     return _uniform(labels[:num_rows, None] != labels, rng)
 
 
@@ -119,19 +129,19 @@ _PARTNER_RULES: dict[str, PartnerRule] = {
     "permutation": permutation,
     "derangement": derangement,
     "cyclic": cyclic,
-    "guests": guests,
     "same_class": same_class,
     "other_class": other_class,
     "nearest": nearest,
     "farthest": farthest,
     "reverse": reverse,
-    "second_pass": guests,  # the data module loads them from another order of the same data,
-    "dataset": guests,  # or from any of its rows
+    # The data module loads them from another order of the same data, or from any of its rows.
+    "second_pass": partial(guests, name="second_pass"),
+    "dataset": partial(guests, name="dataset"),
     "across_ranks": permutation,  # of the rows of all ranks, see `shared_permutations`
     "by_method": permutation,  # never asked: the method pairs the rows itself
 }
 ACROSS_RANKS = "across_ranks"
-BEYOND_THE_BATCH = ("guests", "second_pass", "dataset", ACROSS_RANKS)
+BEYOND_THE_BATCH = ("second_pass", "dataset", ACROSS_RANKS)
 BY_METHOD = "by_method"
 CONFUSABLE = "confusable"
 NETWORK_RULES = ("nearest_features", "farthest_features", CONFUSABLE)  # of `network_partners`
@@ -169,7 +179,7 @@ def drawn_columns(
     if hasattr(rule, "columns"):  # all of them cost it what one does
         columns = rule.columns(images, targets, rng, num_rows, count)  # pyright: ignore
     for column in range(len(columns), count):
-        order = [column] if rule in _IN_ORDER else []
+        order = [column] if getattr(rule, "func", rule) in _IN_ORDER else []
         columns.append(rule(images, targets, rng, num_rows, *order))
     return columns[0] if count == 1 else np.stack(columns, axis=1)
 
@@ -218,6 +228,19 @@ def classes(targets: Tensor, asks: str, remedy: str = "use partners=permutation"
             f"{asks} needs one class a row, and row {row} has {int(labels[row])} labels; {remedy}"
         )
     return targets.argmax(1).numpy()
+
+
+def warn_of_one_class(labels: np.ndarray, rule: str) -> None:
+    """Say so where no row of `labels` (R,) has one of another class; a single row has none either.
+
+    Python shows a warning once for the line that it comes from.
+    """
+    if len(labels) > 1 and (labels == labels[0]).all():
+        warnings.warn(
+            f"partners={rule} found one class alone in a batch, which stays unchanged; shuffle the "
+            "rows, or use larger batches",
+            stacklevel=1,
+        )
 
 
 def _uniform(eligible: np.ndarray, rng: Generator) -> np.ndarray:

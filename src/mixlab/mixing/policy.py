@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mixlab.checks import FRACTION, check_fields
+from mixlab.checks import FRACTION, check_fields, did_you_mean
 from mixlab.errors import UserError
 from mixlab.mixing.alpha import AlphaSchedule, alpha_from, with_alpha
 from mixlab.mixing.blend import Blend
@@ -182,4 +182,5 @@ def _check_gate(gate: Any) -> None:
     every = gate.get("every") if isinstance(gate, Mapping) and len(gate) == 1 else None
     if gate not in ("row", "batch") and (type(every) is not int or every < 1):
         wanted = "row, batch or {every: n} with a whole number n > 0"
-        raise UserError(f"gate must be {wanted}, got {gate!r}; choose one")
+        hint = did_you_mean(gate, ("row", "batch"), "choose one")
+        raise UserError(f"gate must be {wanted}, got {gate!r}{hint}")

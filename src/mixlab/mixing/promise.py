@@ -19,6 +19,7 @@ def check_promise(method: Method, blend: Blend) -> None:
     sum to one, and each is the mean of its mask, of whatever view; where content is erased, no
     share is less than that. Boxes and tiles are not painted for it.
     """
+    check_finite(method, blend)
     name, share, mask = type(method).__name__, blend.share, blend.mask
     if not isinstance(mask, Boxes | Tiles):  # which sum to one by construction
         mask = painted(mask)
@@ -43,6 +44,16 @@ def check_promise(method: Method, blend: Blend) -> None:
         raise UserError(
             f"{name} labels row {row} with shares {numbers(share[row])}, but its masks average to "
             f"{numbers(mean[row])}; leave share out, or say in label_differs why it differs"
+        )
+
+
+def check_finite(method: Method, blend: Blend) -> None:
+    """Raise UserError if a mask of `method` is nan or inf, which no comparison would notice."""
+    whole = isinstance(blend.mask, Boxes | Tiles)
+    if not whole and not painted(blend.mask).isfinite().all():
+        raise UserError(
+            f"{type(method).__name__} has masks that are not finite, nan or inf at a pixel; guard "
+            "divisions and logarithms against zero"
         )
 
 

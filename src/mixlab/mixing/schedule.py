@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from math import cos, pi
 from typing import Any
 
-from mixlab.checks import ABOVE_0
+from mixlab.checks import ABOVE_0, did_you_mean
 from mixlab.errors import UserError
 
 Schedule = Callable[[float], float]
@@ -27,7 +27,7 @@ def cosine(progress: float) -> float:
 
 def off_after(fraction: float) -> Schedule:
     """1 while progress is below `fraction` of the training, in (0, 1], then 0."""
-    ABOVE_0.but("0.9 mixes for the first 90 % of training").check("off_after", fraction)
+    ABOVE_0.but("0.9 mixes for the first 90 % of training").check("schedule.off_after", fraction)
     return lambda progress: 1.0 if progress < fraction else 0.0
 
 
@@ -49,4 +49,5 @@ def schedule_from(spec: Any) -> Schedule:
     if isinstance(spec, Mapping) and list(spec) == ["off_after"]:
         return off_after(spec["off_after"])
     wanted = f"{', '.join(_SCHEDULES)} or {{off_after: 0.9}}"
-    raise UserError(f"schedule must be {wanted}, got {spec!r}; choose one")
+    hint = did_you_mean(spec, _SCHEDULES, "choose one")
+    raise UserError(f"schedule must be {wanted}, got {spec!r}{hint}")

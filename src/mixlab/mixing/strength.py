@@ -120,7 +120,9 @@ def check_reach(strength: float, method: Method, most: float) -> None:
     if strength > most * (1 + STANDARD_ERROR):
         alpha = getattr(method, "alpha", None)
         name = type(method).__name__ + (f"(alpha={alpha})" if alpha else "")
+        names = field_names(method)
         other = "alpha" if alpha and known_share(method) is None else "method"
+        other = "mixing.method.side_fraction or method" if "side_fraction" in names else other
         end = f"{floor(most * 1000) / 1000:g}"  # rounded up it would be out of reach itself
         raise UserError(
             f"mixing.strength={strength:g} is out of reach: {name} replaces {end} of a row when "

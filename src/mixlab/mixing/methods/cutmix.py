@@ -56,7 +56,7 @@ class CutMix:
         self, images: Tensor, rng: np.random.Generator, num_rows: int, min_side: int = 0
     ) -> tuple[np.ndarray, Boxes]:
         """The boxes, clipped at the border, and their sides before that, as fractions (B|1,)."""
-        height, width = picture_size(images, "CutMix")
+        height, width = picture_size(images, type(self).__name__)
         num_boxes = num_rows if self.per_row else 1
         side_fraction = np.sqrt(1 - own_shares(self.alpha, rng, num_boxes))
         size = np.array([height, width])

@@ -56,8 +56,9 @@ def check_callback(method: Method, callback: object) -> None:
         needed = getattr(each, "callback", None)
         if needed and needed not in (kind.__name__ for kind in type(callback).__mro__):
             raise UserError(
-                f"{type(each).__name__} needs the network at hand in each training step, for which "
-                f"mixlab.callbacks.{needed} does all; set mixing._target_ to that"
+                f"{type(each).__name__} needs the network at hand in each training step; use "
+                f"mixlab.callbacks.{needed} in place of {type(callback).__name__} (on the command "
+                f"line, mixing._target_=mixlab.callbacks.{needed})"
             )
 
 

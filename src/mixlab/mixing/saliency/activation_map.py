@@ -6,7 +6,6 @@ instead of its negative part; for a network whose features are averaged before o
 is the class activation map of Zhou et al. 2015, https://arxiv.org/abs/1512.04150.
 """
 
-import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from mixlab.checks import FLAG, KEY, check_fields, did_you_mean
 from mixlab.errors import UserError
 from mixlab.mixing.saliency.input_gradient import check_same_classes
 from mixlab.mixing.saliency.maps import given_network, normalized
@@ -40,9 +40,12 @@ class ActivationMap:
             trained.
     """
 
-    layer: str | None = None
+    layer: str | int | None = None
     of_class: bool = False
     network: nn.Module | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_fields(self, layer=KEY.or_(None), of_class=FLAG)
 
     def bind(self, network: nn.Module) -> "ActivationMap":
         """A copy that looks at `network`, unless it has one of its own.
@@ -138,7 +141,7 @@ class FoundFeatures:
 
 @contextmanager
 def watched_features(
-    network: nn.Module, layer: str | None, but: tuple[type[nn.Module], ...] = ()
+    network: nn.Module, layer: str | int | None, but: tuple[type[nn.Module], ...] = ()
 ) -> Iterator[FoundFeatures]:
     """Within, the outputs of the layer are kept, or of all modules but those of the kinds `but`."""
     found = FoundFeatures(network, but if layer is None else ())
@@ -154,11 +157,12 @@ def watched_features(
             hook.remove()
 
 
-def named_layer(network: nn.Module, layer: str | None) -> nn.Module:
+def named_layer(network: nn.Module, layer: str | int | None) -> nn.Module:
     """The module of that name; raises UserError, with the nearest name, where there is none."""
     names = dict(network.named_modules())
-    if layer is None or layer in names:
-        return names[layer or ""]
-    near = difflib.get_close_matches(layer, names, n=1, cutoff=0.0)
-    hint = f"; did you mean {near[0]}?" if near and near[0] else ""
+    name = "" if layer is None else str(layer)
+    if name in names:
+        return names[name]
+    known = [each for each in names if each]
+    hint = did_you_mean(name, known, f"it has {', '.join(known[:8])}")
     raise UserError(f"saliency.layer={layer} is no layer of {type(network).__name__}{hint}")
