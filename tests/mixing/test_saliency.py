@@ -1,10 +1,14 @@
 """Saliency maps: what they are, where they look, and what is refused in a sentence."""
 
+from collections import OrderedDict
+
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
 from helpers.any_network import AnyNetwork, first_columns
+from mixlab.errors import UserError
 from mixlab.mixing.saliency import (
     ActivationMap,
     InputGradient,
@@ -187,3 +191,22 @@ def test_the_gradient_is_that_of_the_loss_that_fits_the_labels(kind: str) -> Non
     found = InputGradient(network=network)(images, targets)
     torch.testing.assert_close(found, normalized(slope[:, 0].abs()))
     assert (found.amax((1, 2)) > 1.5 / 36).all(), "a row without labels has a map, too"
+
+
+@pytest.mark.parametrize("of_class", [False, True])
+def test_a_transformer_has_no_map_but_a_layer_can_be_named(of_class: bool) -> None:
+    """Its patches, or its queries, would be taken for a feature map."""
+    size = {"img_size": 16, "patch_size": 4, "in_chans": 1, "num_classes": 3, "depth": 1}
+    network = timm.create_model("vit_tiny_patch16_224", embed_dim=12, num_heads=3, **size)
+    with pytest.raises(UserError, match="VisionTransformer is a transformer.*saliency.layer"):
+        ActivationMap(of_class=of_class).bind(network)
+    images, targets = torch.rand(3, 1, 16, 16), torch.eye(3)
+    named = ActivationMap("patch_embed.proj", of_class).bind(network)
+    other = ActivationMap(of_class=of_class, network=AnyNetwork()).bind(network)
+    assert named(images, targets).shape == (3, 16, 16) and other.network is not network
+
+
+def test_attention_that_pools_maps_makes_no_transformer() -> None:
+    network = nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 4, 3), attnpool=nn.Module()))
+    network.attnpool.pos_embed = nn.Parameter(torch.zeros(5))  # pyright: ignore
+    ActivationMap().bind(network)

@@ -20,6 +20,8 @@ from mixlab.mixing.saliency.input_gradient import check_same_classes
 from mixlab.mixing.saliency.maps import given_network, normalized
 from mixlab.mixing.undisturbed import undisturbed
 
+OF_TOKENS = ("cls_token", "class_token", "pos_embed", "pos_embedding")  # of timm and torchvision
+
 
 @dataclass(frozen=True)
 class ActivationMap:
@@ -28,7 +30,7 @@ class ActivationMap:
     Attributes:
         layer: the dotted name of the module whose output (R, F, h, w) is looked at, or (R, h, w, F)
             of a network of timm that says so; None for the last that has such an output of more
-            than a pixel. A vision transformer has none but its patches: name another network.
+            than a pixel. A vision transformer has none but its patches, and is refused then.
         of_class: weigh the features by how the target's logit changes with them, instead of taking
             their norm; costs a part of a pass backward.
         network: images to logits, or anything where `of_class` is false; None for the one being
@@ -43,10 +45,13 @@ class ActivationMap:
         """A copy that looks at `network`, unless it has one of its own.
 
         Raises:
-            UserError: the network has no such layer.
+            UserError: the network has no such layer, or none is named and it is a transformer of
+                tokens.
         """
         if self.network is None:
             named_layer(network, self.layer)
+        if self.layer is None:
+            check_has_maps(self.network or network)
         return self if self.network is not None else replace(self, network=network)
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -66,6 +71,21 @@ class ActivationMap:
                 maps = _norm(features_first(features, network))
         enlarged = F.interpolate(maps.float()[:, None], images.shape[-2:], mode="bilinear")
         return normalized(enlarged[:, 0])
+
+
+def check_has_maps(network: nn.Module) -> None:
+    """Raise UserError for a network of tokens, known by a position for each or a class token.
+
+    What of it has the axes of feature maps is its patches, or the parts of its attention.
+    """
+    names = (name.rpartition(".") for name, _ in network.named_parameters())
+    of_tokens = [start for start, _, name in names if name in OF_TOKENS]
+    if any(not start.endswith("pool") for start in of_tokens):  # some pool maps by attention
+        raise UserError(
+            f"{type(network).__name__} is a transformer, whose tokens are no feature map; name a "
+            "layer in saliency.layer, give saliency.network one of convolutions, or use "
+            "mixing=transmix"
+        )
 
 
 def _norm(features: Tensor) -> Tensor:
