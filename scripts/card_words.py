@@ -18,7 +18,7 @@ from mixlab.mixing.binding import needs_network
 COMMAND = "python scripts/method_cards.py"
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "mixing"
 LONGEST_NAME = 6  # words before a colon that are a name; more of them say what a method does
-NEEDED = ("Draws", "Label", "Avoid")  # parts of a docstring; Paper and Published are optional
+NEEDED = ("Draws", "Label", "Avoid")  # parts of a docstring; the others are optional
 PART = re.compile(r"^([A-Z]\w+): (.*?)(?=^[A-Z]\w+:|^$|\Z)", re.S | re.M)
 ROWS = {
     "images (C, H, W)": (3, 16, 16),

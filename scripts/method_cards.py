@@ -120,6 +120,7 @@ def card(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
         "Rows": rows_words(first, taken(method)),
         **{word: said[word] for word in NEEDED},
         "Paper": said.get("Paper"),
+        "Differs": said.get("Differs"),
         "Published": said.get("Published"),
         "Network": network_words(node, method),
         "Defaults": f"`{settings(node)}`",

@@ -106,9 +106,15 @@ def test_a_class_without_the_parts_of_a_card_is_refused() -> None:
 
 def test_the_parts_of_a_docstring() -> None:
     found = card_words.parts_of(CutMix)
-    assert list(found) == ["Paper", "Draws", "Label", "Avoid"]
+    assert list(found) == ["Paper", "Draws", "Label", "Published", "Avoid"]
     assert found["Paper"].endswith("https://arxiv.org/abs/1905.04899.")
     assert found["Draws"].startswith("lam ~ Beta(alpha, alpha); ") and "\n" not in found["Draws"]
+
+
+def test_what_differs_from_the_paper_is_on_the_card(configs: dict, costs: dict) -> None:
+    for name in ("alignmix", "attentivemix", "guidedmixup", "patchup_soft", "puzzlemix",
+                 "saliencymix", "stackmix"):  # fmt: skip
+        assert "\n- **Differs:** " in method_cards.card(name, configs[name].mixing, costs), name
 
 
 def test_rows_are_those_that_a_method_takes() -> None:

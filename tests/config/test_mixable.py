@@ -227,6 +227,20 @@ def test_files_of_the_users_need_not_have_every_key() -> None:
     assert planned(cfg) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "asks"),
+    [("automix", "AutoMix"), ("mixup_both_classes", "BothClasses"), ("cutmix", None)],
+)
+def test_what_needs_one_class_is_refused_for_a_model_of_several(
+    name: str, asks: str | None
+) -> None:
+    words = ("data=digits", f"mixing={name}")
+    several = "model._target_=mixlab.models.MultiLabelClassifier"
+    assert planned(composed(*words)) is None
+    said = planned(composed(*words, several, "model.loss=binary_cross_entropy"))
+    assert said is None if asks is None else str(said).startswith(f"{asks} needs one class a row")
+
+
 def test_a_network_in_the_method_is_not_loaded() -> None:
     cfg = composed(*OURS, "mixing=snapmix", "mixing.strength=0.9").copy()
     assert "out of reach" in str(planned(cfg))

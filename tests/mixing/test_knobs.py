@@ -1,11 +1,15 @@
 """What a config hands over wrongly is named, with the remedy."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
 import pytest
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
 
+from mixlab.config.keys import config_dir
 from mixlab.mixing import (
     AttentiveMix,
     Concat,
@@ -120,3 +124,25 @@ def test_whole_numbers_and_yaml_lists_are_as_good() -> None:
     assert Mixup(1).alpha == 1
     assert OneOf((Mixup(1), CutMix(1)), weights=(1, 0)).weights == (1, 0)
     assert Policy(1, gate={"every": 5}, schedule={"off_after": 1}).probability == 1
+
+
+FILES = sorted((config_dir() / "mixing").glob("[!_]*.yaml"))
+
+
+def not_in(node: DictConfig) -> list[str]:
+    """The knobs of a node's method, and of those in it, that are none of its keys.
+
+    `network`, which a callback gives, is not shown, and a saliency's are given with a plus.
+    """
+    kind = get_class(node._target_)
+    missing = [f"{kind.__name__}.{each.name}" for each in fields(kind)  # pyright: ignore
+               if each.repr and each.name not in node]  # fmt: skip
+    inner = [*node.get("methods", []), *([node.method] if "method" in node else [])]
+    return missing + [knob for part in inner for knob in not_in(part)]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_knob_of_a_method_is_a_key_of_its_file(file: Any) -> None:
+    """Or `mixing.method.KNOB=...` would be refused as unknown."""
+    method: Any = OmegaConf.load(file).method  # pyright: ignore
+    assert method._target_ is None or not not_in(method)

@@ -159,7 +159,7 @@ def _leaves(node: object, path: str = "") -> list[str]:
 
 
 NODES = {name: OmegaConf.to_object(method_node(name)) for name in CONFIG_NAMES}
-FOR_THE_BATCH = ("randommix", "convnext", "deit", "torchvision_references")  # one method for it
+FOR_THE_BATCH = ("randommix", "convnext", "deit", "torchvision_references", "puzzlemix")  # a choice
 CLASSES = "saliency.of_class"  # of a network that knows them, see test_saliency.py
 KNOBS = [(name, knob) for name, node in NODES.items() for knob in _leaves(node) if knob != CLASSES]
 
@@ -173,6 +173,7 @@ def test_every_knob_acts(name: str, knob: str) -> None:
     other = value + 1 if isinstance(value, int) and value > 1 else other
     other = 4.0 if knob.endswith("alpha") else other
     other = 1 if knob.endswith("block_size") else other  # it is at most half of the map
+    other = 1 if knob.startswith("grids") else other  # 5 is no number of blocks of 12 pixels
     other = 0.0 if knob.endswith("_cost") else other
     if knob.split(".")[0] in ("scale", "sigma", "center"):  # lowest and highest
         other = 0.8 * value
@@ -184,4 +185,4 @@ def test_every_knob_acts(name: str, knob: str) -> None:
             return torch.equal(before.share, after.share)
         return torch.equal(before.images(images), after.images(images))
 
-    assert not all(map(same, range(12 if name in FOR_THE_BATCH else 1)))
+    assert not all(map(same, range(24 if name in FOR_THE_BATCH else 1)))

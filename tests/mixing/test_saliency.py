@@ -176,7 +176,9 @@ def test_what_an_attention_makes_of_tokens_is_no_map() -> None:
     kwargs: dict = {"img_size": 32, "patch_size": 8, "depth": 1, "num_classes": 4}
     net, images = timm.create_model("vit_tiny_patch16_224", **kwargs), torch.rand(4, 3, 32, 32)
     for of_class in (False, True):
-        with pytest.raises(ValueError, match="VisionTransformer has no output of .* give another"):
+        with pytest.raises(
+            ValueError, match="VisionTransformer has no output of .* use mixing=transmix"
+        ):
             ActivationMap(of_class=of_class).bind(net)(images, torch.eye(4))
     for layer in ("patch_embed.proj", "blocks.0.attn.k_norm"):  # named, anything is taken
         maps = ActivationMap(layer).bind(net)(images, torch.eye(4))
@@ -223,3 +225,21 @@ def test_a_saliency_of_another_shape_is_named() -> None:
     images, rows = torch.rand(4, 3, 8, 6), torch.arange(3).numpy()
     with pytest.raises(ValueError, match=r"function returned .*\(3, 3, 8, 6\).* here \(3, 8, 6\)"):
         maps_of(lambda images, targets: images, images, torch.eye(4), rows)
+
+
+@pytest.mark.parametrize("kind", ["one class", "several"])
+def test_the_gradient_is_that_of_the_loss_that_fits_the_labels(kind: str) -> None:
+    """Where some row has several classes or none, of each class by itself."""
+    generator = torch.Generator().manual_seed(0)
+    images, network = torch.rand(4, 1, 6, 6, generator=generator), nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 5), nn.Tanh(), nn.Linear(5, 3)
+    )  # fmt: skip
+    targets = torch.eye(3)[[0, 1, 2, 0]]
+    if kind == "several":
+        targets = torch.tensor([[1.0, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0.4, 0]])
+    pixels = images.clone().requires_grad_()
+    loss = nn.BCEWithLogitsLoss if kind == "several" else nn.CrossEntropyLoss
+    (slope,) = torch.autograd.grad(loss(reduction="sum")(network(pixels), targets), pixels)
+    found = InputGradient(network=network)(images, targets)
+    torch.testing.assert_close(found, normalized(slope[:, 0].abs()))
+    assert (found.amax((1, 2)) > 1.5 / 36).all(), "a row without labels has a map, too"

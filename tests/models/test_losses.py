@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -92,3 +93,22 @@ def test_what_else_a_loss_raises_is_its_own_error():
         with pytest.raises(RuntimeError, match="^my own$"):
             OwnLoss(loss)(torch.rand(4, 3), torch.rand(4, 3))
     torch.testing.assert_close(OwnLoss(of_many)(LOGITS, SOFT), cross_entropy(LOGITS, SOFT))
+
+
+@pytest.mark.parametrize("loss", [binary_cross_entropy, OwnLoss(nn.BCEWithLogitsLoss())])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_target_above_1_cannot_be_overshot(loss: Any, smoothing: float) -> None:
+    """SnapMix's reach 1.5 and more; without a bound the loss falls below any number."""
+    above = torch.tensor([[1.5, 0.2, 0.0], [0.0, 1.01, 2.0]])
+    torch.testing.assert_close(
+        loss(LOGITS, above, smoothing), loss(LOGITS, above.clamp(max=1), smoothing)
+    )
+    assert loss(100 * torch.ones(2, 3), above, smoothing) > 0
+
+
+def test_other_losses_see_targets_above_1() -> None:
+    above = torch.tensor([[1.5, 0.2, 0.0], [0.0, 1.01, 2.0]])
+    expected = -(above * LOGITS.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(cross_entropy(LOGITS, above), expected)
+    squares = OwnLoss(nn.MSELoss())(LOGITS, above)
+    torch.testing.assert_close(squares, (LOGITS - above).square().mean())

@@ -6,12 +6,13 @@ ours. A user's own method is called in training alone, where its network and its
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.allowlist import targets
 from mixlab.config.build import build, plain
@@ -20,6 +21,8 @@ from mixlab.config.row_shapes import RowShape, row_shape
 from mixlab.errors import UserError
 
 MOST_MEASURED = 2**18  # numbers in a row: larger ones take seconds and a lot of memory
+OF_ONE_CLASS = ("AutoMix", "BothClasses")  # methods that need one class a row
+OF_SEVERAL = "mixlab.models.MultiLabelClassifier"
 TRIAL_ROWS, TRIAL_SIDE = 2, 16  # rows small enough that a trial takes no time
 
 
@@ -49,6 +52,7 @@ def check_mixable(cfg: DictConfig) -> None:
     if cfg.get("mixing") is None:
         return
     mixing = plain(cfg.mixing)
+    check_one_class(cfg, targets(mixing["method"]))
     shape = row_shape(cfg.data) if is_ours(mixing) else None
     if shape is None or cfg.data.get("batch_size") is None:
         return
@@ -63,6 +67,19 @@ def check_mixable(cfg: DictConfig) -> None:
     )
     if (sentence := why_not_mixable(asked)) is not None:
         raise UserError(sentence)
+
+
+def check_one_class(cfg: DictConfig, parts: Iterable[str]) -> None:
+    """Raise UserError if a part of the method needs one class a row, and the model learns several.
+
+    Such a model is refused for other data, so that these have several.
+    """
+    names = [each.rpartition(".")[2] for each in parts if each.startswith("mixlab.mixing.")]
+    asks = next((name for name in names if name in OF_ONE_CLASS), None)
+    if asks is not None and OmegaConf.select(cfg, "model._target_") == OF_SEVERAL:
+        raise UserError(
+            f"{asks} needs one class a row, and {OF_SEVERAL} learns several; use mixing=cutmix"
+        )
 
 
 def is_ours(mixing: dict[str, Any]) -> bool:

@@ -28,16 +28,17 @@ def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Te
 def binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Mean over batch and classes of the binary cross-entropy of sigmoid(logits).
 
-    Arguments as for `cross_entropy`.
+    Arguments as for `cross_entropy`; targets above 1 count as 1, see `chances`.
     """
-    return F.binary_cross_entropy_with_logits(logits, as_shares(targets, logits, smoothing))
+    shares = as_shares(chances(targets, logits), logits, smoothing)
+    return F.binary_cross_entropy_with_logits(logits, shares)
 
 
 class OwnLoss(nn.Module):
     """A loss of the user's, `own(logits, targets) -> one number`, on targets as shares.
 
     Targets are floats shaped as the logits, (B, C) or (B, C, H, W), in validation and test too.
-    They are smoothed before the loss sees them.
+    They are smoothed before the loss sees them, and torch's binary cross-entropy gets `chances`.
     """
 
     def __init__(self, own: Callable[..., Any]) -> None:
@@ -51,6 +52,8 @@ class OwnLoss(nn.Module):
         self.own = own  # a module is moved to the device with the model, and saved with it
 
     def forward(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        if is_binary(self.own):
+            targets = chances(targets, logits)
         shares = as_shares(targets, logits, smoothing)
         try:
             loss = self.own(logits, shares)
@@ -98,6 +101,20 @@ def as_shares(targets: Tensor, logits: Tensor, smoothing: float = 0.0) -> Tensor
     return targets * (1 - smoothing) + smoothing / logits.shape[1] if smoothing else targets
 
 
+def chances(targets: Tensor, logits: Tensor) -> Tensor:
+    """Targets as floats of at most 1, shaped as the logits.
+
+    SnapMix's reach 2 where a class is in both rows. Above 1 the binary cross-entropy has no least
+    value: it falls without end as the logit grows.
+    """
+    return as_shares(targets, logits).clamp(max=1)
+
+
+def is_binary(loss: Callable[..., Any]) -> bool:
+    """Whether a loss asks about each class by itself."""
+    return loss is binary_cross_entropy or isinstance(loss, nn.BCEWithLogitsLoss)
+
+
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
@@ -112,9 +129,7 @@ def widened(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def probabilities(logits: Tensor, loss: Loss) -> Tensor:
     """What logits (B, C) mean to a loss: shares that sum to one, or each class by itself."""
-    own = getattr(loss, "own", loss)
-    each_class = own is binary_cross_entropy or isinstance(own, nn.BCEWithLogitsLoss)
-    return logits.sigmoid() if each_class else logits.softmax(1)
+    return logits.sigmoid() if is_binary(getattr(loss, "own", loss)) else logits.softmax(1)
 
 
 def find_loss(loss: str | Callable[..., Any]) -> Loss:

@@ -1,9 +1,4 @@
-"""AlignMix: the partner's features are moved to where they fit the row's, then mixed.
-
-Here the partner is always aligned to the row, where the paper draws which of the two is; no
-gradient flows through the plan; and the paper's epochs of plain mixup are `layers: [input, ...]`
-with `ManifoldMixup`, not part of this method.
-"""
+"""AlignMix: the partner's features are moved to where they fit the row's, then mixed."""
 
 from dataclasses import dataclass, replace
 
@@ -80,6 +75,9 @@ class AlignMix:
         positions to those of the row, by optimal transport (Sinkhorn).
     Label: y~ = lam * y + (1 - lam) * y'.
     Avoid: with large feature maps: above 1024 positions it is refused.
+    Differs: the partner is always aligned to the row, where the paper draws which of the two is; no
+        gradient flows through the plan; and the paper's share of plain mixup of the input is not
+        part of this method.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the own share is drawn.

@@ -1,8 +1,4 @@
-"""AttentiveMix: the cells of the partner that a network attends to are pasted over the row.
-
-The authors ask a pretrained ResNet-50; here it is the network being trained unless the saliency has
-one of its own.
-"""
+"""AttentiveMix: the cells of the partner that a network attends to are pasted over the row."""
 
 from dataclasses import dataclass, field, replace
 
@@ -31,6 +27,8 @@ class AttentiveMix:
     Label: the partner's weight is the area of the cells.
     Avoid: early in training, when attention says little; with networks whose features are no maps
         (vision transformers); and where the share should vary.
+    Differs: the network being trained is asked unless the saliency has one of its own, where the
+        authors ask a pretrained ResNet-50.
 
     Attributes:
         num_cells: pasted, the paper's 6.

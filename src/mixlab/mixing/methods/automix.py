@@ -29,7 +29,7 @@ class AutoMix:
         until its mean is lam; x~ = M * x + (1 - M) * x'.
     Label: y~ = lam * y + (1 - lam) * y'.
     Avoid: where time is short, as a step costs about twice as much; with networks whose features
-        are no maps (transformers); with a batch of one.
+        are no maps (transformers); with a batch of one. Rows of several labels are refused.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the share is drawn that a row keeps.

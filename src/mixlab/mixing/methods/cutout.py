@@ -21,6 +21,7 @@ class Cutout:
     Draws: a square of side_fraction of the picture's shorter side around a uniform pixel, clipped
         at the border, is set to zero.
     Label: the row's own, whole.
+    Published: 2.56 % test error on CIFAR-10 with Shake-Shake 26 2x96d; 2.86 % without.
     Avoid: where what decides is small: the square may erase all of it.
 
     Attributes:

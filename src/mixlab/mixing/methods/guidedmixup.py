@@ -1,9 +1,4 @@
-"""GuidedMixup: at each pixel, a row weighs as much as it is salient there.
-
-Unlike in the authors' code, the gradient of Guided-AP is taken in eval mode (`InputGradient`), and
-the residual of Guided-SR is squared and of pictures of 64 pixels, not 128 (`SpectralResidual`).
-Where neither row is salient their code divides by zero; here both weigh the same.
-"""
+"""GuidedMixup: at each pixel, a row weighs as much as it is salient there."""
 
 from dataclasses import dataclass, field, replace
 
@@ -38,6 +33,9 @@ class GuidedMixup:
     Avoid: where all objects are in the middle, as no pairing keeps them apart; in small batches,
         which leave little choice of partners; and at probability 1 in a short training, as each row
         keeps about half of itself.
+    Differs: the gradient of Guided-AP is taken in eval mode, and the residual of Guided-SR is
+        squared and of pictures of 64 pixels, where the authors' code has 128. Where neither row is
+        salient their code divides by zero; here both weigh the same.
 
     Attributes:
         smoothing: >= 0, standard deviation in pixels of the Gaussian that smooths the maps, cut off

@@ -4,13 +4,11 @@ As in DropBlock (https://arxiv.org/abs/1810.12890) each position is the center o
 same chance. That chance is not DropBlock's, which counts overlaps twice and fails on maps hardly
 larger than a block: here blocks cover the part `gamma` of a map in expectation, overlaps and edges
 included.
-
-The paper's loss has two terms; with cross-entropy, which is linear in the label, each of them is
-the loss of the label that is the mean of the mask. So that is the label here.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -34,9 +32,14 @@ class HardPatchUp:
         chance, so that blocks cover the part gamma on average; the blocks are the partner's.
     Label: the partner's weight is the covered part of the map.
     Avoid: with small feature maps: a block is cut to half of the map's side.
+    Differs: blocks are the same in all channels, where the authors draw them for each channel, and
+        gamma is the part that blocks cover, while theirs counts overlaps twice. The paper's loss
+        has two terms; with cross-entropy, which is linear in the label, each of them is the loss of
+        the label that is the mean of the mask, so that is the label here.
 
     Attributes:
-        gamma: in (0, 1], the expected part of the map that is altered.
+        gamma: in (0, 1], the expected part of the map that is altered; the authors' commands have
+            0.5 for Hard PatchUp, of 0.7 of the batches, and 0.75 for the soft one.
         block_size: >= 1, side of a block in positions of the map; at most half of the map's side.
         per_row: draw blocks for each row, or once for the batch.
     """
@@ -47,9 +50,10 @@ class HardPatchUp:
 
     num_partners = 1
     label_differs = None
+    usual_gamma: ClassVar[str] = "0.5 is the authors'"
 
     def __post_init__(self) -> None:
-        gamma = checks.ABOVE_0.but("0.5 is the paper's; probability=0 mixes nothing")
+        gamma = checks.ABOVE_0.but(f"{self.usual_gamma}; probability=0 mixes nothing")
         size = checks.whole(1).but("7 is the paper's")
         checks.check_fields(self, gamma=gamma, block_size=size, per_row=checks.FLAG)
 
@@ -89,12 +93,15 @@ class SoftPatchUp(HardPatchUp):
         h + (1 - lam) * h'.
     Label: the partner's weight is the covered part of the map times 1 - lam.
     Avoid: where strong mixing is wanted: a row keeps most of itself.
+    Differs: as in HardPatchUp; and gamma is 0.5, where the authors' commands have 0.75.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the share that a block keeps is drawn.
     """
 
     alpha: float = 2.0
+
+    usual_gamma: ClassVar[str] = "0.75 is the authors'"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,6 @@
 """PuzzleMix: which blocks come from which picture, and where to, is optimized for saliency.
 
-Saliency is counted in means over a picture's blocks. Of the paper's objective, the term of local
-statistics acts on borders alone here, where the authors' also shifts the costs of single blocks.
+Saliency is counted in means over a picture's blocks.
 """
 
 from collections.abc import Sequence
@@ -22,6 +21,8 @@ from mixlab.mixing.partners import partner_columns
 from mixlab.mixing.puzzle import MaskEnergy, transported
 from mixlab.mixing.saliency import InputGradient, Saliency, maps_of
 
+CELL = 4  # pixels whose mean is the color at a border, at most, as in the authors' commands
+
 
 @dataclass(frozen=True)
 class PuzzleMix:
@@ -30,18 +31,23 @@ class PuzzleMix:
     Paper: Kim et al., Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal Mixup, 2020,
         https://arxiv.org/abs/2009.06962.
     Draws: lam ~ Beta(alpha, alpha); a mask of blocks loses little saliency, changes seldom between
-        neighbors, least of all where the pictures differ, and gives the partner a share near 1 -
-        lam; then the blocks of both pictures move to where they are seen.
+        neighbors, least of all where colors would jump, and gives the partner a share near 1 - lam;
+        then the blocks of both pictures move to where they are seen.
     Label: the mean of the mask.
     Avoid: where time matters: its look at the network costs nearly a training step.
+    Differs: colors are divided by the range of their channel in the batch, where the authors undo
+        the normalization. Whole blocks of the mask move, where theirs are cut into blocks of at
+        most 4 pixels; no block is lost, and one seen in part counts in part. Each row has a lam of
+        its own. The network looks in eval mode. The authors' clean loss and adversarial noise,
+        which are options of their code, are not there.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which each row's lam is drawn.
         labels: >= 2, shares of the partner that a block may have: 0, 1 / (labels - 1), ..., 1.
         smoothness: >= 0, the paper's beta: price of neighbors with other shares, for a border as
             long as the picture's side, in sixteenths of its saliency as in the authors' code.
-        contrast: >= 0, its gamma: how much higher that price is where the two pictures differ, for
-            a difference of one between their colors in neighboring blocks.
+        contrast: >= 0, its gamma: price of a border, as a part of `smoothness`, where the colors on
+            either side differ by the whole range of the batch.
         prior: >= 0, its eta: how much the share follows lam.
         transport_cost: >= 0, its xi: price of a move by a block; None moves nothing. Blocks that
             move cannot be mixed again in a `Sequence` or chosen row by row in `OneOf`.
@@ -98,7 +104,7 @@ class PuzzleMix:
         rows = torch.from_numpy(np.stack([np.arange(len(partner)), partner]))
         rows = rows.to(images.device, non_blocking=True)
         saliency = F.adaptive_avg_pool2d(maps, blocks) * height * width
-        colors = F.adaptive_avg_pool2d(images.detach().flatten(1, -3).float(), blocks)
+        colors = border_colors(images, blocks)
         energy = self.energy(
             [saliency[each] for each in rows], [colors[each] for each in rows], own
         )
@@ -109,24 +115,21 @@ class PuzzleMix:
         return blend.where(partner != np.arange(len(partner)))
 
     def energy(self, saliency: list[Tensor], colors: list[Tensor], own: np.ndarray) -> MaskEnergy:
-        """Of saliency (B, n, n) and colors (B, C, n, n) of rows and partners, and lam (B,)."""
-        first, second = saliency
-        z = (torch.arange(self.labels, device=first.device) / (self.labels - 1)).view(1, -1, 1, 1)
-        prior = torch.from_numpy(surprise(self.labels, 1 - own)).to(first, non_blocking=True)
-        cost = z * first[:, None] + (1 - z) * second[:, None] + self.prior * prior[..., None, None]
-        down, across = (self._weights(colors, dim) for dim in (2, 3))
-        return MaskEnergy(cost, down, across)
-
-    def _weights(self, colors: list[Tensor], dim: int) -> Tensor:
-        """Of the pairs of neighbors along a dimension."""
-        one, other = colors
-        length = one.shape[dim] - 1
-        pairs = ((one, other), (other, one))
-        apart = [
-            (a.narrow(dim, 0, length) - b.narrow(dim, 1, length)).abs().mean(1) for a, b in pairs
-        ]
-        price = self.smoothness * one.shape[2] / 16
-        return price * (1 + self.contrast * (apart[0] + apart[1]) / 2)
+        """Of saliency (B, n, n) and colors, see `border_colors`, of rows and partners; lam (B,)."""
+        size = saliency[0].shape[-1]
+        price = self.smoothness * size / 16
+        seen = torch.stack(saliency[::-1], 1)  # to see one picture loses what is salient in another
+        weights = []
+        for dim in (2, 3):
+            jump = jumps(colors, size, dim) * price * self.contrast / 2
+            seen.narrow(dim, 0, size - 1).add_(jump.sum(1).movedim(0, 1))
+            seen.narrow(dim, 1, size - 1).add_(jump.sum(0).movedim(0, 1))
+            apart = jump[0, 1] + jump[1, 0] - jump[0, 0] - jump[1, 1]
+            weights.append((price + apart).clamp_min(0))
+        z = (torch.arange(self.labels, device=seen.device) / (self.labels - 1)).view(1, -1, 1, 1)
+        prior = torch.from_numpy(surprise(self.labels, 1 - own)).to(seen, non_blocking=True)
+        cost = (1 - z) * seen[:, :1] + z * seen[:, 1:] + self.prior * prior[..., None, None]
+        return MaskEnergy(cost, *weights)
 
     def moves(self, saliency: list[Tensor], z: Tensor) -> Tensor | None:
         """(B, 2, N): the block of each source that lies at each place; None where none moves."""
@@ -138,6 +141,33 @@ class PuzzleMix:
             for w, s in zip(seen, saliency, strict=True)
         ]
         return torch.stack(pairs, 1)
+
+
+def border_colors(images: Tensor, blocks: int) -> Tensor:
+    """(R, C, h, w): means of cells, whole numbers of which make up each of blocks x blocks.
+
+    The values of a channel are in units of their range in the batch, which is one for pictures in
+    [0, 1], so that normalization changes nothing.
+    """
+    pixels = images.detach().flatten(1, -3).float()
+    height, width = pixels.shape[2:]
+    cell = [largest_divisor(length // blocks, CELL) for length in (height, width)]
+    span = pixels.amax((0, 2, 3), keepdim=True) - pixels.amin((0, 2, 3), keepdim=True)
+    return F.avg_pool2d(pixels, cell) / torch.where(span > 0, span, 1)
+
+
+def jumps(colors: list[Tensor], blocks: int, dim: int) -> Tensor:
+    """How far the colors on both sides of each border are apart, as the authors' `neigh_penalty`.
+
+    (2, 2, B, n - 1, n) for dim 2, (2, 2, B, n, n - 1) for dim 3: [a, b] for picture a before and b
+    behind the border, the means over channels and along the border.
+    """
+    cells = [each.unflatten(dim, (blocks, -1)) for each in colors]
+    before = [each.select(dim + 1, -1).narrow(dim, 0, blocks - 1) for each in cells]
+    behind = [each.select(dim + 1, 0).narrow(dim, 1, blocks - 1) for each in cells]
+    apart = torch.stack([(a - b).abs().mean(1) for a in before for b in behind])
+    along = 5 - dim
+    return apart.unflatten(along, (blocks, -1)).mean(along + 1).unflatten(0, (2, 2))
 
 
 def largest_divisor(number: int, limit: int) -> int:

@@ -24,7 +24,10 @@ class SaliencyMix:
         around its most salient pixel, pasted at the same place, clipped at the border.
     Label: the partner's weight is the area of the box after clipping.
     Avoid: where all objects are in the middle: the partner's then covers the row's.
-    Published: 21.26 % top-1 error on ImageNet with ResNet-50.
+    Differs: a pixel's saliency is by default its spectral residual, where the paper takes OpenCV's
+        fine-grained saliency. Each row has a lam of its own, and a box around its own partner's
+        pixel; the authors draw both once a batch, from its first partner.
+    Published: 21.26 % top-1 error on ImageNet with ResNet-50; 23.68 % without, 21.40 % with CutMix.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the own share *before clipping* is drawn.

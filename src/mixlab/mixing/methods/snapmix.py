@@ -29,7 +29,8 @@ class SnapMix:
         uniform center each, clipped at the border; the partner's in its own is resized into the
         row's.
     Label: the row's weight is what its class activation map has outside its box, the partner's what
-        its map has inside its own; they need not sum to one.
+        its map has inside its own; they need not sum to one. Of a class in both rows they add up,
+        and binary cross-entropy takes what is above 1 as 1.
     Avoid: with a loss that needs labels that sum to one; with networks whose features are no maps
         (vision transformers); and early in training, when the maps say little.
 

@@ -134,7 +134,8 @@ class FoundFeatures:
         if found is None:
             raise UserError(
                 f"{type(self.network).__name__} has no output of rows x features x height x width; "
-                "name a convolution in saliency.layer, or give another saliency"
+                "name a convolution in saliency.layer, give saliency.network one that has, or use "
+                "mixing=transmix"
             )
         return found
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlab.errors import UserError
@@ -23,8 +24,7 @@ class InputGradient:
     step; here the network is in eval mode and nothing of it changes.
 
     Attributes:
-        loss: of logits and targets, a number summed over the rows; None for the cross-entropy of
-            soft labels, of (R, C) or of planes (R, C, H, W).
+        loss: of logits and targets, a number summed over the rows; None for `fitting_loss`.
         network: images to logits; None for the one being trained.
     """
 
@@ -40,9 +40,24 @@ class InputGradient:
         network = given_network(self, self.network)
         with undisturbed(network, images) as pixels:
             pixels.requires_grad_()
-            loss = (self.loss or soft_cross_entropy)(network(pixels), targets)
+            loss = (self.loss or fitting_loss)(network(pixels), targets)
             (slope,) = torch.autograd.grad(loss, pixels)
         return normalized(torch.linalg.vector_norm(slope.float().flatten(1, -3), dim=1))
+
+
+def fitting_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """The sum over rows of the cross-entropy of soft labels, of (R, C) or of planes (R, C, H, W).
+
+    Of the binary one where labels (R, C) of a row do not sum to one: it has several classes or
+    none. Waits for no GPU.
+    """
+    one = soft_cross_entropy(logits, targets)
+    if targets.ndim != 2:
+        return one
+    several = F.binary_cross_entropy_with_logits(
+        logits.float(), targets.float().clamp(0, 1), reduction="sum"
+    )
+    return torch.where(((targets.sum(1) - 1).abs() > 1e-2).any(), several, one)
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ class BothClasses:
 
     Draws: what the method draws.
     Label: the own share for the row's class and again for the partner's.
-    Avoid: for anything but repeating published figures: the label is wrong.
+    Avoid: for anything but repeating published figures: the label is wrong. Rows of several
+        labels are refused.
 
     Attributes:
         method: one that mixes two rows, such as `Mixup`.
