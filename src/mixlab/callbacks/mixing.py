@@ -122,9 +122,13 @@ class MixingCallback(pl.Callback):
         if self.policy.class_probability is not None:
             numbers = by_number(self.policy.class_probability, data.spec.class_names)
             self.policy = replace(self.policy, class_probability=numbers)
-        spec, shared = data.spec, self.policy.partners == ACROSS_RANKS
+        self.reach_in(data, world_size)
+
+    def reach_in(self, data: Any, world_size: int) -> None:
+        """Set the probability that the strength needs with an `ImageDataModule`."""
+        shared = self.policy.partners == ACROSS_RANKS
         rows = data.batch_size if shared else -(-data.batch_size // world_size)
-        self.reach(spec.shape, rows)
+        self.reach(data.spec.shape, rows)
 
     def bind(self, pl_module: pl.LightningModule) -> None:
         """Let a rule that asks the network find it, and the confusions in use."""
