@@ -134,6 +134,11 @@ def reading(comparison: Comparison) -> list[str]:
         sentences.append(
             f"equivalent: two one-sided t-tests at 5 % put the difference within ±{margin}."
         )
+    if any(block.shows_mixed for block in blocks):
+        sentences.append(
+            "mixed: the share of a row that others replaced, as the mean over training and runs; "
+            "methods are compared at equal strength where it is equal."
+        )
     sentences.append(
         "r: correlation of arm and baseline across seeds. time/epoch: median over the runs, and "
         "its ratio to the baseline's. Runs that share a machine slow each other down. To measure "
