@@ -13,8 +13,8 @@ SHAPES = {"32": "(128, 3, 32, 32)", "224": "(64, 3, 224, 224)"}
 TABLE_WORDS = f"""\
 In the tables, 32 px and 224 px are milliseconds of processor time for a batch {SHAPES["32"]} and a
 batch {SHAPES["224"]}, and strength is the largest `mixing.strength`. The cards below have the same
-times in copies, as multiples of the time to copy the batch. [What the figures
-mean](#what-the-figures-mean) says more."""
+times in copies, as multiples of the time to copy the batch.
+[What the figures mean](#what-the-figures-mean) says more."""
 STRENGTH_WORDS = """\
 The largest `mixing.strength` is the mean share of a row that others replace when every row is
 mixed. The tables have it for the default partners in batches of 64, rounded down: a permutation
