@@ -10,6 +10,11 @@ from mixlab.config.build import build
 from mixlab.mixing.binding import needs_network
 
 SHAPES = {"32": "(128, 3, 32, 32)", "224": "(64, 3, 224, 224)"}
+TABLE_WORDS = f"""\
+In the tables, 32 px and 224 px are milliseconds of processor time for a batch {SHAPES["32"]} and a
+batch {SHAPES["224"]}, and strength is the largest `mixing.strength`. The cards below have the same
+times in copies, as multiples of the time to copy the batch.
+[What the figures mean](#what-the-figures-mean) says more."""
 STRENGTH_WORDS = """\
 The largest `mixing.strength` is the mean share of a row that others replace when every row is
 mixed. The tables have it for the default partners in batches of 64, rounded down: a permutation
@@ -30,11 +35,11 @@ def index(grouped: dict[str, list[str]], costs: dict[str, Any]) -> str:
     for title, names in grouped.items():
         lines = [
             f"**{title}**\n",
-            "| `mixing=` | what it does | ms at 32 | ms at 224 | copies at 224 | strength up to |",
-            "| --- | --- | ---: | ---: | ---: | ---: |",
+            "| `mixing=` | what it does | 32 px | 224 px | strength |",
+            "| --- | --- | ---: | ---: | ---: |",
         ]
         for name in names:
-            cells = [marked(short(name)), *cost_cells(name, costs, "row"), largest(name, costs)]
+            cells = [marked(short(name)), *cost_cells(name, costs, "row")[:2], largest(name, costs)]
             lines.append(f"| [{name}](#{name}) | {' | '.join(map(str, cells))} |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
@@ -50,7 +55,7 @@ def peers(costs: dict[str, Any]) -> str:
     """A table of what was measured beside the methods: other libraries, and parts of the work."""
     lines = [
         "**For comparison**\n",
-        "| what | draws | ms at 32 | ms at 224 | copies at 224 |",
+        "| what | draws | 32 px | 224 px | copies |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
     for name in costs["costs"]["beside"]:
@@ -66,7 +71,17 @@ def cost_cells(name: str, costs: dict[str, Any], draws: str) -> list[Any]:
     before = "" if draws == "row" else "batch_"
     small, large = (costs["costs"][size].get(name, {}) for size in SHAPES)
     found = [small.get(f"{before}ms"), large.get(f"{before}ms"), large.get(f"{before}copies")]
-    return ["-" if each is None else each for each in found]
+    return ["-" if each is None else figure(each) for each in found[:2]] + [copies_of(found[2])]
+
+
+def figure(value: float) -> str:
+    """A time of two digits as it was measured: 0.14, 4.5, 18, 170."""
+    return f"{value:.0f}" if value >= 10 else str(value)
+
+
+def copies_of(value: float | None) -> str:
+    """Whole copies above 10, where tenths are noise."""
+    return "-" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def cost_words(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
@@ -75,23 +90,26 @@ def cost_words(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
     found = {shape: of[size].get(name, {}) for size, shape in SHAPES.items()}
     words = [words_at(shape, each) for shape, each in found.items() if "ms" in each]
     if name in of.get("own", {}):
-        words.append(f"{of['own'][name]['ms']} ms for a batch {of['own'][name]['shape']}")
+        words.append(f"{figure(of['own'][name]['ms'])} ms for a batch {of['own'][name]['shape']}")
     if words and is_in_network(node):
         words[-1] += ", without what the callback does"
     if words and look and needs_network(build(node.method, allow=())):
         words[-1] += ", without the look"
     if look:
         words.append(
-            f"at (64, 3, 32, 32) the look takes {look['look_ms']} ms and the rest "
-            f"{look['rest_ms']} ms, together {look['of_step']} of a training step of `resnet20`"
+            f"at (64, 3, 32, 32) the look takes {figure(look['look_ms'])} ms and the rest "
+            f"{figure(look['rest_ms'])} ms, together {look['of_step']} of a training step of "
+            "`resnet20`"
         )
     return f"{'; '.join(words)}." if words else "not measured yet."
 
 
 def words_at(shape: str, found: dict[str, Any]) -> str:
     """What a batch of this shape takes, and with one draw for the batch where that is a choice."""
-    once = f", {found['batch_ms']} ms with one draw for the batch" if "batch_ms" in found else ""
-    return f"{found['ms']} ms ({found['copies']} copies) for a batch {shape}{once}"
+    once, copies = "", copies_of(found["copies"])
+    if "batch_ms" in found:
+        once = f", {figure(found['batch_ms'])} ms with one draw for the batch"
+    return f"{figure(found['ms'])} ms ({copies} copies) for a batch {shape}{once}"
 
 
 def measured_words(costs: dict[str, Any]) -> str:
@@ -103,10 +121,10 @@ def measured_words(costs: dict[str, Any]) -> str:
         f"for batches {SHAPES['32']} and {SHAPES['224']}. Copies are multiples of the time to copy "
         f"the batch, which is {large['a copy']['ms']} ms at 224, in memory that is kept, as in a "
         "training. A method that looks at the network is given its maps; what the look takes is on "
-        f"its card ({when(looks)}). - is for what such rows do not fit or a network does. "
-        "`python benchmarks/mixing.py --write docs/methods_costs.json` and `python "
-        "benchmarks/guided_mixing.py --write docs/methods_costs.json` measure them. What an epoch "
-        "of your training costs is the column time/epoch of `mixlab-compare`; with "
+        f"its card ({when(looks)}). A dash stands for a method that does not take such images, or "
+        "whose work a network does. `python benchmarks/mixing.py --write docs/methods_costs.json` "
+        "and `python benchmarks/guided_mixing.py --write docs/methods_costs.json` measure them. "
+        "What an epoch of your training costs is the column time/epoch of `mixlab-compare`; with "
         "`hydra.launcher.jobs=1` no run takes the time of another."
     )
     return f"{costs_words}\n\n{STRENGTH_WORDS}"

@@ -92,10 +92,10 @@ def network_words(node: DictConfig, method: Any) -> str:
     if is_in_network(node):
         callback = get_class(node._target_)
         return f"`{callback.__name__}`: {(callback.__doc__ or '').splitlines()[0]}"
-    if needs_network(method):
-        kind = type(method.saliency)
-        first = (getmodule(kind).__doc__ or "").splitlines()[0]  # pyright: ignore
-        return f"looked at. {first}"
+    if hasattr(method, "saliency"):
+        first = (getmodule(type(method.saliency)).__doc__ or "").splitlines()[0]  # pyright: ignore
+        who = "looked at" if needs_network(method) else "not needed: the picture is looked at"
+        return f"{who}. {first}"
     return "not needed."
 
 
@@ -125,9 +125,16 @@ def plain_words(value: Any) -> str:
     return json.dumps(value)
 
 
+VALUE = r"(?:\[[^\]]*\]|\{[^}]*\}|[^\s;,()]*[\w\]}](?:\(\))?)"
+KEY = rf"[A-Za-z_][\w.]*={VALUE}"
+KEYS = re.compile(rf"(?<![\w/?&=.])({KEY}(?: {KEY})*)")  # not in an address
+
+
 def marked(text: str) -> str:
-    """Text as Markdown: links for addresses, and no emphasis by chance."""
+    """Text as Markdown: links for addresses, keys with values as code, no emphasis by chance."""
     code = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    code[::2] = [KEYS.sub(r"`\1`", each) for each in code[::2]]
+    code = re.split(r"(`[^`]*`)", "".join(code))
     code[::2] = [re.sub(r"https?://\S*[\w/]", link, each.replace("*", r"\*"))
                  for each in code[::2]]  # fmt: skip
     return "".join(code)

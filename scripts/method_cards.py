@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from card_costs import cost_words, index, largest, measured_words, peers
+from card_costs import TABLE_WORDS, cost_words, index, largest, measured_words, peers
 from card_words import (
     COMMAND,
     CONFIGS,
@@ -90,7 +90,7 @@ def page(configs: dict[str, DictConfig], costs: dict[str, Any], claim: Path = CL
     parts = ["# Mixing methods", made, INTRO]
     families = {name: family(name, cfg.mixing) for name, cfg in configs.items()}
     grouped = {title: [n for n in configs if families[n] == title] for title in FAMILIES}
-    parts += [index(grouped, costs), *([WHERE_IS_CLAIM] if claim.exists() else [])]
+    parts += [TABLE_WORDS, index(grouped, costs), *([WHERE_IS_CLAIM] if claim.exists() else [])]
     parts += ["## What the figures mean", measured_words(costs), peers(costs), PICTURE_WORDS]
     for title, names in grouped.items():
         parts += [f"## {title}", *[card(name, configs[name].mixing, costs) for name in names]]

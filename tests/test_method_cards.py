@@ -140,9 +140,37 @@ def test_what_is_written_is_shown_as_it_is() -> None:
     found = card_words.marked("x~ = lam * x (https://arxiv.org/abs/1710.09412) `a * b`.")
     link = "[arXiv:1710.09412](https://arxiv.org/abs/1710.09412)"
     assert found == f"x~ = lam \\* x ({link}) `a * b`."
+    keys = card_words.marked("(mixing.a._b_=x.Y mixing.gate=batch), alpha=[0.1,1]; k = 2, d=Map().")
+    assert keys == "(`mixing.a._b_=x.Y mixing.gate=batch`), `alpha=[0.1,1]`; k = 2, `d=Map()`."
+    assert card_words.marked("https://x.org/a?b_c=d_e&f=g") == "<https://x.org/a?b_c=d_e&f=g>"
     lines = card_words.filled("- " + "word and - or + word 3. " * 20).splitlines()
     assert max(map(len, lines)) <= 100
     assert not any(re.match(r" *([-+]|\d+\.) ", line) for line in lines[1:])
+
+
+def test_no_digits_are_shown_that_were_not_measured(configs: dict, costs: dict) -> None:
+    times = {0.14: "0.14", 6.0: "6.0", 9.9: "9.9", 46.0: "46", 170.0: "170", 7: "7"}
+    assert [card_costs.figure(value) for value in times] == [*times.values()]
+    copies = {1.96: "2.0", 9.94: "9.9", 21.1: "21", 3595.1: "3595"}
+    assert [card_costs.copies_of(value) for value in copies] == [*copies.values()]
+    page = method_cards.page(configs, costs, NO_CLAIM)
+    assert not re.findall(r"\d\d\.\d+ (?:ms|copies)\b|\| \d\d+\.\d+ \|", page)
+
+
+def test_a_table_is_explained_before_it_comes(configs: dict, costs: dict) -> None:
+    page = method_cards.page(configs, costs, NO_CLAIM)
+    before, _, rest = page.partition("| `mixing=` |")
+    headings = [word.strip() for word in rest.split("\n", 1)[0].split("|")[1:-1]]
+    assert headings == ["32 px", "224 px", "strength"]
+    assert all(f"{word} " in before for word in (*headings, "copies, as multiples"))
+
+
+def test_a_card_says_what_a_method_looks_at(configs: dict) -> None:
+    seen = {name: card_words.network_words(configs[name].mixing, build(configs[name].mixing.method,
+            allow=())) for name in ("mixup", "saliencymix", "puzzlemix")}  # fmt: skip
+    assert seen["mixup"] == "not needed."
+    assert seen["saliencymix"].startswith("not needed: the picture is looked at. ")
+    assert seen["puzzlemix"].startswith("looked at. ")
 
 
 SLOW_REACHES = {  # the others take a second together

@@ -107,7 +107,8 @@ def test_a_gallery_of_all_methods_and_of_the_users_own(here: Path, command: Call
     assert said.status == 0, said.err
     of_mixlab = {path.stem for path in (config_dir() / "mixing").glob("[!_]*.yaml")}
     names = {*of_mixlab, "zz_mine"} - {"none"}
-    assert f"digits, under {len(names)} methods; as if in the input: alignmix, " in said.out
+    fit = f"{len(names) - 1} methods (1 does not fit such rows)"  # point_mixup does not
+    assert f"digits, under {fit}; as if in the input: alignmix, " in said.out
     assert len(of_mixlab) > 40
     drawn(here / "preview.png")
 
@@ -160,8 +161,10 @@ def test_a_gallery_says_what_it_does_not_show(
 ) -> None:
     notes = f"; {UNTRAINED}: attentive; {AS_INPUT}: manifold, patchup; {BY_AREA}: trans"
     said = command("preview", "show=gallery")
-    assert f"batch 0 of epoch 0 of digits, under 8 methods{notes}\n" in said.out
-    assert subtitles == [f"batch 0 of epoch 0 of digits{notes}"]
+    fit = "7 methods (1 does not fit such rows)"
+    assert f"batch 0 of epoch 0 of digits, under {fit}{notes}\n" in said.out
+    left_out = "; left out (needs rows x coordinates x points): points"
+    assert subtitles == [f"batch 0 of epoch 0 of digits{notes}{left_out}"]
 
 
 @pytest.mark.parametrize(
@@ -379,12 +382,13 @@ def test_a_gallery_of_rows_names_the_methods_that_cannot_mix_them(
     said = command("preview", "show=gallery", "data=waves", "count=2")
     assert said.status == 0, said.err
     reason = "left out (needs rows x channels x height x width): ricap, attentive, patchup, trans"
-    notes = f"{AS_INPUT}: points, manifold; {reason}"
-    assert f"batch 0 of epoch 0 of waves, under 4 methods; {notes}\n" in said.out
-    assert subtitles[0].endswith(f"is shaded; {notes}")
+    notes = f"{AS_INPUT}: points, manifold"
+    fit = "4 methods (4 do not fit such rows)"
+    assert f"batch 0 of epoch 0 of waves, under {fit}; {notes}\n" in said.out
+    assert subtitles[0].endswith(f"is shaded; {notes}; {reason}")
     assert len(drawn(here / "preview.png")) < 600, "no column of reasons"
     said = command("preview", "show=gallery", "data=wine", "count=2")
-    assert "left out (needs rows x coordinates x points): points" in said.out
+    assert "left out (needs rows x coordinates x points): points" in subtitles[1]
 
 
 def test_a_method_by_chance_is_refused_if_one_of_its_methods_is(command: Callable) -> None:

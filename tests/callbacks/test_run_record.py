@@ -98,3 +98,12 @@ def test_the_checkpoint_that_chooses_is_found(tmp_path: Path) -> None:
     last, best = ModelCheckpoint(tmp_path), chosen(None)
     assert best_checkpoint(trainer_with(last, best)) is best
     assert best_checkpoint(trainer_with(last)) is None
+
+
+def test_how_much_was_mixed_is_the_mean_over_the_epochs() -> None:
+    record = RunRecord()
+    assert record.mixed_share() is None
+    record.epochs = [{"mixing/own_share": 0.7}, {"mixing/own_share": 0.9}]
+    assert record.mixed_share() == pytest.approx(0.2)
+    record.epochs = [{"mixing/own_share": 1.0, "mixing/own_content": 0.8}]  # as cutout's
+    assert record.mixed_share() == pytest.approx(0.2)

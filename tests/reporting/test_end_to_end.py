@@ -149,6 +149,7 @@ def test_the_csv_has_the_figures_of_scipy(compared, expected):
             )
     assert {key for row in expected.values() for key in row} | {
         "block", "arm", "hash", "baseline", "checkpoint", "metric", "verdict",
+        "mixed_share",
     } == set(export.CSV_COLUMNS)  # fmt: skip
     verdicts = {arm: row["verdict"] for (at, arm), row in found.items() if at == "best"}
     assert verdicts == {BASE: "baseline", **VERDICTS}

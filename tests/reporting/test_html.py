@@ -67,6 +67,13 @@ def test_the_quickstart_says_all_that_matters(tmp_path):
     assert places == sorted(places)
 
 
+def test_names_of_arms_have_room_for_their_words(tmp_path):
+    """In every line the same column, as wide as the names need, up to 18 letters' heights."""
+    html, _, _ = read_page(quickstart(tmp_path))
+    assert re.search(r"ul\.verdicts \{[^}]*grid-template-columns: fit-content\(18rem\)", html)
+    assert re.search(r"ul\.verdicts li \{[^}]*grid-template-columns: subgrid", html)
+
+
 def test_the_page_needs_nothing_else(tmp_path):
     html, reader, _ = read_page(quickstart(tmp_path))
     assert not {"script", "link", "iframe", "object", "img"} & set(reader.tags)

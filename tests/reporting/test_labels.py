@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from helpers.written_runs import config, mixing, write_run
 from mixlab.reporting.labels import (
     describe,
-    flatten,
     group_choice,
     knob_labels,
     labels,
     natural,
     settings,
 )
+from mixlab.runs.recipes import flatten
 from mixlab.runs.records import read_run
 
 NONE = config(None)
@@ -86,6 +86,34 @@ def test_labels_of_a_sweep_have_what_else_differs(tmp_path):
     }
     found = settings_of(tmp_path, *arms.values())
     assert knob_labels(dict(zip(arms, found, strict=True))) == {words: words for words in arms}
+
+
+def timm_default(**knobs):
+    return {**mixing("Mixup", per_row=False), "partners": "reverse", **knobs}
+
+
+def test_a_recipe_has_its_own_name_and_only_what_was_changed(tmp_path):
+    nodes = [NONE, config(timm_default()), config(mixing("Mixup", alpha=0.2))]
+    assert label(tmp_path, *nodes) == ["none", "timm_default", "mixup"]
+    more = [*nodes, config(timm_default(probability=0.5))]
+    found = dict(zip("abcd", settings_of(tmp_path / "more", *more), strict=True))
+    assert [*labels(found, ["mixing"]).values()] == [
+        "none", "timm_default", "mixup", "timm_default p=0.5",
+    ]  # fmt: skip
+    found = knob_labels(found)
+    assert [*found.values()] == [
+        "none", "timm_default", "mixup alpha=0.2 p=1", "timm_default p=0.5",
+    ]  # fmt: skip
+
+
+def test_a_setting_of_the_recipe_that_is_changed_takes_its_name(tmp_path):
+    others = [timm_default(partners="cyclic"), mixing("Mixup", per_row=False)]
+    more = timm_default()
+    more["method"] = {**more["method"], "another": 1}
+    nodes = [config(node) for node in (timm_default(), *others, more)]
+    assert [words.split()[0] for words in label(tmp_path, *nodes)] == [
+        "timm_default", "mixup", "mixup", "mixup",
+    ]  # fmt: skip
 
 
 def test_knobs_of_several_shapes(tmp_path):

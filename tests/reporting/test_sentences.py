@@ -102,3 +102,24 @@ def test_few_pairs_and_power_are_explained_in_plain_words(tmp_path):
     words = "a verdict is never more than 'leans better' or 'leans worse'"
     assert all(words in form for form in (*every, shown))
     assert "is found with a probability of 80" in shown and "gray lines join" in shown
+
+
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ({"cutmix": 0.02, "mixup": 0.01},
+         "cutmix is 2.0 points above none, mixup 1.0 above (n = 2, all at chance)."),
+        ({"cutmix": 0.02}, "cutmix is 2.0 points above none (n = 2, at chance)."),
+        ({"cutmix": 0.5, "mixup": 0.01, "fmix": -0.01},
+         "cutmix is 50.0 points above none (n = 2, too few to claim), mixup 1.0 above, "
+         "fmix 1.0 below (n = 2, these 2 at chance)."),
+    ],
+)  # fmt: skip
+def test_all_arms_at_chance_are_said_to_be(tmp_path, gains, expected):
+    guess = {"data": {"test_rows": 100}, "class_accuracy": {"classes": list("abcdefghij")}}
+    for arm, gain in {"none": 0.0, **gains}.items():
+        node = config(mixing("FMix")) if arm == "fmix" else NODES[arm]
+        for seed in range(2):
+            write_run(tmp_path, node, seed, accuracy=0.1 + gain, **guess)
+    comparison = compare_runs(find([tmp_path]))
+    assert sentences.answer(comparison.blocks[0], comparison) == f"digits, cnn: {expected}"

@@ -16,6 +16,8 @@ FLIP = {"_target_": "mixlab.data.FlipCrop", "flip": True, "crop_padding": 4, "fo
     ("changes", "expected"),
     [
         ({}, f"10 epochs, Adam, lr 0.001, batch 32, no augmentation, {ROWS}"),
+        ({"trainer.max_epochs": 1},
+         f"1 epoch, Adam, lr 0.001, batch 32, no augmentation, {ROWS}"),
         ({"augmentation": FLIP, "data.image_size": 16, "optimizer.lr": 1.0},
          "10 epochs, Adam, lr 1, batch 32, augmentation FlipCrop flip crop_padding=4, 16 px, "
          + ROWS),

@@ -184,3 +184,44 @@ def test_the_end_of_a_long_label_is_there(tmp_path):
     write_arms(tmp_path, {"none": (config(), 0.9), **arms}, range(6), sd=0.001)
     shown = printed(compared(tmp_path), width=100)
     assert "p=0.25" in shown and "p=0.75" in shown
+
+
+def mixed_column(tmp_path, strength, *shares):
+    """The column of an unmixed arm and two that recorded a share; None where it is not shown."""
+    extra = {"strength": strength} if strength else {}
+    for seed in range(2):
+        write_run(tmp_path, config(None), seed)
+        for method, share in zip(("Mixup", "CutMix"), shares, strict=True):
+            recorded = {} if share is None else {"mixed_share": share + 0.01 * seed}
+            write_run(tmp_path, config({**mixing(method), **extra}), seed, **recorded)
+    comparison = compared(tmp_path)
+    block = comparison.blocks[0]
+    if "mixed" not in tables.columns(block, comparison):
+        assert "others replaced" not in printed(comparison, 200)
+        return None
+    assert "others replaced" in printed(comparison, 200)
+    return {row["arm"]: row["mixed"] for row in tables.table_rows(block, comparison) if row["arm"]}
+
+
+@pytest.mark.parametrize(
+    ("strength", "shares", "shown"),
+    [
+        (0.2, (0.195, 0.195), ("0.20", "0.20")),
+        (0.2, (0.195, None), ("0.20", "-")),
+        (None, (0.245, 0.495), ("0.50", "0.25")),
+        (None, (0.245, 0.246), None),
+        (0.2, (None, None), None),
+        (None, (None, None), None),
+    ],
+)
+def test_how_much_was_mixed_is_shown_where_it_matters(tmp_path, strength, shares, shown):
+    found = mixed_column(tmp_path, strength, *shares)
+    if shown is None:
+        assert found is None
+    else:
+        assert found is not None and found["none"] == "-"
+        assert sorted(found.values()) == sorted(["-", *shown])
+    rows = csv.DictReader(io.StringIO(export.csv_text(compared(tmp_path))))
+    by_arm = {row["arm"].split()[0]: row["mixed_share"] for row in rows}
+    wanted = "" if shares[0] is None else f"{shares[0] + 0.005:.8g}"
+    assert by_arm["mixup"] == wanted and by_arm["none"] == ""

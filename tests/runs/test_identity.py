@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from helpers.small_runs import composed
 from mixlab.runs import arm_hash, arm_slug, run_folder
-from mixlab.runs.identity import file_name, watching
+from mixlab.runs.identity import file_name, identity, watching
 
 ACTS = [
     "data.batch_size=32", "data.val_size=0.1", "data.image_size=28", "model=resnet20",
@@ -143,6 +143,36 @@ def test_an_arm_whose_folder_has_an_earlier_name_stays_there(tmp_path: Path) -> 
     arm = run_folder(cfg).parent
     assert arm.name == f"digits-cnn-point_mixup-{arm_hash(cfg)}"
     older = arm.with_name(f"digits-cnn-pointmixup-{arm_hash(cfg)}")
+    older.mkdir(parents=True)
+    assert run_folder(cfg).parent == older
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["mixing=deit"], "deit"),
+        (["mixing=convnext"], "deit"),  # the same settings
+        (["mixing=torchvision_references"], "torchvision_references"),
+        (["mixing=timm_default"], "timm_default"),
+        (["mixing=randommix"], "randommix"),
+        (["mixing=cutmix_three"], "cutmix_three"),
+        (["mixing=cutmix_cifar10"], "cutmix_cifar10"),
+        (["mixing=deit", "mixing.probability=0.5"], "deit"),
+        (["mixing=deit", "mixing.partners=derangement"], "one_of"),  # the file says reverse
+        (["mixing=mixup", "mixing.method.alpha=1.0", "mixing.method.per_row=false"], "mixup"),
+        (["mixing=one_of"], "one_of"),
+    ],
+)
+def test_a_recipe_used_as_it_is_names_its_arm(words: list[str], name: str) -> None:
+    cfg = composed(*words)
+    assert arm_slug(cfg) == arm_slug(cfg, identity(cfg)) == f"digits-cnn-{name}"
+
+
+def test_the_folder_of_a_recipe_trained_before_is_found(tmp_path: Path) -> None:
+    cfg = composed("mixing=deit", f"paths.log_dir={tmp_path}")
+    arm = run_folder(cfg).parent
+    assert arm.name == f"digits-cnn-deit-{arm_hash(cfg)}"
+    older = arm.with_name(f"digits-cnn-one_of-{arm_hash(cfg)}")
     older.mkdir(parents=True)
     assert run_folder(cfg).parent == older
 

@@ -136,6 +136,18 @@ def test_equal_arms_are_one(tmp_path: Path) -> None:
     assert list(jobs[-1]) == ["mixing=cutmix", "mixing.method.alpha=1", "seed=1"]
 
 
+def test_values_that_are_the_same_arm_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned(tmp_path, [0, 1], *(["mixing=deit"], ["mixing=convnext"], ["mixing=mixup"]))
+    assert capsys.readouterr().out == "convnext is the same arm as deit; trained once\n"
+    alphas = [["mixing=cutmix", f"mixing.method.alpha={value}"] for value in ("1", "1.0")]
+    planned(tmp_path, [0], ["mixing=none", "seed=3"], ["mixing=none"], *alphas)
+    assert capsys.readouterr().out == (
+        "mixing.method.alpha=1.0 is the same arm as mixing.method.alpha=1; trained once\n"
+    )
+
+
 def test_without_seeds_the_configurations_own(tmp_path: Path) -> None:
     (job,) = planned(tmp_path, None, ["seed=9"])
     assert job.config.seed == job.seed == 9 and job.folder.name == "seed-9"

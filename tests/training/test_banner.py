@@ -7,8 +7,13 @@ import pytest
 
 from helpers.small_runs import composed
 from mixlab.callbacks import MixingCallback
-from mixlab.mixing import CutMix
-from mixlab.training.banner import caution_words, mixing_words, strength_words
+from mixlab.mixing import CutMix, Mixup
+from mixlab.training.banner import (
+    caution_words,
+    mixing_words,
+    resolved_probability,
+    strength_words,
+)
 
 ALL = {"train": 100, "val": 50, "test": 40, "batch_size": 100, "eval_batch_size": 16, "limit": 1.0}
 
@@ -103,3 +108,24 @@ def test_a_strength_or_a_schedule_alone_needs_no_words() -> None:
         MixingCallback(CutMix(1.0), schedule="linear"),
     ]
     assert not [*strength_words(alone)]
+
+
+def test_a_strength_is_shown_with_the_probability_that_it_needs() -> None:
+    data = SimpleNamespace(batch_size=64, spec=SimpleNamespace(shape=(1, 16, 16)))
+    mixing = MixingCallback(Mixup(0.2), strength=0.2, partners="reverse")
+    trainer = SimpleNamespace(callbacks=[mixing], world_size=1)
+    experiment: Any = SimpleNamespace(data=data, trainer=trainer)
+    probability = resolved_probability(experiment)
+    assert probability == mixing.policy.probability == pytest.approx(0.4)
+    cfg = composed("mixing=mixup", "mixing.strength=0.2", "mixing.schedule=cosine")
+    assert "; probability=0.4 gate=row schedule=cosine" in mixing_words(cfg, probability)
+    trainer.callbacks = [MixingCallback(Mixup(0.2))]
+    assert resolved_probability(experiment) is None
+
+
+@pytest.mark.parametrize("method", ["mixup", "mixup_both_classes"])
+def test_an_alpha_that_a_schedule_replaces_is_not_shown(method: str) -> None:
+    scheduled = composed(f"mixing={method}", "mixing.alpha_schedule={linear:[0.1,1.0]}")
+    words = mixing_words(scheduled)
+    assert "alpha=" not in words and "alpha_schedule.linear=[0.1, 1.0]" in words
+    assert "alpha=0.2" in mixing_words(composed(f"mixing={method}"))

@@ -2,10 +2,10 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache, partial
-from typing import Any, ClassVar, cast
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import pytorch_lightning as pl
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mixlab.callbacks.across_ranks import gathered, with_other_ranks
+from mixlab.callbacks.at_strength import AtStrength
 from mixlab.callbacks.confusions import Confusions
 from mixlab.callbacks.external_batch import Keys, list_tuples, read_pair, unlist_tuples, write_pair
 from mixlab.callbacks.layers import classifier_in, network_of
@@ -32,11 +33,11 @@ from mixlab.mixing.mixer import warn_of_one_row
 from mixlab.mixing.network_partners import bind_rule
 from mixlab.mixing.partners import ACROSS_RANKS, CONFUSABLE, NETWORK_RULES
 from mixlab.mixing.promise import check_promise
-from mixlab.mixing.sample import Sample, Sampled
-from mixlab.mixing.strength import at_share, check_strength, mixed_share
+from mixlab.mixing.sample import Sampled
+from mixlab.mixing.strength import check_strength
 
 
-class MixingCallback(pl.Callback):
+class MixingCallback(AtStrength):
     """Mix training batches with a method, as a policy says.
 
     `ImageDataModule` calls `mix` on the device, after normalization and augmentation. With other
@@ -127,38 +128,13 @@ class MixingCallback(pl.Callback):
         if self.policy.class_probability is not None:
             numbers = by_number(self.policy.class_probability, data.spec.class_names)
             self.policy = replace(self.policy, class_probability=numbers)
-        spec, shared = data.spec, self.policy.partners == ACROSS_RANKS
-        rows = data.batch_size if shared else -(-data.batch_size // world_size)
-        if not self.strength_is_set:
-            self.sampled = lambda: data.sampled_rows(world_size)
-        self.reach(spec.shape, rows)
+        self.reach_in(data, world_size)
 
     def bind(self, pl_module: pl.LightningModule) -> None:
         """Let a rule that asks the network find it, and the confusions in use."""
         counts = self.confusions.as_array()
         rule: Any = bind_rule(self.partners, network_of(pl_module), counts)
         self.policy = replace(self.policy, partners=rule)
-
-    def reach(self, picture: Sequence[int], batch_rows: int) -> None:
-        """Set the probability that the strength needs, once."""
-        if self.strength_is_set:
-            return
-        strength, sampled = cast(float, self.strength), self.sampled and cache(self.sampled)
-        policy = replace(self.policy, partners=self.partners)  # the name, where it is bound
-        share = partial(self.share_at, picture, sampled)
-        policy = at_share(policy, self.whole_method, strength, share, batch_rows, sampled)
-        self.policy = replace(self.policy, probability=policy.probability)
-        self.strength_is_set, self.sampled = True, None
-
-    def share_at(self, picture: Sequence[int], sampled: Sampled | None, itself: float) -> float:
-        """The mean mixed share of a row, see `mixed_share`."""
-        return mixed_share(self.whole_method, picture, itself, sampled)
-
-    def first_rows(self, batch: Batch) -> Sample:
-        """Of all ranks, of a batch that is the first of other data than ours."""
-        batches = self.gather(batch)
-        images, targets = (torch.cat(rows).cpu() for rows in zip(*batches, strict=True))
-        return Sample(images, targets)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         unlist_tuples(trainer, pl_module)

@@ -11,6 +11,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from mixlab.loggers import MetricsFile
 
+OWN_CONTENT, OWN_SHARE = "mixing/own_content", "mixing/own_share"  # of an epoch; the first where
+# labels do not say what was mixed
+
 
 class RunRecord(pl.Callback):
     """Keep every epoch's metrics and duration, through resumes too.
@@ -86,6 +89,12 @@ class RunRecord(pl.Callback):
         """The median; None if no epoch was finished."""
         seconds = [row["seconds"] for row in self.epochs]
         return statistics.median(seconds) if seconds else None
+
+    def mixed_share(self) -> float | None:
+        """What others replaced of a row, as the mean over the epochs; None if nothing was mixed."""
+        own = [row.get(OWN_CONTENT, row.get(OWN_SHARE)) for row in self.epochs]
+        known = [share for share in own if share is not None]
+        return 1 - statistics.fmean(known) if known else None
 
 
 def pending_row(trainer: pl.Trainer) -> dict[str, float]:

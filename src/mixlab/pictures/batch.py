@@ -91,7 +91,8 @@ def mixed_batch(
             in_label=any(share[row, k] > 0 for k in partners),
             shares=shares_of(row, blend) if look else None,
         )
-        words = [label_line(targets[row], class_names), origin]
+        own = before.targets[row].cpu() if before.targets.ndim == targets.ndim else None
+        words = [label_line(targets[row], class_names, own), origin]
         words += [NOT_VISIBLE] if is_hidden and partners else []
         cells.append(Cell(stacked(*strips, gap=GAP), words))
     drawn = cell_grid(cells, columns)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from PIL import ImageFont
+from PIL import ImageDraw, ImageFont
 from torch import Tensor
 
 INK, FAINT, ACCENT = "#1c1e21", "#6f7680", "#c2410c"
@@ -31,13 +31,15 @@ def describe_label(
     most: int = 3,
     longest: int = 40,
     digits: int = 2,
+    own: Tensor | None = None,
 ) -> str:
     """Write a soft label (num_classes,) in words, largest share first: "0.70 cat + 0.30 dog".
 
     For a mask (num_classes, H, W), shares of its area.
     At most `most` classes are named, each by at most `longest` letters; shares have `digits`.
+    Of equal shares that of the row's `own` label comes first.
     """
-    named = shares_by_name(target, class_names, most=most, longest=longest, digits=digits)
+    named = shares_by_name(target, class_names, most=most, longest=longest, digits=digits, own=own)
     return " + ".join(named) or "no label"
 
 
@@ -48,9 +50,13 @@ def shares_by_name(
     most: int = 3,
     longest: int = 40,
     digits: int = 2,
+    own: Tensor | None = None,
 ) -> list[str]:
     """The parts of a soft label: ["0.70 cat", "0.30 dog"], and "..." for more than `most`."""
-    shares, classes = of_classes(target).sort(descending=True, stable=True)
+    first = of_classes(target if own is None else own).argsort(descending=True, stable=True)
+    rounded = of_classes(target)[first].double().mul(10**digits).round()
+    classes = first[rounded.argsort(descending=True, stable=True)]
+    shares = of_classes(target)[classes]
     kept = [(s, c) for s, c in zip(shares.tolist(), classes.tolist(), strict=True) if s >= LEAST]
     words = [f"{s:.{digits}f} {class_name(c, class_names, longest)}" for s, c in kept[:most]]
     return [*words, "..."] if len(kept) > most else words
@@ -74,19 +80,40 @@ def given_and_true(given: int, true: int, class_names: Sequence[str] | None) -> 
     return f"{said} (true {right})"
 
 
-def label_line(target: Tensor, class_names: Sequence[str] | None = None) -> Line:
+def label_line(
+    target: Tensor, class_names: Sequence[str] | None = None, own: Tensor | None = None
+) -> Line:
     """A soft label on one line, with shorter names where the whole ones do not fit."""
-    return Line([describe_label(target, class_names, longest=n) for n in range(40, 4, -3)])
+    lengths = range(40, 4, -3)
+    return Line([describe_label(target, class_names, longest=n, own=own) for n in lengths])
 
 
-def label_lines(target: Tensor, class_names: Sequence[str] | None = None) -> list[Line]:
+def label_lines(
+    target: Tensor, class_names: Sequence[str] | None = None, own: Tensor | None = None
+) -> list[Line]:
     """A soft label with one line per class, for narrow tiles."""
-    return [Line([part]) for part in shares_by_name(target, class_names) or ["no label"]]
+    return [Line([part]) for part in shares_by_name(target, class_names, own=own) or ["no label"]]
 
 
 def text_width(text: str, size: int) -> float:
     """Pixels that a text takes."""
-    return font(size).getlength(text)
+    words = text.split(" ")
+    return sum(map(font(size).getlength, words)) + space_width(size) * (len(words) - 1)
+
+
+def space_width(size: int) -> int:
+    """Pixels between two words: a third of the size, where the font has two of them at 11."""
+    return max(round(size / 3), int(font(size).getlength(" ")))
+
+
+def write(
+    pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, colour: str, size: int
+) -> None:
+    """Draw a text as wide as `text_width` says, word by word."""
+    left, top = place
+    for word in text.split(" "):
+        pen.text((left, top), word, fill=colour, font=font(size))
+        left += font(size).getlength(word) + space_width(size)
 
 
 def cut(text: str, width: int, size: int) -> str:

@@ -63,7 +63,7 @@ def gallery(
     room -= 2 * FRAME_ROOM if look else 0
     side = min(max(room, TILE), LARGEST)
     scale: dict[str, Any] = {"mean": mean, "std": std, "side": side, "slack": 1, "look": look}
-    scale |= {"like": images, "class_names": class_names}
+    scale |= {"like": images, "class_names": class_names, "own": targets[:count]}
     own = column("original", images[:count], targets[:count], **scale)
     partner_parts = unmixed(images[partners], [1] * count) if look else None
     theirs = column("partner", images[partners], targets[partners], parts=partner_parts, **scale)
@@ -86,14 +86,17 @@ def column(
     targets: Tensor,
     like: Tensor,
     class_names: Sequence[str] | None,
+    own: Tensor | None = None,
     notes: Sequence[str] = (),
     framed: bool = False,
     **scale: Any,
 ) -> list[Cell]:
     """A name and notes above tiles, each with its label below."""
+    drawn = tiles(images, like, **scale)
+    labels = zip(targets.cpu(), (targets if own is None else own).cpu(), strict=True)
     cells = [
-        Cell(frame(tile) if framed else tile, label_lines(target, class_names))
-        for tile, target in zip(tiles(images, like, **scale), targets.float().cpu(), strict=True)
+        Cell(frame(tile) if framed else tile, label_lines(target.float(), class_names, mine))
+        for tile, (target, mine) in zip(drawn, labels, strict=True)
     ]
     width = max(map(cell_width, cells))
     return [title(name, ACCENT if framed else INK, width, notes), *cells]

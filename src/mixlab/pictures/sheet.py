@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from mixlab.pictures.captions import ACCENT, FAINT, INK, Line, cut, font, text_width
+from mixlab.pictures.captions import ACCENT, FAINT, INK, Line, cut, text_width, write
 
 PAPER, EMPTY_CELL, RULE = "#ffffff", "#eef0f2", "#d5d9de"
 # In pixels: between tiles, around cells, from one text line to the next.
@@ -71,7 +71,7 @@ def draw_cell(
     pen = ImageDraw.Draw(page)
     for number, line in enumerate(cell.lines):
         place = (left, top + tile_height + 4 + number * LINE_HEIGHT)
-        pen.text(place, line.fitted(width), fill=line.color, font=font(line.size))
+        write(pen, place, line.fitted(width), line.color, line.size)
 
 
 def strip(images: Sequence[Image.Image | None], framed: bool = True) -> Image.Image:
@@ -101,11 +101,9 @@ def heading(title: str, note: str = "", width: int = PAGE_WIDTH) -> Image.Image:
     page = Image.new("RGB", (width, MARGIN + 22 + len(lines) * (LINE_HEIGHT + 1)), PAPER)
     pen = ImageDraw.Draw(page)
     title = cut(title, width - 2 * MARGIN, 18)
-    pen.text((MARGIN, MARGIN - 4), title, fill=INK, font=font(18))
+    write(pen, (MARGIN, MARGIN - 4), title, INK, 18)
     for number, line in enumerate(lines):
-        pen.text(
-            (MARGIN, MARGIN + 22 + number * (LINE_HEIGHT + 1)), line, fill=FAINT, font=font(12)
-        )
+        write(pen, (MARGIN, MARGIN + 22 + number * (LINE_HEIGHT + 1)), line, FAINT, 12)
     return page
 
 
@@ -133,7 +131,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[Line]]) -> Image.I
         left = MARGIN
         for line, width in zip(row, widths, strict=True):
             place = (left, number * height + 4)
-            pen.text(place, line.fitted(width), fill=line.color, font=font(line.size))
+            write(pen, place, line.fitted(width), line.color, line.size)
             left += width + MARGIN
         below = (number + 1) * height - 1
         pen.line((MARGIN, below, page.width - MARGIN, below), fill=RULE)

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from mixlab.errors import UserError
-from mixlab.pictures.captions import INK, class_name, font, text_width
+from mixlab.pictures.captions import INK, class_name, text_width, write
 from mixlab.pictures.parts import Parts, unmixed
 from mixlab.pictures.sheet import MARGIN, PAGE_WIDTH, PAPER
 
@@ -131,5 +131,5 @@ def legend(num_classes: int, class_names: Sequence[str] | None, width: int) -> I
     for name, color, (left, top) in zip(names, colors(num_classes), places, strict=True):
         shade = tuple(int(part) for part in (color * 255).round())
         pen.rectangle((left, top + 2, left + SWATCH - 1, top + SWATCH + 1), shade)
-        pen.text((left + SWATCH + 6, top), name, fill=INK, font=font(12))
+        write(pen, (left + SWATCH + 6, top), name, INK, 12)
     return page

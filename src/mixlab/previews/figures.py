@@ -81,14 +81,16 @@ def show_gallery(cfg: DictConfig) -> Shown:
     refused = {name: result for name, result in results.items() if isinstance(result, str)}
     notes = {name: notes_of(found[name]) for name in results if name not in refused}
     said = by_note(notes)
-    if rows.look:  # most methods are for images, and their empty columns would hide the others
-        results = {name: result for name, result in results.items() if name not in refused}
-        said += by_note({name: [why_left_out(reason)] for name, reason in refused.items()})
+    results = {name: result for name, result in results.items() if name not in refused}
+    left_out = by_note({name: [why_left_out(reason)] for name, reason in refused.items()})
     first = torch.from_numpy(partners[:, 0])
     picture = gallery(images, targets, first, results, rows.class_names, notes=notes, **rows.scale)
     title = "The same rows and partners under each method"
-    subtitle = with_notes(rows.what, [*look_notes(rows), *said])
-    what = with_notes(f"{rows.what}, under {len(results)} methods", said)
+    subtitle = with_notes(rows.what, [*look_notes(rows), *said, *left_out])
+    count = f"{len(results)} methods"
+    if refused:
+        count += f" ({len(refused)} {'does' if len(refused) == 1 else 'do'} not fit such rows)"
+    what = with_notes(f"{rows.what}, under {count}", said)
     return titled(title, subtitle, picture), what
 
 

@@ -38,6 +38,7 @@ class Arm:
     results: Mapping[str, Result]  # by checkpoint
     cost: float | None  # median seconds per epoch
     cost_ratio: float | None  # to the baseline's
+    mixed: float | None = None  # mean share of a row that others replaced
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ class Block:
     def every(self) -> tuple[Arm, ...]:
         """The arms that are shown, and those that are not."""
         return self.arms + self.hidden
+
+    @property
+    def shows_mixed(self) -> bool:
+        """Whether it matters how much was mixed: a strength was given, or the shares differ."""
+        known = {f"{arm.mixed:.2f}" for arm in self.every if arm.mixed is not None}
+        strong = any(arm.settings.get("mixing.strength") is not None for arm in self.every)
+        return len(known) > 1 or bool(known and strong)
 
     @property
     def is_comparison(self) -> bool:
@@ -249,6 +257,7 @@ def _compare_block(
             results={checkpoint: found[checkpoint][arm] for checkpoint in found},
             cost=(cost := costs[arm]),
             cost_ratio=cost / base_cost if cost and base_cost else None,
+            mixed=_mixed(grouped[arm]),
         )
         for arm in order
     ]
@@ -283,3 +292,10 @@ def _cost(runs: Sequence[StoredRun]) -> float | None:
     seconds = [finite_number(run.record.get("seconds_per_epoch")) for run in done]
     known = [s for s in seconds if s]
     return plain.median(known) if known else None
+
+
+def _mixed(runs: Sequence[StoredRun]) -> float | None:
+    """The mean over the finished runs; None where none recorded it."""
+    shares = [finite_number(run.record.get("mixed_share")) for run in finished(runs)]
+    known = [share for share in shares if share is not None]
+    return plain.fmean(known) if known else None

@@ -19,7 +19,7 @@ MAX_BLOCKS, MAX_ROWS = 12, 300  # blocks and arms in the figure; the page has mo
 CSV_COLUMNS: tuple[str, ...] = (
     "block", "arm", "hash", "baseline", "checkpoint", "metric", "runs_found", "runs", "mean", "sd",
     "pairs", "difference", "low", "high", "p", "p_holm", "p_sign_flip", "correlation",
-    "detectable", "verdict", "seconds_per_epoch", "cost_ratio",
+    "detectable", "verdict", "seconds_per_epoch", "cost_ratio", "mixed_share",
 )  # fmt: skip
 
 
@@ -143,6 +143,7 @@ def _values_of(arm: Arm, checkpoint: str, block: Block, comparison: Comparison) 
         "metric": comparison.question.metric, "runs_found": len(arm.runs),
         "runs": result.summary.n, "mean": result.summary.mean, "sd": result.summary.sd,
         "verdict": result.verdict, "seconds_per_epoch": arm.cost, "cost_ratio": arm.cost_ratio,
+        "mixed_share": arm.mixed,
     }  # fmt: skip
     if arm is not block.baseline:
         difference = result.difference

@@ -60,6 +60,11 @@ def seconds(value: float | None) -> str:
     return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
+def share(value: float | None) -> str:
+    """As in `0.20`."""
+    return _fixed(value, 1.0, 2)
+
+
 def correlation(value: float) -> str:
     return f"{value:+.2f}" if _known(value) else NO_VALUE
 

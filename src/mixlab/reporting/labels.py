@@ -1,6 +1,5 @@
 """What an arm is, and the shortest labels that distinguish arms."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,13 +14,12 @@ from mixlab.runs.identity import (
     of_trainer,
     without,
 )
+from mixlab.runs.recipes import Settings, flatten, recipe_of
 from mixlab.runs.records import StoredRun, finite_number, mapping, one_line
 
 GROUPS = (*HASHED, "trainer", "callbacks", "ckpt_path", "lr_base_size", "evaluation")
 BARE = ("data", "model", "mixing", "evaluation")  # named by their choice alone: `digits cnn mixup`
 MISSING = "(absent)"
-
-Settings = Mapping[str, Any]  # dotted key -> plain value
 
 
 def settings(run: StoredRun) -> Settings:
@@ -52,21 +50,6 @@ def settings_of(config: Mapping[str, Any], watching: Collection[str] = ()) -> Se
     return {key: _named(value, longest_first) for key, value in flatten(kept).items()}
 
 
-def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} becomes {"a.b": 1}; lists of plain values stay whole, as JSON."""
-    items: Iterable[tuple[Any, Any]]
-    if isinstance(node, Mapping):
-        items = node.items()
-    elif isinstance(node, list) and any(isinstance(entry, Mapping) for entry in node):
-        items = enumerate(node)
-    else:
-        return {prefix: json.dumps(node) if isinstance(node, list) else node}
-    flat: dict[str, Any] = {}
-    for key, value in items:
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
 def common(every: Sequence[Settings]) -> set[str]:
     """Keys that have one value in all of them."""
     keys = set().union(*every)
@@ -83,6 +66,7 @@ def describe(
     *,
     always: Collection[str] = (),
     bare: Collection[str] = BARE,
+    named: Sequence[Settings] | None = None,
 ) -> list[list[str]]:
     """Describe each of `every` in as few words as distinguish it from the others.
 
@@ -93,11 +77,12 @@ def describe(
         every: the settings to distinguish.
         always: groups to name even if all are equal.
         bare: groups whose choice is shown without the group's name.
+        named: the settings that give the choices, where they are more than are distinguished.
     """
     words: list[list[str]] = [[] for _ in every]
     cells = [list(range(len(every)))]
     for group in GROUPS:
-        names = [group_choice(one, group) for one in every]
+        names = [group_choice(one, group) for one in named or every]
         for cell in cells:
             if group in always or len({names[i] for i in cell}) > 1:
                 for i in cell:
@@ -110,7 +95,7 @@ def describe(
             for name in dict.fromkeys(names[i] for i in cell)
         ]
     for cell in cells:
-        for i, details in zip(cell, _details([every[i] for i in cell]), strict=True):
+        for i, details in zip(cell, _details([beyond(every[i]) for i in cell]), strict=True):
             words[i] += details
     return words
 
@@ -132,7 +117,8 @@ def labels(arms: Mapping[str, Settings], by: Collection[str]) -> dict[str, str]:
 def knob_labels(arms: Mapping[str, Settings]) -> dict[str, str]:
     """`cutmix alpha=1 p=0.5`: each arm's method with all of its numbers, then what else differs.
 
-    The numbers are there even if all arms share them, as the label also stands alone.
+    The numbers are there even if all arms share them, as the label also stands alone. Those that a
+    recipe stands for are not: `deit p=0.5`.
     """
     found = {}
     numbers = [
@@ -147,21 +133,30 @@ def knob_labels(arms: Mapping[str, Settings]) -> dict[str, str]:
         {key: value for key, value in one.items() if key not in own}
         for one, own in zip(arms.values(), numbers, strict=True)
     ]
-    described = describe(others, always=["mixing"])
-    for arm, other, own, words in zip(arms, others, numbers, described, strict=True):
-        choice = group_choice(other, "mixing")
+    described = describe(others, always=["mixing"], named=list(arms.values()))
+    for (arm, one), own, words in zip(arms.items(), numbers, described, strict=True):
+        choice, known = group_choice(one, "mixing"), beyond(one)
+        shown = {key: value for key, value in own.items() if key in known}
         place = words.index(choice) + 1 if choice in words else 0
-        found[arm] = " ".join([*words[:place], *_details([own, {}])[0], *words[place:]])
+        found[arm] = " ".join([*words[:place], *_details([shown, {}])[0], *words[place:]])
     return found
 
 
 def group_choice(one: Settings, group: str) -> str | None:
-    """The choice of a group: its name, its method's class or its class; None if not known."""
+    """The choice of a group: its recipe, name, method's class or class; None if not known."""
+    if group == "mixing" and (recipe := recipe_of(one)):
+        return recipe.name
     keys = (f"{group}.name", f"{group}.method._target_", f"{group}._target_")
     for key in keys:
         if one.get(key) is not None:
             return class_word(one[key]) if key.endswith("_target_") else one_line(one[key], 60)
     return "none" if any(key in one for key in (group, *keys)) else None
+
+
+def beyond(one: Settings) -> Settings:
+    """The settings that the name of a recipe does not tell; all of them where there is none."""
+    recipe = recipe_of(one)
+    return one if recipe is None else {k: v for k, v in one.items() if not recipe.says(k, v)}
 
 
 def class_word(target: Any) -> str:

@@ -26,11 +26,12 @@ def answer(block: Block, comparison: Comparison) -> str:
     paired.sort(key=lambda one: -one[1].difference.mean)  # stable: equal ones as in the table
     in_unit, parts = formatting.unit(comparison.question), list[str]()
     for remark, group in groupby(paired[:MOST], key=lambda one: _remark(one[1])):
+        alike = len(parts)
         for label, result in group:
             parts.append(
                 _place(label, result.difference.mean, in_unit, "" if parts else base.label)
             )
-        parts[-1] += f" ({remark})"
+        parts[-1] += f" ({_of_several(remark, len(parts) - alike, len(paired))})"
     if len(paired) > MOST:
         parts.append(f"{len(paired) - MOST + len(block.hidden)} more arms lower")
     if lone := len(others) - len(paired):
@@ -50,6 +51,12 @@ def _place(label: str, change: float, in_unit: formatting.Unit, base: str) -> st
         return f"{label} {amount} {side}"
     name = "points" if points else in_unit.of_difference
     return " ".join(filter(None, (label, "is", amount, name, side, base)))
+
+
+def _of_several(remark: str, alike: int, every: int) -> str:
+    """`n = 2, all at chance`: that what is said of the last arm is said of those before it, too."""
+    number = "all" if alike == every else f"these {alike}"
+    return remark if alike == 1 else remark.replace("at chance", f"{number} at chance")
 
 
 def _remark(result: Result) -> str:
@@ -126,6 +133,11 @@ def reading(comparison: Comparison) -> list[str]:
         margin = f"{in_unit.level(question.margin)} {in_unit.of_difference}".strip()
         sentences.append(
             f"equivalent: two one-sided t-tests at 5 % put the difference within ±{margin}."
+        )
+    if any(block.shows_mixed for block in blocks):
+        sentences.append(
+            "mixed: the share of a row that others replaced, as the mean over training and runs; "
+            "methods are compared at equal strength where it is equal."
         )
     sentences.append(
         "r: correlation of arm and baseline across seeds. time/epoch: median over the runs, and "

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mixlab.errors import counted
 from mixlab.reporting.comparison import Block
 from mixlab.reporting.labels import MISSING, Settings, belongs, common, natural
 from mixlab.reporting.pairing import finished
@@ -13,7 +14,7 @@ def shared(block: Block) -> str:
     every = [arm.settings for arm in block.every]
     same: Settings = {key: every[0][key] for key in common(every) if key in every[0]}
     words = [
-        _said(same, "trainer.max_epochs", "{} epochs"),
+        _epochs(same),
         _class_of(same, "optimizer"),
         _said(same, "optimizer.lr", "lr {:g}"),
         _class_of(same, "scheduler"),
@@ -48,6 +49,11 @@ def _said(same: Settings, key: str, words: str) -> str:
     number = finite_number(same.get(key))
     whole = number is not None and number == int(number)
     return "" if number is None else words.format(int(number) if whole else number)
+
+
+def _epochs(same: Settings) -> str:
+    number = finite_number(same.get("trainer.max_epochs"))
+    return "" if number is None else counted(int(number), "epoch")
 
 
 def _class_of(same: Settings, group: str) -> str:

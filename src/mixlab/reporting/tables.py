@@ -12,7 +12,7 @@ from mixlab.reporting import by_class, formatting, sentences
 from mixlab.reporting.abridged import MOST_ARMS, abridged
 from mixlab.reporting.comparison import Arm, Block, Comparison
 
-NUMERIC = ("runs", "baseline", "mean", "difference", "pairs", "p", "r", "cost")
+NUMERIC = ("runs", "baseline", "mean", "difference", "pairs", "p", "r", "mixed", "cost")
 KEEP_WHOLE = 30  # letters: shorter words are not broken, as arms may differ only at the end
 STYLES = {
     "better": "bold green", "worse": "bold red", "leans better": "dim", "leans worse": "dim",
@@ -26,10 +26,14 @@ def columns(block: Block, comparison: Comparison) -> dict[str, str]:
     headings = {
         "arm": "arm", "at": "at", "runs": "runs", "mean": "mean ± sd",
         "difference": f"{formatting.joined('difference', in_unit.of_difference)} [95 %]",
-        "pairs": "pairs", "p": "p (Holm)", "r": "r", "verdict": "verdict", "cost": "time/epoch",
+        "pairs": "pairs", "p": "p (Holm)", "r": "r", "verdict": "verdict", "mixed": "mixed",
+        "cost": "time/epoch",
     }  # fmt: skip
+    if not block.shows_mixed:
+        del headings["mixed"]
     if len(block.arms) < 2 or block.baseline is None:
-        return {key: headings[key] for key in ("arm", "at", "runs", "mean", "cost")}
+        few = ("arm", "at", "runs", "mean", "mixed", "cost")
+        return {key: headings[key] for key in few if key in headings}
     return headings
 
 
@@ -57,6 +61,7 @@ def _row(
     row |= {
         "runs": str(n) if n == found else f"{n}/{found}",
         "mean": in_unit.spread(result.summary.mean, result.summary.sd),
+        "mixed": formatting.share(arm.mixed) if is_first else "",
         "cost": cost if is_first else "",
         "verdict": result.verdict if block.baseline else "",
     }

@@ -13,6 +13,7 @@ from mixlab.config.allowlist import locate
 from mixlab.config.build import copied
 from mixlab.errors import UserError
 from mixlab.runs.class_names import config_name
+from mixlab.runs.recipes import flatten, recipe_of
 
 HASHED = ("data", "model", "mixing", "augmentation", "optimizer", "scheduler")
 PARTLY_HASHED = ("trainer", "callbacks", "ckpt_path", "lr_base_size")
@@ -148,10 +149,16 @@ def arm_hash(cfg: DictConfig, known: Mapping[str, Any] | None = None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def arm_slug(cfg: DictConfig) -> str:
-    """Data, model and method, for people: `digits-cnn-mixup`."""
-    mixing = cfg.get("mixing")
-    return _slug(cfg, config_name(mixing.method._target_) if mixing else "none")
+def arm_slug(cfg: DictConfig, known: Mapping[str, Any] | None = None) -> str:
+    """Data, model and method, for people: `digits-cnn-mixup`; `known` is the identity.
+
+    A shipped recipe that is used as it is gives its name: `digits-cnn-deit`.
+    """
+    mixing = known["mixing"] if known else of_mixing(resolved(cfg.get("mixing")))
+    if not mixing:
+        return _slug(cfg, "none")
+    recipe = recipe_of(flatten({"mixing": mixing}))
+    return _slug(cfg, recipe.name if recipe else config_name(mixing["method"]["_target_"]))
 
 
 def _slug(cfg: DictConfig, method: str) -> str:
@@ -166,13 +173,14 @@ def file_name(word: str) -> str:
 def arm_folder(cfg: DictConfig, known: Mapping[str, Any] | None = None) -> Path:
     """logs/runs/<task_name>/<arm>-<hash8>; `known` is the identity.
 
-    An arm whose folder has the earlier name, the method's class in lower case, stays there.
+    An arm whose folder has an earlier name, its method's class, stays there.
     """
     task, digits = _task_folder(cfg), arm_hash(cfg, known)
-    mixing = cfg.get("mixing")
-    earlier = mixing.method._target_.rsplit(".", 1)[-1].lower() if mixing else "none"
-    older = task / f"{_slug(cfg, earlier)}-{digits}"
-    return older if older.is_dir() else task / f"{arm_slug(cfg)}-{digits}"
+    name = arm_slug(cfg, known)
+    target = mixing.method._target_ if (mixing := cfg.get("mixing")) else "none"
+    before = (config_name(target), target.rsplit(".", 1)[-1].lower())
+    older = (task / f"{_slug(cfg, each)}-{digits}" for each in dict.fromkeys(before))
+    return next((each for each in older if each.is_dir()), task / f"{name}-{digits}")
 
 
 def _task_folder(cfg: DictConfig) -> Path:

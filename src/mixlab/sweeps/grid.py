@@ -167,10 +167,19 @@ def plan(
         for overrides in arm_overrides:
             cfg = compose(overrides)
             job = Job.of(overrides, cfg, {"seed": cfg.seed})
-            distinct.setdefault(job.folder.parent, job)
+            first = distinct.setdefault(job.folder.parent, job)
+            if cfg.get("mixing") and job.overrides != first.overrides:  # `none` has no knobs
+                own, its = words_beside(job, first), words_beside(first, job)
+                print(f"{own} is the same arm as {its}; trained once", flush=True)
     if seed_list is None:
         return list(distinct.values())
     return [job.at(seed) for seed in seed_list for job in distinct.values()]
+
+
+def words_beside(job: Job, other: Job) -> str:
+    """The overrides that another job does not have: `convnext`, `mixing.method.alpha=1`."""
+    words = [word for word in job.overrides if word not in other.overrides]
+    return " ".join(word.removeprefix("mixing=") for word in words) or "the same without them"
 
 
 def single_job(overrides: list[str], compose: Callable[[list[str]], DictConfig]) -> Job:

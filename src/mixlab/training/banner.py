@@ -37,7 +37,7 @@ def facts(cfg: DictConfig, experiment: Experiment) -> Iterator[tuple[str, str]]:
     model = experiment.model
     yield "data", data_words(experiment.data)
     yield "model", f"{cfg.model.name}, {parameters(model)}"
-    yield "mixing", mixing_words(cfg) + layer_words(experiment)
+    yield "mixing", mixing_words(cfg, resolved_probability(experiment)) + layer_words(experiment)
     if scheduled := [*strength_words(mixing_callbacks(experiment.trainer))]:
         yield "strength", "; ".join(scheduled)
     if hasattr(model, "optimizer_factory"):
@@ -97,13 +97,34 @@ def parameters(model: nn.Module) -> str:
     return f"{total:,} parameters" + (f", {learn:,} of them trained" if learn < total else "")
 
 
-def mixing_words(cfg: DictConfig) -> str:
+def resolved_probability(experiment: Experiment) -> float | None:
+    """The probability that a strength resolves to; None before features have a size, or without."""
+    for each in mixing_callbacks(experiment.trainer):
+        if each.strength is not None:
+            each.reach_in(experiment.data, experiment.trainer.world_size)
+            return each.policy.probability if each.strength_is_set else None
+    return None
+
+
+def mixing_words(cfg: DictConfig, probability: float | None = None) -> str:
+    """The method and its knobs that act; `probability` is what a strength resolves to."""
     if not cfg.get("mixing"):
         return "none"
     node: dict[str, Any] = plain(cfg.mixing)
     node = of_mixing(node)  # without what most runs do not use
     method, node["_target_"] = node.pop("method"), None
+    if node.get("strength") is not None:
+        node["probability"] = None if probability is None else f"{probability:.3g}"
+    if node.get("alpha_schedule"):
+        method = without_alpha(method)
     return f"{method_words(method)}; {class_and_knobs(node)}"
+
+
+def without_alpha(node: dict[str, Any]) -> dict[str, Any]:
+    """A method, or the method in it, less the alpha that a schedule replaces."""
+    kept = {key: value for key, value in node.items() if key != "alpha"}
+    inner = kept.get("method")
+    return {**kept, "method": without_alpha(inner)} if isinstance(inner, dict) else kept
 
 
 def method_words(node: dict[str, Any]) -> str:

@@ -110,11 +110,12 @@ def finish(run: Run, experiment: Experiment, results: Results, by_class: dict[st
 
 
 def progress(experiment: Experiment) -> dict[str, Any]:
-    """The number of epochs, their time, and what chose the best checkpoint."""
+    """The number of epochs, their time, how much was mixed, and what chose the best checkpoint."""
     chosen = best_checkpoint(experiment.trainer)
     return {
         "epochs": experiment.trainer.current_epoch,
         "seconds_per_epoch": experiment.record.seconds_per_epoch(),
+        "mixed_share": experiment.record.mixed_share(),
         "monitor": {"metric": chosen.monitor, "mode": chosen.mode} if chosen else None,
     }
 
