@@ -89,6 +89,7 @@ def test_a_method(name: str, gpu: FakeGpu, covered: Covered) -> None:
     covered("method", name, checked, max(operations), copies, *[said(waits)])
 
 
+@pytest.mark.filterwarnings("ignore:partners=")  # what is read from the fake GPU is class 0
 @pytest.mark.parametrize("rule", _PARTNER_RULES)
 def test_a_partner_rule(rule: str, gpu: FakeGpu, covered: Covered) -> None:
     waits = WAITING_RULES.get(rule, {})
@@ -100,6 +101,7 @@ def test_a_partner_rule(rule: str, gpu: FakeGpu, covered: Covered) -> None:
     covered("partners", rule, "float32", gpu.operations, gpu.copies, said(waits))
 
 
+@pytest.mark.filterwarnings("ignore:partners=")
 @pytest.mark.parametrize("rule", NETWORK_RULES)
 def test_a_rule_that_asks_the_network(rule: str, gpu: FakeGpu, covered: Covered) -> None:
     layers = nn.Sequential(nn.Flatten(), nn.Linear(576, 8), nn.BatchNorm1d(8), nn.Linear(8, 5))
