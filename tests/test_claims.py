@@ -18,7 +18,7 @@ from mixlab.sweeps import grid
 FILES = sorted((config_dir() / "claim").glob("*.yaml"))
 every_sweep = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 ARMS = {
-    "methods": 55,
+    "methods": 57,
     "more_sources": 6,
     "partners": 7,
     "same_class": 7,

@@ -123,7 +123,7 @@ def test_a_method_that_looks_at_a_network(here: Path, command: Callable) -> None
     assert np.array_equal(pages[0], pages[1])
     assert pages[0].shape != pages[2].shape or not np.array_equal(pages[0], pages[2])
     said = command("preview", "mixing=attentivemix", "mixing.method.saliency.layer=conv4")
-    assert "saliency.layer=conv4 is no layer of CNN; did you mean" in said.sentence
+    assert "saliency.layer=conv4 is no layer of CNN; it has 0, 1, 2, " in said.sentence
     assert "before its training" not in command("preview", "mixing=saliencymix").out
 
 

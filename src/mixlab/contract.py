@@ -147,6 +147,7 @@ def check_planes(blend: Blend) -> None:
 
     Each row is a plane of its own, so that what the mixture shows of it can be measured.
     """
+    check_sources(blend, ROWS)
     classes = torch.eye(ROWS)
     planes = classes[:, :, None, None].expand(ROWS, ROWS, *PICTURE)
     mixed, labels = blend.mix(planes, classes)

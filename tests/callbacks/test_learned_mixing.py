@@ -223,7 +223,7 @@ def test_a_layer_that_cannot_is_a_sentence(
 def test_methods_data_and_knobs_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="trains the masks of AutoMix, and Mixup has none; use Mix"):
         Learned(Mixup(1.0))
-    with pytest.raises(UserError, match="mixlab.callbacks.LearnedMixingCallback does"):
+    with pytest.raises(UserError, match="use mixlab.callbacks.LearnedMixingCallback in"):
         MixingCallback(AutoMix())
     for knob in ({"momentum": 1.0}, {"learning_rate": 0}, {"mask_margin": 2}, {"mask_weight": -1}):
         with pytest.raises(UserError, match=next(iter(knob))):

@@ -160,8 +160,13 @@ def _leaves(node: object, path: str = "") -> list[str]:
 
 NODES = {name: OmegaConf.to_object(method_node(name)) for name in CONFIG_NAMES}
 FOR_THE_BATCH = ("randommix", "convnext", "deit", "torchvision_references", "puzzlemix")  # a choice
-CLASSES = "saliency.of_class"  # of a network that knows them, see test_saliency.py
-KNOBS = [(name, knob) for name, node in NODES.items() for knob in _leaves(node) if knob != CLASSES]
+OF_NETWORKS = ("saliency.of_class", "saliency.layer")  # that have these, see test_saliency.py
+KNOBS = [
+    (name, knob)
+    for name, node in NODES.items()
+    for knob in _leaves(node)
+    if knob not in OF_NETWORKS
+]
 
 
 @pytest.mark.parametrize(("name", "knob"), KNOBS)

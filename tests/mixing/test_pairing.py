@@ -35,6 +35,7 @@ def test_an_odd_batch_in_reverse_has_a_row_in_the_middle() -> None:
     assert policy.probability == pytest.approx(0.2 / (0.5 * 4 / 5))
 
 
+@pytest.mark.filterwarnings("ignore:partners=other_class found one class")
 @pytest.mark.parametrize("partners", ["same_class", "other_class"])
 def test_rows_in_order_are_in_a_batch_with_their_neighbors(partners: str) -> None:
     targets = torch.eye(4)[torch.arange(16) // 4]

@@ -40,5 +40,5 @@ def test_the_share_is_the_area_of_the_patches(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("method", [TransMix(1.0), TokenMix(1.0)])
 def test_without_its_network_a_method_is_refused(method: TransMix | TokenMix) -> None:
     for each in (method, OneOf([method])):
-        with pytest.raises(UserError, match=f"mixlab.callbacks.{method.callback} does"):
+        with pytest.raises(UserError, match=f"use mixlab.callbacks.{method.callback} in"):
             Mixer(each, seed=0)
