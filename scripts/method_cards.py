@@ -68,7 +68,8 @@ CLAIM_INTRO = """\
 need a transformer or other rows, `mixup_many` and recipes are not among them; `cutout` and
 `attentivemix` do not reach a strength of 0.2.
 
-The table has the arms of one sweep, the largest gain first, with 95 % intervals of the difference.
+The table has the largest gain first, with 95 % intervals of the difference. Arms whose method has
+changed since the sweep were trained again at the same seeds, where no mixing gave the same numbers.
 If the intervals of two methods overlap, the table does not clearly order them. An arm has the name
 of its `mixing=`. With `strength=0.2` (`mixing.strength=0.2`), a fifth of a row is mixed on average;
 without it, every row is mixed, with the alpha of the paper."""

@@ -279,8 +279,8 @@ def test_what_fails_in_every_batch_is_not_put_down_to_its_size() -> None:
                     "torch; use rng"),
         ("tuple", "masks, shares, sources, determinism, global generators, dtypes, sizes, one row, "
                   "guests, partners, pickling: returned tuple; return a mixlab.mixing.Blend"),
-        ("too far", "shares, sources, dtypes, sizes, one row, guests, partners: sources from 0 to 15 "
-                    "of 8 rows; number the rows from 0"),
+        ("too far", "shares, sources, dtypes, sizes, one row, guests, partners: sources from 0 to "
+                    "15 of 8 rows; number the rows from 0"),
     ],
 )  # fmt: skip
 def test_one_mistake_is_one_line(broken: str, said: str) -> None:
