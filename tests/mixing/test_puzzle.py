@@ -157,22 +157,20 @@ def jump_by_hand(images: Tensor, mask: Tensor, blocks: int, cell: tuple[int, int
     """(B,): differences of color across the borders of a mask's blocks, cell by cell."""
     height, width = images.shape[2:]
     high, wide = height // blocks, width // blocks
+    shown = (images, images[PARTNERS])
+
+    def colors(top: int, left: int) -> Tensor:
+        """(B, C): of the cell there."""
+        pictures = shown[int(mask[top // high, left // wide])]
+        return pictures[..., top : top + cell[0], left : left + cell[1]].mean((2, 3))
+
     total = torch.zeros(len(images))
-    for row in range(len(images)):
-        shown = (images[row], images[PARTNERS[row]])
-
-        def color(top: int, left: int) -> Tensor:
-            picture = shown[int(mask[top // high, left // wide])]  # noqa: B023
-            return picture[:, top : top + cell[0], left : left + cell[1]].mean((1, 2))
-
-        for y in range(high, height, high):
-            for x in range(0, width, cell[1]):
-                apart = (color(y - cell[0], x) - color(y, x)).abs().mean()
-                total[row] += apart * cell[1] / wide
-        for x in range(wide, width, wide):
-            for y in range(0, height, cell[0]):
-                apart = (color(y, x - cell[1]) - color(y, x)).abs().mean()
-                total[row] += apart * cell[0] / high
+    for y in range(high, height, high):
+        for x in range(0, width, cell[1]):
+            total += (colors(y - cell[0], x) - colors(y, x)).abs().mean(1) * cell[1] / wide
+    for x in range(wide, width, wide):
+        for y in range(0, height, cell[0]):
+            total += (colors(y, x - cell[1]) - colors(y, x)).abs().mean(1) * cell[0] / high
     return total
 
 

@@ -138,11 +138,16 @@ def test_a_method_has_the_name_of_its_configuration(tmp_path: Path) -> None:
     assert arm_slug(cfg) == "digits-cnn-point_mixup"
 
 
-def test_an_arm_whose_folder_has_an_earlier_name_stays_there(tmp_path: Path) -> None:
-    cfg = composed("mixing=point_mixup", f"paths.log_dir={tmp_path}")
+@pytest.mark.parametrize(
+    ("mixing", "earlier"), [("point_mixup", "pointmixup"), ("deit", "one_of"), ("deit", "oneof")]
+)
+def test_an_arm_whose_folder_has_an_earlier_name_stays_there(
+    tmp_path: Path, mixing: str, earlier: str
+) -> None:
+    cfg = composed(f"mixing={mixing}", f"paths.log_dir={tmp_path}")
     arm = run_folder(cfg).parent
-    assert arm.name == f"digits-cnn-point_mixup-{arm_hash(cfg)}"
-    older = arm.with_name(f"digits-cnn-pointmixup-{arm_hash(cfg)}")
+    assert arm.name == f"digits-cnn-{mixing}-{arm_hash(cfg)}"
+    older = arm.with_name(f"digits-cnn-{earlier}-{arm_hash(cfg)}")
     older.mkdir(parents=True)
     assert run_folder(cfg).parent == older
 
@@ -166,15 +171,6 @@ def test_an_arm_whose_folder_has_an_earlier_name_stays_there(tmp_path: Path) -> 
 def test_a_recipe_used_as_it_is_names_its_arm(words: list[str], name: str) -> None:
     cfg = composed(*words)
     assert arm_slug(cfg) == arm_slug(cfg, identity(cfg)) == f"digits-cnn-{name}"
-
-
-def test_the_folder_of_a_recipe_trained_before_is_found(tmp_path: Path) -> None:
-    cfg = composed("mixing=deit", f"paths.log_dir={tmp_path}")
-    arm = run_folder(cfg).parent
-    assert arm.name == f"digits-cnn-deit-{arm_hash(cfg)}"
-    older = arm.with_name(f"digits-cnn-one_of-{arm_hash(cfg)}")
-    older.mkdir(parents=True)
-    assert run_folder(cfg).parent == older
 
 
 def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:
