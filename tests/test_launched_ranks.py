@@ -1,5 +1,6 @@
 """Ranks that torchrun or srun started train one run, whatever happens to them."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -81,6 +82,12 @@ def the_run(lab: Path) -> Path:
 
 def last(lab: Path) -> dict[str, Any]:
     return load_checkpoint(the_run(lab) / "checkpoints" / "last.ckpt")
+
+
+def validated(lab: Path) -> list[float]:
+    """The validation loss of each epoch of the only run."""
+    with open(the_run(lab) / "metrics.csv", newline="") as file:
+        return [float(row["val/loss"]) for row in csv.DictReader(file) if row.get("val/loss")]
 
 
 def same_training(one: Path, other: Path) -> bool:
@@ -292,6 +299,8 @@ def test_sharded_weights_are_those_of_ddp_to_rounding(lab: Path) -> None:
     for name, words in (("fsdp", FSDP), ("ddp", (*TWO, *WITH_BUFFERS))):
         done = console("train", *words, "optimizer=sgd", f"paths.log_dir={name}")
         assert done.returncode == 0, done.stderr
+    losses = [validated(lab / name) for name in ("fsdp", "ddp")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)  # by the same running statistics
     one, other = (last(lab / name)["state_dict"] for name in ("fsdp", "ddp"))
     assert one.keys() == other.keys()
     for name, weights in one.items():
