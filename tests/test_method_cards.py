@@ -112,8 +112,10 @@ def test_the_parts_of_a_docstring() -> None:
 
 
 def test_what_differs_from_the_paper_is_on_the_card(configs: dict, costs: dict) -> None:
-    for name in ("alignmix", "attentivemix", "guidedmixup", "patchup_soft", "puzzlemix",
-                 "saliencymix", "stackmix"):  # fmt: skip
+    for name in ("alignmix", "attentivemix", "automix", "cut_thumbnail", "guidedmixup",
+                 "manifold_mixup", "patchup_hard", "patchup_soft", "point_mixup", "puzzlemix",
+                 "resizemix", "saliencymix", "snapmix", "stackmix", "tokenmix",
+                 "transmix"):  # fmt: skip
         assert "\n- **Differs:** " in method_cards.card(name, configs[name].mixing, costs), name
 
 

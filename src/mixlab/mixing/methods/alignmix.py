@@ -75,9 +75,11 @@ class AlignMix:
         positions to those of the row, by optimal transport (Sinkhorn).
     Label: y~ = lam * y + (1 - lam) * y'.
     Avoid: with large feature maps: above 1024 positions it is refused.
-    Differs: the partner is always aligned to the row, where the paper draws which of the two is; no
-        gradient flows through the plan; and the paper's share of plain mixup of the input is not
-        part of this method.
+    Differs: the partner is always aligned to the row, where the authors draw which of the two is.
+        Regularization is a part of the mean cost, with 20 iterations; theirs is 0.1 whatever the
+        cost, with up to 100. Their plain mixup of the input, of half of the batches, is not part of
+        this method.
+    Published: 79.32 % top-1 accuracy on ImageNet with ResNet-50, 300 epochs.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the own share is drawn.

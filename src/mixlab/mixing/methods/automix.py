@@ -22,14 +22,19 @@ class AutoMix:
     """Mixes (R, C, H, W) images by masks of the network that `LearnedMixingCallback` trains.
 
     Paper: Liu et al., AutoMix: Unveiling the Power of Mixup for Stronger Classifiers, 2021,
-        https://arxiv.org/abs/2103.13027. Its label is lam, and a loss only pulls the mean of M to
-        it: while the mix block is new, the two are a fifth apart. Here the mean *is* lam, so the
-        label tells what is there and no GPU is waited for. `exact=false` is the paper's.
+        https://arxiv.org/abs/2103.13027.
     Draws: lam ~ Beta(alpha, alpha); a mask M in [0, 1] of both images' features and lam, scaled
         until its mean is lam; x~ = M * x + (1 - M) * x'.
     Label: y~ = lam * y + (1 - lam) * y'.
     Avoid: where time is short, as a step costs about twice as much; with networks whose features
         are no maps (transformers); with a batch of one. Rows of several labels are refused.
+    Differs: the paper's label is lam, and a loss only pulls the mean of M to it: while the mix
+        block is new, the two are a fifth apart. Here the mean *is* lam, so the label tells what is
+        there and no GPU is waited for. `exact=false` is the paper's. Its code also trains the
+        classifier on the unmixed images, is mixup where lam or 1 - lam is at most 0.08, and has a
+        mask_weight of 0.1.
+    Published: 77.91 % top-1 accuracy on ImageNet with ResNet-50, 100 epochs; 76.83 % without,
+        77.54 % with PuzzleMix.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the share is drawn that a row keeps.

@@ -21,7 +21,8 @@ class CutMix:
     Draws: lam ~ Beta(alpha, alpha); the partner's is a box of sides sqrt(1 - lam) of the picture's
         around a uniform pixel, clipped at the border.
     Label: the partner's weight is the area of the box after clipping, as in the authors' code.
-    Published: 21.40 % top-1 error on ImageNet with ResNet-50; 23.68 % without.
+    Published: 21.40 % top-1 error on ImageNet with ResNet-50; 23.68 % without. 14.23 % on CIFAR-100
+        with PyramidNet-200 and half of the batches mixed; 16.45 % without.
     Avoid: where the object is small or beside the middle: a box of background brings its label
         along. See SaliencyMix, SnapMix and TransMix.
 

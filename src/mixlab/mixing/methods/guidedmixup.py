@@ -33,9 +33,10 @@ class GuidedMixup:
     Avoid: where all objects are in the middle, as no pairing keeps them apart; in small batches,
         which leave little choice of partners; and at probability 1 in a short training, as each row
         keeps about half of itself.
-    Differs: the gradient of Guided-AP is taken in eval mode, and the residual of Guided-SR is
-        squared and of pictures of 64 pixels, where the authors' code has 128. Where neither row is
-        salient their code divides by zero; here both weigh the same.
+    Differs: the gradient of Guided-AP is taken in eval mode. The residual of Guided-SR is squared,
+        smoothed a little and of pictures of 64 pixels, where the authors' code has 128, no square,
+        and the Gaussian of the maps twice. Where neither row is salient their code divides by zero;
+        here both weigh the same.
 
     Attributes:
         smoothing: >= 0, standard deviation in pixels of the Gaussian that smooths the maps, cut off

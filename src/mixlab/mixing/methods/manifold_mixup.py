@@ -14,8 +14,9 @@ class ManifoldMixup(Mixup):
     Draws: a layer for each batch, then lam ~ Beta(alpha, alpha); h~ = lam * h + (1 - lam) * h' of
         its features h.
     Label: y~ = lam * y + (1 - lam) * y'.
-    Published: 2.95 % test error on CIFAR-10 with PreAct ResNet-18; 4.83 % without, 4.20 % with
-        mixup.
+    Differs: the authors' code draws the input or one of the first two stages; here, unless
+        `mixing.layers` says so, any of the stages.
+    Published: 2.55 % test error on CIFAR-10 with WRN-28-10.
     Avoid: with a compiled network or partners from beyond the batch, which are refused.
 
     Attributes:

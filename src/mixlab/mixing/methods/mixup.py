@@ -20,8 +20,8 @@ class Mixup:
         https://arxiv.org/abs/1710.09412.
     Draws: lam ~ Beta(alpha, alpha); x~ = lam * x + (1 - lam) * x'.
     Label: y~ = lam * y + (1 - lam) * y'.
-    Published: 4.2 % test error on CIFAR-10 and 21.1 % on CIFAR-100 with PreAct ResNet-18, alpha 1;
-        5.6 and 25.6 % without.
+    Published: 4.24 % test error on CIFAR-10 with PreAct ResNet-18, alpha 1 and weight decay 1e-4,
+        by the first author's code; 5.53 % without.
     Avoid: where the mean of two rows is no row that could be: numbers that stand for categories,
         points in any order (see PointMixup). With a small alpha most rows are hardly mixed.
 

@@ -35,7 +35,9 @@ class HardPatchUp:
     Differs: blocks are the same in all channels, where the authors draw them for each channel, and
         gamma is the part that blocks cover, while theirs counts overlaps twice. The paper's loss
         has two terms; with cross-entropy, which is linear in the label, each of them is the loss of
-        the label that is the mean of the mask, so that is the label here.
+        the label that is the mean of the mask, so that is the label here. Of the layers theirs
+        draws the input, where it does CutMix, the stem or the first stage; here the input too gets
+        blocks, and any stage is drawn by default. Their commands mix 0.7 of the batches.
 
     Attributes:
         gamma: in (0, 1], the expected part of the map that is altered; the authors' commands have
@@ -93,7 +95,8 @@ class SoftPatchUp(HardPatchUp):
         h + (1 - lam) * h'.
     Label: the partner's weight is the covered part of the map times 1 - lam.
     Avoid: where strong mixing is wanted: a row keeps most of itself.
-    Differs: as in HardPatchUp; and gamma is 0.5, where the authors' commands have 0.75.
+    Differs: as in HardPatchUp; and gamma is 0.5, where the authors' commands have 0.75, and mix
+        all batches.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the share that a block keeps is drawn.

@@ -28,6 +28,8 @@ class PointMixup:
     Label: y~ = lam * y + (1 - lam) * y'.
     Avoid: with signals, whose order has a meaning; with many points, as its time grows with their
         cube.
+    Differs: the authors' code approximates the assignment. Where clouds are rotated at random it is
+        that of clouds turned alike, and alpha is 0.4; else alpha is 1.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the own share is drawn.

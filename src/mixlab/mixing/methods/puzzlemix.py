@@ -40,6 +40,8 @@ class PuzzleMix:
         most 4 pixels; no block is lost, and one seen in part counts in part. Each row has a lam of
         its own. The network looks in eval mode. The authors' clean loss and adversarial noise,
         which are options of their code, are not there.
+    Published: 84.05 % accuracy on CIFAR-100 with WRN-28-10, 78.76 % top-1 on ImageNet with
+        ResNet-50.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which each row's lam is drawn.

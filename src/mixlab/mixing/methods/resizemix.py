@@ -21,15 +21,20 @@ class ResizeMix:
     Paper: Qin et al., ResizeMix: Mixing Data with Preserved Object Information and True Labels,
         2020, https://arxiv.org/abs/2012.11101.
     Draws: t ~ Uniform(scale); the partner, resized to t of both sides, is pasted at a uniform
-        place. Here it is always wholly inside.
+        place, wholly inside.
     Label: the partner's weight is its area, t**2 up to rounding.
     Avoid: with small pictures or fine textures: a tenth of 32 pixels is three.
+    Differs: the authors draw t once a batch and a uniform center for each row, from where the
+        pasted one is moved inside, so that it touches the border more often; theirs is resized to
+        the nearest pixel, here bilinearly.
+    Published: 79.00 % top-1 accuracy on ImageNet with ResNet-50; 76.31 % without, 78.60 % with
+        CutMix.
 
     Attributes:
         scale: [lowest, highest] in [0.01, 1], sides of the pasted partner as a fraction of the
             picture's, drawn uniformly and rounded to pixels; 0.1 to 0.8 in the paper, with which a
             row keeps 0.76 of itself on average.
-        per_row: draw a place for each row, or one for the batch as in the authors' code.
+        per_row: draw a size and a place for each row, or one of each for the batch.
     """
 
     scale: Sequence[float] = (0.1, 0.8)

@@ -24,7 +24,8 @@ class Ricap:
         quadrant is a uniform crop of its size from a row of its own.
     Label: the weights are the areas of the quadrants.
     Avoid: where the object fills the picture, or is small: a crop shows a part of it, or none.
-    Published: 2.19 % test error on CIFAR-10 with Shake-Shake 26 2x96d.
+    Published: 2.85 % test error on CIFAR-10 with WRN-28-10; 3.89 % without, 3.02 % with mixup. At
+        best 2.19 %, with shake-shake regularization.
 
     Attributes:
         alpha: > 0, the paper's beta: each coordinate of the point is Beta(alpha, alpha); 0.3 in the

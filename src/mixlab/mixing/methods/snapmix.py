@@ -33,6 +33,9 @@ class SnapMix:
         and binary cross-entropy takes what is above 1 as 1.
     Avoid: with a loss that needs labels that sum to one; with networks whose features are no maps
         (vision transformers); and early in training, when the maps say little.
+    Differs: where both rows are of one class, the authors' code counts the sum of both weights
+        twice, here once. A box of no pixel becomes one of a pixel, where theirs leaves the batch
+        unmixed. The network looks in eval mode.
 
     Attributes:
         alpha: > 0, of Beta(alpha, alpha), from which the own share *before clipping* is drawn; the

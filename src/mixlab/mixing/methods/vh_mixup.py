@@ -19,8 +19,7 @@ class VHMixup:
     """Mixes (R, C, H, W) images of any aspect ratio.
 
     Paper: Summers & Dinneen, Improved Mixed-Example Data Augmentation, 2018,
-        https://arxiv.org/abs/1805.11272, the best of its methods. All three numbers are uniform
-        there, so alpha is 1.
+        https://arxiv.org/abs/1805.11272. All three numbers are uniform there, so alpha is 1.
     Draws: a, b, s ~ Beta(alpha, alpha); the partner has the weight s below the part a of the
         height, plus 1 - s right of the part b of the width: the top left is all the row's, the
         bottom right all the partner's.
