@@ -15,6 +15,7 @@ from mixlab.callbacks import MixingCallback
 from mixlab.callbacks.previews import Previews
 from mixlab.mixing import Address, Batch
 from mixlab.mixing.methods import Mixup
+from mixlab.pictures.sheet import remark
 from mixlab.previews.figures import show_batch
 from mixlab.runs import run_folder
 from mixlab.training.supervise import train
@@ -86,6 +87,20 @@ def test_a_run_has_pictures_in_its_folder(tmp_path: Path) -> None:
     assert [path.name for path in figures] == ["mixed-epoch-0.png", "mixed-epoch-1.png"]
     with Image.open(figures[0]) as picture:
         assert min(picture.size) > 100
+
+
+def test_a_run_that_mixes_few_rows_draws_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "mixlab.pictures.batch.remark", lambda text, width: said.append(text) or remark(text, width)
+    )
+    words = ("mixing=mixup", "mixing.probability=0.05", "trainer.limit_train_batches=1")
+    cfg = small(tmp_path, *words, "trainer.max_epochs=1", "data.batch_size=64")
+    train(cfg)
+    assert (run_folder(cfg) / "figures" / "mixed-epoch-0.png").exists()
+    assert said == ["4 of 64 rows are mixed; the rows shown are chosen to include mixed rows"]
 
 
 def test_no_mixing_no_pictures(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The picture of a mixed batch shows the true pixels and the true labels."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,11 +9,13 @@ import torch
 from PIL import Image
 
 from mixlab.data import DataSpec
-from mixlab.mixing import Batch, Guests, Mixup, Sequence
+from mixlab.mixing import Batch, Blend, Guests, Mixup, Sequence
 from mixlab.pictures import describe_label, mixed_batch
 from mixlab.pictures.batch import origin_line, partners_of, shares_of, words
 from mixlab.pictures.captions import ACCENT, FAINT
 from mixlab.pictures.looks import look_of
+from mixlab.pictures.sheet import remark
+from mixlab.pictures.shown_rows import NONE_MIXED, rows_note
 
 NAMES = ["cat", "dog", "ship"]
 
@@ -36,7 +39,7 @@ def make_mixture(num_rows=6, channels=3, size=8, num_guests=0, seed=0):
         images=0.75 * pool[:num_rows] + 0.25 * pool[partner],
         targets=0.75 * targets[:num_rows] + 0.25 * targets[partner],
     )
-    return before, after, SimpleNamespace(source=source, share=share)
+    return before, after, Blend(source, share)
 
 
 def level_at(picture: Image.Image, x: int, y: int) -> float:
@@ -96,16 +99,16 @@ def test_any_size_and_precision(size, dtype):
 
 
 def test_one_row_of_one_source_and_a_shared_share():
-    before, after, blend = make_mixture(num_rows=1)
-    blend.source, blend.share = blend.source[:, :1], torch.ones(1, 1)
-    assert mixed_batch(before, after, blend, columns=9).width < 300
+    before, after, _ = make_mixture(num_rows=1)
+    assert mixed_batch(before, after, Blend.identity(1), columns=9).width < 300
 
 
 def test_a_share_of_the_whole_batch_serves_every_row():
     before, after, blend = make_mixture()
     per_row = mixed_batch(before, after, blend, NAMES)
-    blend.share = blend.share[:1]
-    assert np.array_equal(np.asarray(mixed_batch(before, after, blend, NAMES)), np.asarray(per_row))
+    of_all = replace(blend, share=blend.share[:1])
+    picture = mixed_batch(before, after, of_all, NAMES)
+    assert np.array_equal(np.asarray(picture), np.asarray(per_row))
 
 
 def test_hostile_and_endless_class_names_leave_the_shares_legible():
@@ -192,10 +195,10 @@ def test_rows_with_a_wrong_label_say_the_right_one_too(row, partners, text, colo
 
 
 def test_a_partner_without_a_share_is_shown_where_there_is_no_other():
-    before, after, blend = make_mixture()
-    blend.source = torch.tensor([[row, (row + 1) % 6] for row in range(6)])
-    blend.share = torch.tensor([[1.0, 0.0]] * 6)
-    picture = mixed_batch(before, after, blend, NAMES, columns=1)
+    before, after, _ = make_mixture()
+    source = torch.tensor([[row, (row + 1) % 6] for row in range(6)])
+    share = torch.tensor([[1.0, 0.0]] * 3 + [[0.75, 0.25]] * 3)
+    picture = mixed_batch(before, after, Blend(source, share), NAMES, columns=1)
     assert level_at(picture, 14 + 148, 14 + 48) == pytest.approx(2 / 7, abs=0.01)
     assert origin_line(0, [2], 6, NAMES, {}, in_label=False).texts[0] == "row 0, partner 2, share 0"
     two, shares = torch.tensor([0, 3, 4]), torch.tensor([0.5, 0.5, 0.0])
@@ -217,5 +220,37 @@ def test_a_mixture_of_features_is_said_to_be_out_of_sight():
     mixed = int((blend.source[:, 0] != blend.source[:, 1]).sum())
     line = (picture.height - seen.height) / mixed
     assert 10 < line < 20, "a line below each row that has a partner"
-    alone = SimpleNamespace(source=blend.source[:, :1].repeat(1, 2), share=blend.share)
-    assert mixed_batch(before, before, alone, NAMES, columns=1).height == seen.height
+    alone = Blend(blend.source[:, :1].repeat(1, 2), blend.share)
+    unmixed = mixed_batch(before, before, alone, NAMES, columns=1)
+    assert unmixed.height == seen.height + remark(NONE_MIXED, seen.width).height
+
+
+@pytest.mark.parametrize("num_guests", [0, 5])
+def test_where_few_rows_are_mixed_the_picture_shows_them(num_guests):
+    before, _, whole = make_mixture(num_rows=20, num_guests=num_guests)
+    pool = before.images if not num_guests else torch.cat([before.images, before.guests.images])
+    blend = whole.where(torch.arange(20) == 15)
+    labels = torch.eye(3)[torch.arange(len(pool)) % 3]
+    after = SimpleNamespace(images=blend.images(pool), targets=blend.targets(labels))
+    picture = mixed_batch(before, after, blend, NAMES, count=3, columns=1)
+    top = 14 + remark(rows_note(blend, 3), picture.width).height + 48
+    levels = [[level_at(picture, 14 + x, top + k * 146) for x in (48, 252)] for k in range(3)]
+    images = [before.images, after.images]
+    expected = [[float(each[row].mean()) for each in images] for row in (15, 16, 17)]
+    assert levels == pytest.approx(np.array(expected), abs=0.01)
+    partner = float(pool[whole.source[15, 1]].mean())
+    assert level_at(picture, 14 + 148, top) == pytest.approx(partner, abs=0.01)
+
+
+def test_few_mixed_rows_of_a_table_are_drawn_as_without_the_rows_between():
+    rows, targets = torch.rand(8, 4), torch.eye(3)[torch.arange(8) % 3]
+    whole = Mixup(1.0)(rows, targets, np.random.default_rng(0), np.array([[6]] * 8))
+    look = look_of(DataSpec((4,), ("a", "b", "c")))
+    blend = whole.where(torch.arange(8) == 5)
+    before, after = Batch(rows, targets), Batch(*blend.mix(rows, targets))
+    many, few = (
+        np.asarray(mixed_batch(before, after, blend, look=look, columns=1, count=count))
+        for count in (8, 1)
+    )
+    height = few.shape[0] - remark(rows_note(blend, 1), few.shape[1]).height - 14
+    assert np.array_equal(many[14 + 5 * height :][:height], few[-height:])

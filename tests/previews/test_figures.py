@@ -1,4 +1,4 @@
-"""What is taken where the command line does not say: partners and boxes."""
+"""What is taken where the command line does not say: rows, partners and boxes."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,8 +6,25 @@ from typing import Any
 import pytest
 import torch
 
+from helpers.small_runs import composed
 from mixlab.mixing import Address
-from mixlab.previews.figures import AREA, box_for, given_partners
+from mixlab.previews.figures import AREA, box_for, given_partners, show_batch
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (
+            "mixing.probability=0.1",
+            "; 5 of 64 rows are mixed; the rows shown are chosen to include mixed rows",
+        ),
+        ("mixing.probability=0.1 mixing.gate=batch", "; no row of this batch is mixed"),
+        ("mixing.probability=1", ""),
+    ],
+)
+def test_what_is_said_names_the_rows_shown(words: str, note: str) -> None:
+    cfg = composed("mixing=cutmix", "+count=4", *words.split(), config="preview")
+    assert show_batch(cfg)[1] == f"batch 0 of epoch 0 of digits, before and after mixing{note}"
 
 
 @pytest.mark.parametrize("count", range(2, 12))

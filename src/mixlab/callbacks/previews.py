@@ -15,6 +15,8 @@ from mixlab.mixing import MixedBatch
 class Previews(pl.Callback):
     """Draw the first batch of epochs 0, 1 and the last, before and after mixing, with its labels.
 
+    Its first rows, or where few of them are mixed, rows chosen to include mixed ones.
+
     Args:
         folder: Where `mixed-epoch-<n>.png` goes; W&B and TensorBoard get it too.
         class_names: Names for the captions.

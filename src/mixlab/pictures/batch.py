@@ -10,7 +10,8 @@ from torch import Tensor
 from mixlab.errors import UserError
 from mixlab.pictures.captions import ACCENT, FAINT, Line, class_name, given_and_true, label_line
 from mixlab.pictures.parts import inks_of, parts_of, unmixed
-from mixlab.pictures.sheet import GAP, Cell, cell_grid, stacked, strip
+from mixlab.pictures.sheet import GAP, Cell, cell_grid, remark, stacked, strip
+from mixlab.pictures.shown_rows import rows_note, rows_to_show
 from mixlab.pictures.tiles import check_pictures, colored, legend, tiles
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def mixed_batch(
     std: Sequence[float] | None = None,
     look: "Look | None" = None,
 ) -> Image.Image:
-    """Draw the first `count` rows of a batch: each row, its partners, the mixture and its label.
+    """Draw `count` rows of a batch: each row, its partners, the mixture and its label.
 
     Args:
         before: the batch before mixing: images (B, C, H, W), or other rows (B, ...), with guests if
@@ -47,7 +48,8 @@ def mixed_batch(
             that are not the row itself in the whole batch. Those of share 0 are shown where all of
             a row's partners have it, and the caption says so.
         class_names: names of the classes; their numbers where None.
-        count: rows to show, at most.
+        count: rows to show, at most: the first, unless few of them are mixed, see `rows_to_show`.
+            A line above the rows says so, or that no row is mixed.
         columns: rows of the batch side by side; as many as fit into 1300 pixels where None.
         wrong_labels: given and true class, by row of the batch, then of the guests; captions say
             both, as in "row 3: 7 (true 1)".
@@ -60,52 +62,55 @@ def mixed_batch(
     """
     if look is None:
         check_pictures(before.images)
-    count = min(count, len(after.images))
+    shown = rows_to_show(blend, count)
     columns_shown = [0, *partner_columns_of(blend.source)][:MAX_SOURCES]
-    source = blend.source[:count, columns_shown]
-    share = blend.share.expand(len(blend.source), -1)[:count, columns_shown]
+    source = blend.source[shown][:, columns_shown]
+    share = blend.share.expand(len(blend.source), -1)[shown][:, columns_shown]
     inputs = _rows_with_guests(before, "images", source.flatten())
-    rows = torch.cat([inputs, after.images[:count].float()])
+    rows = torch.cat([inputs, _rows_at(after.images, shown).float()])
     if look is None:
         lines = [tiles(rows, inputs, mean=mean, std=std)]
     else:
         inks = [ink for row in source.tolist() for ink in inks_of(row)]
         pool = _with_guests(before, "images")
-        parts = [*unmixed(inputs, inks), *parts_of(blend, pool, after.images[:count])]
+        mixtures = parts_of(blend, pool, after.images[: max(shown) + 1])
+        parts = [*unmixed(inputs, inks), *(mixtures[row] for row in shown)]
         lines = [tiles(rows, pool, side=look.side, look=look, parts=parts)]
-    targets = after.targets[:count].float().cpu()
+    targets = _rows_at(after.targets, shown).float().cpu()
     if targets.ndim == 4:
         planes = torch.cat([_rows_with_guests(before, "targets", source.flatten()).cpu(), targets])
         lines.append(tiles(colored(planes)))
 
     cells, is_hidden = [], after.images is before.images  # features are mixed, and labels
-    for row in range(count):
-        partners = partners_of(row, source[row], share[row])
-        strips = [_strip(shown, row, source.shape[1], [0, *partners]) for shown in lines]
+    for place, row in enumerate(shown):
+        partners = partners_of(row, source[place], share[place])
+        strips = [_strip(line, place, source.shape[1], [0, *partners]) for line in lines]
         origin = origin_line(
             row,
             list(dict.fromkeys(partners.values())) if look else list(partners.values()),
             len(before.images),
             class_names,
             wrong_labels or {},
-            in_label=any(share[row, k] > 0 for k in partners),
+            in_label=any(share[place, k] > 0 for k in partners),
             shares=shares_of(row, blend) if look else None,
         )
         own = before.targets[row].cpu() if before.targets.ndim == targets.ndim else None
-        words = [label_line(targets[row], class_names, own), origin]
+        words = [label_line(targets[place], class_names, own), origin]
         words += [NOT_VISIBLE] if is_hidden and partners else []
         cells.append(Cell(stacked(*strips, gap=GAP), words))
     drawn = cell_grid(cells, columns)
-    if targets.ndim < 4:
-        return drawn
-    return stacked(legend(targets.shape[1], class_names, drawn.width), drawn)
+    note = rows_note(blend, count)
+    above = [remark(note, drawn.width)] if note else []
+    if targets.ndim == 4:
+        above.append(legend(targets.shape[1], class_names, drawn.width))
+    return stacked(*above, drawn)
 
 
-def _strip(shown: list[Image.Image], row: int, num_sources: int, used: list[int]) -> Image.Image:
-    """The sources and the mixture of a row; `shown` are all rows' sources, then all mixtures."""
-    num_rows = len(shown) // (num_sources + 1)
-    sources = shown[row * num_sources :][:num_sources]
-    mixture = shown[num_rows * num_sources + row]
+def _strip(line: list[Image.Image], place: int, num_sources: int, used: list[int]) -> Image.Image:
+    """The sources and the mixture of a row; `line` has all rows' sources, then all mixtures."""
+    num_rows = len(line) // (num_sources + 1)
+    sources = line[place * num_sources :][:num_sources]
+    mixture = line[num_rows * num_sources + place]
     return strip([*(tile if k in used else None for k, tile in enumerate(sources)), mixture])
 
 
@@ -166,8 +171,12 @@ def origin_line(
 
 def _rows_with_guests(batch: "Batch", name: str, rows: Tensor) -> Tensor:
     """Rows (N,) of a batch's images or targets and, from its length on, of its guests', float32."""
-    pool = _with_guests(batch, name)
-    return pool.index_select(0, rows.to(pool.device)).float()
+    return _rows_at(_with_guests(batch, name), rows).float()
+
+
+def _rows_at(values: Tensor, numbers: Tensor | list[int]) -> Tensor:
+    """Some rows of a tensor, on its device."""
+    return values.index_select(0, torch.as_tensor(numbers, device=values.device))
 
 
 def _with_guests(batch: "Batch", name: str) -> Tensor:

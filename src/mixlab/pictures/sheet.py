@@ -107,6 +107,16 @@ def heading(title: str, note: str = "", width: int = PAGE_WIDTH) -> Image.Image:
     return page
 
 
+def remark(text: str, width: int) -> Image.Image:
+    """A fainter text in lines of at most `width` pixels, to stand above a picture."""
+    lines = wrap_text(text, width - 2 * MARGIN, 12)
+    page = Image.new("RGB", (width, MARGIN + len(lines) * LINE_HEIGHT), PAPER)
+    pen = ImageDraw.Draw(page)
+    for number, line in enumerate(lines):
+        write(pen, (MARGIN, MARGIN + number * LINE_HEIGHT), line, FAINT, 12)
+    return page
+
+
 def wrap_text(text: str, width: int, size: int) -> list[str]:
     """A text in lines of at most `width` pixels."""
     lines: list[str] = []

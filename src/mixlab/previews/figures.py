@@ -19,6 +19,7 @@ from mixlab.pictures.examples import blends, methods_side_by_side, pasted
 from mixlab.pictures.gallery import Mixed, gallery
 from mixlab.pictures.parts import parts_of
 from mixlab.pictures.sheet import heading, stacked
+from mixlab.pictures.shown_rows import rows_note
 from mixlab.previews.batches import (
     Rows,
     check_each_takes,
@@ -51,7 +52,8 @@ def show_batch(cfg: DictConfig) -> Shown:
     title = knob_labels({"": settings_of(own)})[""]
     replayed = rows.replayed
     notes = replayed.left_out if replayed else notes_of(build(cfg.mixing, allow=cfg.allow))
-    said = with_notes(f"{rows.what}, before and after mixing", notes)
+    chosen = [note for each in seen if (note := rows_note(each.blend, count))]
+    said = with_notes(f"{rows.what}, before and after mixing", [*notes, *chosen])
     return titled(title, with_notes(rows.what, [*look_notes(rows), *notes]), *pictures), said
 
 
