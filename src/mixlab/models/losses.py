@@ -30,7 +30,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0
 
     Arguments as for `cross_entropy`; targets above 1 count as 1, see `chances`.
     """
-    shares = as_shares(chances(targets, logits), logits, smoothing)
+    shares = with_smoothing(chances(as_shares(targets, logits)), smoothing)
     return F.binary_cross_entropy_with_logits(logits, shares)
 
 
@@ -52,9 +52,10 @@ class OwnLoss(nn.Module):
         self.own = own  # a module is moved to the device with the model, and saved with it
 
     def forward(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        shares = as_shares(targets, logits)
         if is_binary(self.own):
-            targets = chances(targets, logits)
-        shares = as_shares(targets, logits, smoothing)
+            shares = chances(shares)
+        shares = with_smoothing(shares, smoothing)
         try:
             loss = self.own(logits, shares)
         except Exception as error:
@@ -94,20 +95,25 @@ def runs(own: Callable[..., Any], logits: Tensor, targets: Tensor) -> bool:
     return True
 
 
-def as_shares(targets: Tensor, logits: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Targets as floats shaped as the logits; `smoothing` is the share spread over all classes."""
-    if not targets.is_floating_point():
-        targets = F.one_hot(targets, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
-    return targets * (1 - smoothing) + smoothing / logits.shape[1] if smoothing else targets
+def as_shares(targets: Tensor, logits: Tensor) -> Tensor:
+    """Targets as floats shaped as the logits."""
+    if targets.is_floating_point():
+        return targets
+    return F.one_hot(targets, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
 
 
-def chances(targets: Tensor, logits: Tensor) -> Tensor:
-    """Targets as floats of at most 1, shaped as the logits.
+def chances(shares: Tensor) -> Tensor:
+    """Shares of at most 1.
 
     SnapMix's reach 2 where a class is in both rows. Above 1 the binary cross-entropy has no least
     value: it falls without end as the logit grows.
     """
-    return as_shares(targets, logits).clamp(max=1)
+    return shares.clamp(max=1)
+
+
+def with_smoothing(shares: Tensor, smoothing: float) -> Tensor:
+    """Shares of which the part `smoothing` is spread over all classes."""
+    return shares * (1 - smoothing) + smoothing / shares.shape[1] if smoothing else shares
 
 
 def is_binary(loss: Callable[..., Any]) -> bool:
