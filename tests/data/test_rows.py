@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.pages import ROOT
 from helpers.small_runs import composed
 from mixlab.data import (
     ArrayDataset,
@@ -20,6 +21,7 @@ from mixlab.data import (
     SklearnTable,
     Waves,
 )
+from mixlab.data.arrays import EXAMPLE
 from mixlab.errors import UserError
 from mixlab.training.supervise import train
 
@@ -121,6 +123,24 @@ def test_a_feature_that_never_changes_stays_finite() -> None:
 def test_files_of_another_layout(tmp_path: Path, found: Any, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         Arrays(arrays(tmp_path, **found)).splits()
+
+
+@pytest.mark.parametrize("name", ["embeddings.npz", "my.npz"])
+def test_a_missing_file_gets_what_makes_one(tmp_path: Path, name: str) -> None:
+    """The script for the example that the experiment names, and for both what a file holds."""
+    path = tmp_path / "a folder" / name
+    with pytest.raises(UserError) as caught:
+        Arrays(str(path)).splits()
+    words = str(caught.value)
+    assert words.startswith(f"there is no file {path}; ")
+    assert "set data.path to an .npz file with X (numbers, N x D or N x T x D) and y (N)" in words
+    example = f"`python scripts/digits_embeddings.py '{path}'`"
+    assert (example in words) == (name == "embeddings.npz") == ("scripts" in words)
+
+
+def test_the_example_is_the_file_of_the_experiment() -> None:
+    assert Path(composed("experiment=embeddings").data.path).name == EXAMPLE
+    assert (ROOT / "scripts" / "digits_embeddings.py").is_file()
 
 
 def test_several_labels_of_files(tmp_path: Path) -> None:

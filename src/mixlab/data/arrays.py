@@ -1,5 +1,6 @@
 """Embeddings and other arrays of numbers from an `.npz` file with `X` and `y`."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ KEYS_OF_FILE = (
     *(f"{key}{suffix}" for suffix in PARTS_OF_FILE.values() for key in ("X", "y")),
     "class_names",
 )
+LAYOUT_OF_FILE = "X (numbers, N x D or N x T x D) and y (N)"
+EXAMPLE = "embeddings.npz"  # the file of experiment=embeddings
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,10 @@ class Arrays:
     def splits(self) -> Datasets:
         """Read the file; raises UserError with key and remedy if it has another layout."""
         path = Path(self.path).expanduser()
-        found, others = load_arrays(path, KEYS_OF_FILE)
+        found, others = load_arrays(path, KEYS_OF_FILE, remedy_without(path))
         if "X" not in found or "y" not in found:
             has = ", ".join(others) or "nothing"
-            raise UserError(f"{path} has {has}; it needs X (numbers, N x D or N x T x D) and y (N)")
+            raise UserError(f"{path} has {has}; it needs {LAYOUT_OF_FILE}")
         if self.features not in FEATURES:
             known = ", ".join(FEATURES)
             raise UserError(f"data.features must be one of {known}, got {self.features!r}")
@@ -75,3 +78,12 @@ class Arrays:
         return array_rows(
             rows, labels, class_names=names, source=where, feature_axis=axis, is_cloud=is_cloud
         )
+
+
+def remedy_without(path: Path) -> str:
+    """What to do where the file at `path` is missing."""
+    own = f"set data.path to an .npz file with {LAYOUT_OF_FILE}"
+    if path.name != EXAMPLE:
+        return own
+    command = f"python scripts/digits_embeddings.py {shlex.quote(str(path))}"
+    return f"make the example with `{command}`, or {own}"

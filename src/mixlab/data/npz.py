@@ -57,8 +57,13 @@ def read_npz(
     return splits, tuple(str(name) for name in found.get("class_names", ()))
 
 
-def load_arrays(path: Path, keys: Sequence[str] = KEYS) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays called `keys` in a file, and the names of all its arrays."""
+def load_arrays(
+    path: Path, keys: Sequence[str] = KEYS, if_missing: str = "set data.path to an .npz file"
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays called `keys` in a file, and the names of all its arrays.
+
+    `if_missing` is the remedy where there is no file.
+    """
     try:
         with path.open("rb") as stream:
             if not zipfile.is_zipfile(stream):
@@ -67,7 +72,7 @@ def load_arrays(path: Path, keys: Sequence[str] = KEYS) -> tuple[dict[str, np.nd
             file = np.load(stream, allow_pickle=False)
             return {name: file[name] for name in keys if name in file}, list(file.files)
     except FileNotFoundError:
-        raise UserError(f"there is no file {path}; set data.path to an .npz file") from None
+        raise UserError(f"there is no file {path}; {if_missing}") from None
     except UNREADABLE_NPZ as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
