@@ -194,10 +194,13 @@ def test_patches_of_another_size_than_those_of_the_network_are_warned_of(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     ready(Activation(TokenMix(1.0, grid=4)), vit())
+    ready(Activation(TokenMix(1.0, grid=2)), vit())  # cells of four whole patches
     ready(Activation(TokenMix(1.0, grid=14)), convolutions())  # has no patches
     assert not recwarn.list
     with pytest.warns(UserWarning, match=r"grid=14, but .* 4 x 4 patches.*grid=4 keeps them"):
         ready(Activation(TokenMix(1.0, grid=14)), vit())
+    with pytest.warns(UserWarning, match=r"grid=4, but .* 4 x 6 patches.*grid=2 keeps them"):
+        ready(Activation(TokenMix(1.0, grid=4)), vit(img_size=(16, 24)))
 
 
 def test_a_training_by_activations(tmp_path: Path) -> None:

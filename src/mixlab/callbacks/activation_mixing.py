@@ -1,6 +1,7 @@
 """Labels by activation: each source counts by how active the network is where it is seen."""
 
 import warnings
+from math import gcd
 from typing import Any
 
 import pytorch_lightning as pl
@@ -88,13 +89,16 @@ class ActivationMixingCallback(NetworkLabels):
 
 
 def warn_of_another_grid(method: Any, network: Any) -> None:
-    """Say so if the patches of a method such as TokenMix are not those of the network."""
+    """Say so if the cells of a method such as TokenMix cut through the patches of the network.
+
+    Cells of several whole patches do not.
+    """
     grid, own = getattr(method, "grid", None), getattr(network, "patch_embed", None)
     patches = getattr(own, "grid_size", None)
-    if grid is not None and patches is not None and (grid, grid) != tuple(patches):
+    if grid is not None and patches is not None and any(side % grid for side in patches):
         warnings.warn(
             f"mixing.method.grid={grid}, but {type(network).__name__} has {patches[0]} x "
-            f"{patches[1]} patches, so masks cut through them; mixing.method.grid={patches[0]} "
+            f"{patches[1]} patches, so masks cut through them; mixing.method.grid={gcd(*patches)} "
             "keeps them whole",
             stacklevel=2,
         )

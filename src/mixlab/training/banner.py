@@ -21,6 +21,7 @@ from mixlab.reporting.cautions import FEW_ROWS
 from mixlab.runs.identity import of_mixing
 from mixlab.runs.records import shown_path
 from mixlab.training.build import Experiment
+from mixlab.training.mixing_cautions import mixing_cautions
 from mixlab.training.model import rows_of_a_step, with_scaled_rate
 
 NOT_SHOWN = ("_target_", "kwargs", "_partial_")
@@ -49,8 +50,14 @@ def facts(cfg: DictConfig, experiment: Experiment) -> Iterator[tuple[str, str]]:
     for logger in experiment.trainer.loggers:
         if isinstance(logger, WandbRun):
             yield "W&B", wandb_words(logger)
-    if cautions := [*caution_words(experiment)]:
+    if cautions := [*caution_words(experiment), *of_its_mixing(experiment)]:
         yield "caution", "; ".join(cautions)
+
+
+def of_its_mixing(experiment: Experiment) -> Iterator[str]:
+    """The cautions that the methods and partners of a run deserve."""
+    trainer, shape = experiment.trainer, experiment.data.spec.shape
+    return mixing_cautions(mixing_callbacks(trainer), shape, trainer.world_size)
 
 
 def caution_words(experiment: Experiment) -> Iterator[str]:
