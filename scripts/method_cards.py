@@ -53,6 +53,13 @@ is mixed (`mixing.probability=1`) unless you set less.
 
 Start with `mixup` and `cutmix`: they are cheap, and most is known about them. Methods mix more or
 less than each other by default; `mixing.strength=0.2` compares them at equal strength."""
+NOT_HERE = """\
+Of the methods that learn their masks or search for them, `automix` is here and three are not. In
+Co-Mixup ([arXiv:2102.03065](https://arxiv.org/abs/2102.03065)) a row has parts of several images,
+and a joint submodular optimization over the whole batch finds them, and with them the label
+weights. SuperMix ([arXiv:2003.05034](https://arxiv.org/abs/2003.05034)) searches the masks of each
+batch with the gradients of a separate, trained teacher. SAMix
+([arXiv:2111.15454](https://arxiv.org/abs/2111.15454)) is AutoMix's successor."""
 PICTURE_WORDS = """\
 Each picture has two rows, what the method makes of the first, framed, with its label, and the mask.
 It is the first of up to 40 draws with fixed seeds in which the row keeps 0.52 to 0.72 of itself, or
@@ -93,7 +100,13 @@ def page(configs: dict[str, DictConfig], costs: dict[str, Any], claim: Path = CL
     families = {name: family(name, cfg.mixing) for name, cfg in configs.items()}
     grouped = {title: [n for n in configs if families[n] == title] for title in FAMILIES}
     parts += [TABLE_WORDS, index(grouped, costs), *([WHERE_IS_CLAIM] if claim.exists() else [])]
-    parts += ["## What the figures mean", measured_words(costs), peers(costs), PICTURE_WORDS]
+    parts += [
+        NOT_HERE,
+        "## What the figures mean",
+        measured_words(costs),
+        peers(costs),
+        PICTURE_WORDS,
+    ]
     for title, names in grouped.items():
         parts += [f"## {title}", *[card(name, configs[name].mixing, costs) for name in names]]
     if claim.exists():
