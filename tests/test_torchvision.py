@@ -1,5 +1,6 @@
 """`mixlab.torchvision` beside `torchvision.transforms.v2`: one contract, one distribution."""
 
+from collections import UserDict
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,16 @@ def test_a_labels_getter_and_nested_inputs() -> None:
     check(image.as_subclass(Tensor), targets)
     assert clip.shape == video.shape and not torch.equal(clip, video)
     assert ones is sample["in"][1][1], "plain tensors beside images are left alone"
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_labels_that_mixed_ones_cannot_replace_are_refused(kind: type[BatchTransform]) -> None:
+    """They stayed as they were, beside mixed images."""
+    converts = kind(num_classes=CLASSES, labels_getter=lambda it: it["y"].long(), seed=2)
+    with pytest.raises(ValueError, match="let labels_getter return them as they are"):
+        converts({"image": IMAGES, "y": LABELS.int()})
+    with pytest.raises(ValueError, match="keep them in a tuple, list or dict"):
+        kind(num_classes=CLASSES, seed=2)(IMAGES, UserDict(labels=LABELS))
 
 
 @pytest.mark.parametrize("kind", BOTH)

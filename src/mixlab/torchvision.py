@@ -92,6 +92,7 @@ class BatchTransform(v2.Transform, ABC):
         (packed,) = inputs if len(inputs) == 1 else (inputs,)
         leaves, structure = tree_flatten(packed)
         labels = self._labels(packed)
+        check_is_entry(labels, leaves)
         images = images_among(leaves, labels)
         check_batches(images, len(labels))
         is_counted = labels.ndim == 2 and not labels.is_floating_point()  # as one-hot integers are
@@ -166,6 +167,16 @@ def find_labels(packed: Any) -> Any:
             "that takes the inputs and returns the labels"
         )
     return second[(exact or near)[0]]
+
+
+def check_is_entry(labels: Tensor, leaves: list[Any]) -> None:
+    """Raise UserError unless the labels are one of the inputs, which mixed ones can replace."""
+    if not any(leaf is labels for leaf in leaves):
+        raise UserError(
+            "the labels are none of the entries of the inputs, so mixed ones could not take their "
+            "place; keep them in a tuple, list or dict, let labels_getter return them as they are, "
+            "and convert them before"
+        )
 
 
 def images_among(leaves: list[Any], labels: Tensor) -> list[Tensor]:
