@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from mixlab import timm
 from mixlab.callbacks import ActivationMixingCallback, MixingCallback
+from mixlab.collate import MixCollate
 from mixlab.errors import UserError
 from mixlab.mixing import Address, CutMix, Cutout, Method, Mixer, Mixup, Policy, hard_labels
 
@@ -61,6 +63,20 @@ def test_each_image_has_a_label() -> None:
     callback = MixingCallback(CutMix(1.0), num_classes=5)
     with pytest.raises(UserError, match="^12 images and 5 labels are no batch"):
         callback.mix_in_place([IMAGES, LABELS[:5]], Address(0))
+
+
+def test_labels_that_are_too_many_are_not_left_out() -> None:
+    """The first of them were taken, whatever they are of."""
+    blend = Policy().draw(Mixup(1.0), IMAGES, torch.eye(12), Address(0))
+    with pytest.raises(UserError, match="^12 images and 13 labels are no batch"):
+        blend.mix(IMAGES, torch.eye(13))
+    with pytest.raises(UserError, match="^12 images and 24 labels are no batch"):
+        timm.Mixup(num_classes=5, seed=0)(IMAGES, LABELS.repeat(2))
+    two = MixCollate(
+        Mixup(1.0), num_classes=5, seed=0, collate=lambda _: (IMAGES, LABELS.repeat(2))
+    )
+    with pytest.raises(UserError, match="^12 images and 24 labels are no batch"):
+        two([])
 
 
 def test_a_misspelt_argument_of_a_callback_has_a_nearest_name() -> None:

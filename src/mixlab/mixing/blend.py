@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mixlab.errors import UserError
 from mixlab.mixing.composed import Composed
+from mixlab.mixing.labels import check_pairs
 from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted, where_rows
 from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.row_sums import weighted_rows
@@ -120,8 +121,9 @@ class Blend:
 
         Targets are labels (R, C), or planes (R, C, H, W) as of segmentation masks, one per class,
         which are mixed pixel by pixel like the images. Where content is erased, the row keeps its
-        own planes, as it keeps its label.
+        own planes, as it keeps its label. Raises ValueError for another number of them than images.
         """
+        check_pairs(images, targets)
         labels = self.targets(targets) if targets.ndim <= 2 else self._planes(targets)
         return self.images(images), labels  # images last, since they evict the processor's cache
 
