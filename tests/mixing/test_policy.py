@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from helpers.mixing_cases import METHODS
-from mixlab.mixing import Address, Blend, Mixup, Policy
+from mixlab.mixing import Address, Blend, Boxes, Method, Mixup, Policy, Sequence
 
 IMAGES, TARGETS = torch.rand(32, 2, 6, 6), torch.eye(32)
 
@@ -101,6 +101,31 @@ def test_a_batch_of_one_row_stays_as_it_is() -> None:
             mixed, labels = blend.mix(IMAGES[:1], TARGETS[:1])
             torch.testing.assert_close(mixed, IMAGES[:1])
             torch.testing.assert_close(labels, TARGETS[:1])
+
+
+class Alone:
+    """Erases the top line of every picture; it needs no partner, and says so."""
+
+    num_partners = 0
+    label_differs = "a line is erased, and the label stays"
+
+    def __call__(self, images, targets, rng, partners=None):  # pyright: ignore
+        num_rows = len(images) if partners is None else len(partners)
+        edges = torch.tensor([[0, 1, 0, images.shape[-1]]])
+        box = Boxes(edges, torch.ones(1, 1), *images.shape[-2:])
+        return Blend(torch.arange(num_rows)[:, None], box, torch.ones(1, 1))
+
+
+@pytest.mark.parametrize("method", [Alone(), Sequence([Alone()]), Sequence([Alone(), Mixup(1.0)])])
+@pytest.mark.parametrize("rule", ["permutation", "derangement", "nearest", "across_ranks"])
+def test_a_method_without_partners_is_drawn(method: Method, rule: str) -> None:
+    """As the contract allows; its gate is that of other methods."""
+    blend = Policy(0.5, partners=rule).draw(method, IMAGES, TARGETS, Address(0))
+    erased = (blend.images(IMAGES)[:, :, 0] == 0).flatten(1).all(1)
+    other = Policy(0.5, partners="derangement").draw(Mixup(1.0), IMAGES, TARGETS, Address(0))
+    assert torch.equal(erased, other.own_share < 1) and 8 < erased.sum() < 24
+    free = method(IMAGES, TARGETS, np.random.default_rng(0))
+    assert (free.images(IMAGES)[:, :, 0] == 0).all()
 
 
 def test_a_method_that_returns_no_blend_is_named() -> None:

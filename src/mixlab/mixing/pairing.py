@@ -28,7 +28,7 @@ def chance_of_itself(partners: str | PartnerRule, batch_rows: int, num_partners:
     if partners not in BY_PLACE:
         return 0.0
     rows, rng = torch.empty(batch_rows, 0), stream(Address(0), Purpose.STRENGTH)
-    columns = drawn_columns(rule_from(partners), rows, rows, rng, batch_rows, max(1, num_partners))
+    columns = drawn_columns(rule_from(partners), rows, rows, rng, batch_rows, num_partners)
     return float((columns.T == np.arange(batch_rows)).mean())
 
 

@@ -172,10 +172,11 @@ def drawn_columns(
 ) -> np.ndarray:
     """(num_rows,) partners by a rule; (num_rows, count) for two and more.
 
+    A method of none gets one, too, so that it shares the draws before its own with other methods.
     Each column is drawn independently; a rule that draws nothing (`cyclic`, `nearest`, ...)
     gives the next partner in its order instead.
     """
-    columns = []
+    columns, count = [], max(1, count)
     if hasattr(rule, "columns"):  # all of them cost it what one does
         columns = rule.columns(images, targets, rng, num_rows, count)  # pyright: ignore
     for column in range(len(columns), count):
@@ -199,10 +200,11 @@ def partner_columns(
 ) -> np.ndarray:
     """(B, count) partners from what a method was given: None, (B,) or at least `count` columns.
 
-    None draws `count` permutations of all rows. Raises ValueError for another shape or dtype.
+    None draws `count` permutations of all rows, one at least. Raises ValueError for another
+    shape or dtype.
     """
     if partners is None:
-        return np.stack([rng.permutation(images.shape[0]) for _ in range(count)], axis=1)
+        return np.stack([rng.permutation(images.shape[0]) for _ in range(max(1, count))], axis=1)
     if partners.dtype != np.int64:
         raise UserError(f"partners must be int64 row numbers, got {partners.dtype}; convert them")
     columns = partners[:, None] if partners.ndim == 1 else partners
