@@ -244,6 +244,10 @@ def test_methods_and_targets_that_do_not_fit() -> None:
         place = "AttentionMixingCallback in place of (Activation)?MixingCallback "
         with pytest.raises(UserError, match=place):
             callback(TransMix(1.0))
+    for callback in (Attention, Activation):
+        for mix in ("inputs", "labels"):
+            with pytest.raises(UserError, match=f"^mix={mix} is not for A.*Callback, whose labels"):
+                callback(CutMix(1.0), mix=mix)
     batch = batch_of()
     batch.targets = torch.rand(8, 10, 16, 16)
     with pytest.raises(UserError, match="masks have one a pixel"):

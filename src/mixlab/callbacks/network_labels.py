@@ -24,6 +24,10 @@ class NetworkLabels(MixingCallback):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        if self.is_ablated:  # the labels would be mixed after all, or not at all
+            mix, name = getattr(self.method, "mix", None), type(self).__name__
+            raise UserError(f"mix={mix} is not for {name}, whose labels the network weighs; "
+                            "use both, or MixingCallback")  # fmt: skip
         self._shift: Tensor | None = None  # (), own shares beyond those of the area
 
     def learn(self, data: Any, world_size: int) -> None:
