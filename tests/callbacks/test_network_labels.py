@@ -18,7 +18,7 @@ from mixlab.callbacks.attention_mixing import class_attention
 from mixlab.callbacks.network_labels import weighed_shares
 from mixlab.config.build import build
 from mixlab.errors import UserError
-from mixlab.mixing import Address, Batch, CutMix, Cutout, Guests, Mixup, OneOf
+from mixlab.mixing import Address, Batch, Blend, CutMix, Cutout, Guests, Mixup, OneOf
 from mixlab.mixing.methods import TokenMix, TransMix
 from mixlab.training.build import build_data
 
@@ -90,6 +90,15 @@ def test_the_attention_is_that_of_the_block_itself(options: dict[str, Any]) -> N
     torch.testing.assert_close(
         class_attention(network, found["qkv"], (16, 16)).flatten(1), expected
     )
+
+
+@pytest.mark.parametrize("size", [(16,), (1, 16), (1, 1, 16), (1, 1, 1, 16)])
+def test_a_mask_of_columns_has_as_many_dimensions_as_it_needs(size: tuple[int, ...]) -> None:
+    own = torch.rand(8, 1, *size, generator=torch.Generator().manual_seed(0))
+    source = torch.stack([torch.arange(8), torch.arange(8).flip(0)], 1)
+    blend = Blend(source, torch.cat([own, 1 - own], 1))
+    uniform = torch.full((8, 1, 4, 4), 1 / 16)
+    torch.testing.assert_close(weighed_shares(blend, uniform, (16, 16)), blend.share)
 
 
 @pytest.mark.parametrize("per_row", [True, False])

@@ -12,6 +12,7 @@ from mixlab.callbacks.mixing import MixingCallback
 from mixlab.callbacks.mixing_checks import check_has_pictures
 from mixlab.errors import UserError
 from mixlab.mixing import Batch, Blend, MixedBatch
+from mixlab.mixing.composed import with_rank
 from mixlab.mixing.masks import is_flat, painted, summing_dtype
 
 
@@ -82,6 +83,7 @@ def cell_mask(blend: Blend, weight: Tensor, size: tuple[int, int]) -> Tensor:
     grid = (weight.shape[-2], weight.shape[-1])
     if is_flat(mask):
         return mask[:, :, None, None].expand(-1, -1, *grid)
+    mask = with_rank(mask, max(4, mask.ndim))  # one of columns alone has no height
     while mask.ndim > 4:  # channels, frames
         mask = mask.mean(2)
     return F.adaptive_avg_pool2d(mask.float().expand(-1, -1, *size), grid)
