@@ -18,7 +18,19 @@ from mixlab.callbacks.attention_mixing import class_attention
 from mixlab.callbacks.network_labels import weighed_shares
 from mixlab.config.build import build
 from mixlab.errors import UserError
-from mixlab.mixing import Address, Batch, Blend, CutMix, Cutout, Guests, Mixup, OneOf
+from mixlab.mixing import (
+    Address,
+    Batch,
+    Blend,
+    CutMix,
+    Cutout,
+    CutThumbnail,
+    Guests,
+    MixedBatch,
+    Mixup,
+    OneOf,
+    Ricap,
+)
 from mixlab.mixing.methods import TokenMix, TransMix
 from mixlab.training.build import build_data
 
@@ -183,6 +195,32 @@ def test_activations_weigh_sources_where_they_are_seen() -> None:
     expected = torch.where(partner == torch.arange(8), 1.0, own / (own + other))
     torch.testing.assert_close(mixed.after.targets[range(8), range(8)], expected)
     assert ((partner - torch.arange(8)) % 2 == 1).any(), "bright in different halves"
+
+
+def of_the_pixels(method: Any, batch: Batch) -> MixedBatch:
+    """Mixed with labels by the brightness of the pixels themselves."""
+    network: Any = nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(256, 10))
+    return ready(Activation(method, layer="0"), network).mix(batch)
+
+
+def test_a_resized_source_brings_all_of_its_activation() -> None:
+    """A thumbnail of a quarter of the picture shows the whole partner."""
+    batch = batch_of()
+    batch.images[:] = 1
+    mixed = of_the_pixels(CutThumbnail(0.5), batch)
+    own = torch.where(mixed.blend.source[:, 1] == torch.arange(8), 1, 0.75 / 1.75)
+    torch.testing.assert_close(mixed.after.targets[range(8), range(8)], own)
+
+
+def test_a_moved_source_brings_the_activation_of_what_is_seen() -> None:
+    batch = batch_of()
+    mixed = of_the_pixels(Ricap(1.0), batch)
+    source, tiles = mixed.blend.source, mixed.blend.mask.paint()  # pyright: ignore
+    bright = batch.images.sum((1, 2, 3))[source]
+    part = (tiles * mixed.after.images).sum((2, 3)) / bright
+    targets = Blend(source, part, part / part.sum(1, keepdim=True)).targets(batch.targets)
+    torch.testing.assert_close(mixed.after.targets, targets)
+    assert (mixed.after.targets - mixed.blend.targets(batch.targets)).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("network", [convolutions(), vit()], ids=["convolutions", "transformer"])

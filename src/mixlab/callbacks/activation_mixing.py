@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlab.callbacks.dry_forward import layer_outputs
@@ -22,7 +23,7 @@ from mixlab.callbacks.mixing import rows_with_guests
 from mixlab.callbacks.network_labels import NetworkLabels, weighed_shares
 from mixlab.checks import KEY, check_fields
 from mixlab.errors import UserError
-from mixlab.mixing import Batch, Method, MixedBatch
+from mixlab.mixing import Batch, Blend, Method, MixedBatch
 from mixlab.mixing.saliency.activation_map import features_first
 
 
@@ -70,10 +71,8 @@ class ActivationMixingCallback(NetworkLabels):
         mixed = super().mix(batch)
         if self._module is not None:
             images, _ = rows_with_guests(mixed.before)
-            maps = self.maps(images)
-            source = mixed.blend.source.to(maps.device, non_blocking=True)
             size = (images.shape[-2], images.shape[-1])
-            weight = maps.index_select(0, source.flatten()).view(*source.shape, *maps.shape[1:])
+            weight = of_sources(mixed.blend, self.maps(images), size)
             self.relabel(mixed, weighed_shares(mixed.blend, weight, size))
         return mixed
 
@@ -86,6 +85,24 @@ class ActivationMixingCallback(NetworkLabels):
         output = layer_outputs(forward_of(module), layers, images, self._precision)[self._name]
         lengths = feature_map(network_of(module), output, images).float().norm(dim=1) + 1e-12
         return lengths / lengths.sum((1, 2), keepdim=True)
+
+
+def of_sources(blend: Blend, maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, K, h, w): maps (R, h, w) of the sources, as they lie in the mixed images of `size`.
+
+    Of a source that is resized or moved its map is, too. What is made smaller weighs more, so that
+    a whole picture keeps its sum, however small it is pasted.
+    """
+    if blend.unmoved:
+        source = blend.source.to(maps.device, non_blocking=True)
+        return maps.index_select(0, source.flatten()).view(*source.shape, *maps.shape[1:])
+    large = F.interpolate(maps[:, None], size, mode="nearest-exact")
+    views = [blend.view(large, k, slice(None)) for k in range(blend.num_sources)]
+    weight = torch.cat(views, 1)
+    if blend.warp is None:
+        return weight
+    denser = torch.linalg.det(blend.warp[..., :2]).abs()[..., None, None]
+    return weight * denser.to(weight.device, non_blocking=True)
 
 
 def warn_of_another_grid(method: Any, network: Any) -> None:
