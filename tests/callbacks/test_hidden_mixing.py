@@ -25,7 +25,17 @@ from mixlab.callbacks import EMA, HiddenMixingCallback, MixingCallback
 from mixlab.callbacks.hidden_mixing import ForFeatures
 from mixlab.callbacks.layers import chosen_layers
 from mixlab.errors import UserError
-from mixlab.mixing import Address, Batch, Blend, CutMix, Mixup
+from mixlab.mixing import (
+    Address,
+    Batch,
+    Blend,
+    CutMix,
+    GuidedMixup,
+    Mixup,
+    OneOf,
+    PointMixup,
+    SaliencyMix,
+)
 from mixlab.mixing.methods import AlignMix, HardPatchUp
 from mixlab.previews.replay import replay
 from mixlab.runs import run_folder
@@ -295,7 +305,7 @@ def test_a_layer_that_training_leaves_out_is_a_sentence(tmp_path: Path) -> None:
         fitted(Module(Skips()), Hidden(Mixup(1.0), layers=["norm"]), folder=tmp_path)
 
 
-def test_masks_guests_and_compiled_networks_are_refused() -> None:
+def test_masks_guests_methods_that_look_and_compiled_networks_are_refused() -> None:
     module, batch = Module(Net()), batch_of()
     callback = Hidden(Mixup(1.0), layers=["first"])
     callback.attach(module)
@@ -304,6 +314,12 @@ def test_masks_guests_and_compiled_networks_are_refused() -> None:
         callback.mix(batch)
     with pytest.raises(UserError, match="from beyond the batch, which have no features"):
         Hidden(Mixup(1.0), partners="across_ranks", layers=["first"]).attach(module)
+    for method in (SaliencyMix(1.0), OneOf([Mixup(1.0), GuidedMixup()]), PointMixup(1.0)):
+        with pytest.raises(
+            UserError, match="^(Sal|Guid|Point).* looks at what it mixes, and it draw"
+        ):
+            Hidden(method, layers=["input", "first"]).attach(module)
+        Hidden(method, layers=["input"]).attach(module)
     module.network.compile()
     with pytest.raises(UserError, match="set model.compile=false"):
         callback.attach(module)

@@ -15,6 +15,7 @@ from mixlab.callbacks.layers import INPUT, check_not_compiled, chosen_layers, fo
 from mixlab.checks import LAYERS, check_fields
 from mixlab.errors import UserError
 from mixlab.mixing import Address, Batch, Blend, Method, MixedBatch, Purpose, stream
+from mixlab.mixing.given_maps import looker_in
 from mixlab.mixing.methods.method import NoPicture
 from mixlab.mixing.partners import BEYOND_THE_BATCH
 from mixlab.mixing.sample import Sampled
@@ -91,7 +92,7 @@ class HiddenMixingCallback(ForwardMixing):
 
     Raises:
         UserError: there is no such layer, partners come from beyond the batch and have no features,
-            the network is compiled, or the targets are masks.
+            the method looks at what it mixes, the network is compiled, or the targets are masks.
     """
 
     left_undone = "the labels were mixed and the features were not"
@@ -121,6 +122,11 @@ class HiddenMixingCallback(ForwardMixing):
                 raise UserError(
                     f"mixing.partners={self.policy.partners} takes partners from beyond the batch, "
                     "which have no features; use permutation, or mixing.layers=[input]"
+                )
+            if name := looker_in(self.method):
+                raise UserError(
+                    f"{name} looks at what it mixes, and it draws before there are features; use "
+                    "mixing.layers=[input], or mixing=manifold_mixup"
                 )
         self.names, self._module, self._precision, self._shapes = names, module, precision, {}
 

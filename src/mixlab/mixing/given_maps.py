@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixlab.mixing.binding import needs_network
+from mixlab.mixing.methods.point_mixup import PointMixup
 from mixlab.mixing.saliency import Saliency
 
 
@@ -15,10 +16,21 @@ def looks_at_pictures(method: Any) -> bool:
     """Whether what a method replaces depends on what is in the pictures, or may."""
     if not type(method).__module__.startswith("mixlab."):
         return True
-    parts = [*getattr(method, "methods", ()), *filter(None, [getattr(method, "method", None)])]
     saliency = getattr(method, "saliency", None)
     own = saliency is not None and not needs_network(saliency)
-    return own or any(map(looks_at_pictures, parts))
+    return own or any(map(looks_at_pictures, methods_within(method)))
+
+
+def looker_in(method: Any) -> str | None:
+    """The name of a method that looks at what it mixes: this one, or one that it chooses from."""
+    if hasattr(method, "saliency") or isinstance(method, PointMixup):
+        return type(method).__name__
+    return next(filter(None, map(looker_in, methods_within(method))), None)
+
+
+def methods_within(method: Any) -> list[Any]:
+    """The methods that one is made of."""
+    return [*getattr(method, "methods", ()), *filter(None, [getattr(method, "method", None)])]
 
 
 def without_network(method: Any, generator: torch.Generator) -> Any:
