@@ -11,6 +11,7 @@ from mixlab.callbacks import ActivationMixingCallback, MixingCallback
 from mixlab.collate import MixCollate
 from mixlab.errors import UserError
 from mixlab.mixing import Address, CutMix, Cutout, Method, Mixer, Mixup, Policy, hard_labels
+from mixlab.mixing.mixer import warn_of_one_row
 
 IMAGES = torch.rand(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(12) % 5
@@ -122,6 +123,10 @@ def test_one_row_has_nobody_to_mix_with() -> None:
     """Warnings are errors here, so cutout, which needs nobody, says nothing."""
     Mixer(Cutout(0.5), num_classes=5, seed=0)(IMAGES[:1], LABELS[:1], epoch=0, batch=0)
     mixer = Mixer(Mixup(alpha=1.0), num_classes=5, seed=0)
-    with pytest.warns(UserWarning, match="one row has no partner to mix with .*; use larger batch"):
+    with pytest.warns(UserWarning, match="one row has no partner to mix with; use larger batch"):
         images, _ = mixer(IMAGES[:1], LABELS[:1], epoch=0, batch=0)
     torch.testing.assert_close(images, IMAGES[:1])
+    targets = torch.eye(12)
+    guests = Policy().draw(Mixup(1.0), IMAGES, targets, Address(0, batch=1), num_rows=1)
+    assert guests.source[0, 1] > 0
+    warn_of_one_row(guests)  # as of a rank with one row, among others

@@ -91,9 +91,11 @@ class Mixer:
 
 
 def warn_of_one_row(blend: Blend) -> None:
-    """Python shows a warning once for the line that it comes from."""
-    if blend.num_rows == 1 and blend.num_sources > 1:
+    """Say so where a single row could have a partner and has none, not even a guest.
+
+    Python shows a warning once for the line that it comes from.
+    """
+    if blend.num_rows == 1 and blend.num_sources > 1 and not blend.source.any():
         warnings.warn(
-            "a batch of one row has no partner to mix with and stays unchanged; use larger batches",
-            stacklevel=1,
+            "a batch of one row has no partner to mix with; use larger batches", stacklevel=1
         )
