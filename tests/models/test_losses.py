@@ -1,4 +1,5 @@
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,7 +8,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from mixlab.errors import UserError
-from mixlab.models.losses import LOSSES, OwnLoss, binary_cross_entropy, cross_entropy, widened
+from mixlab.models.losses import (
+    LOSSES,
+    OwnLoss,
+    binary_cross_entropy,
+    cross_entropy,
+    probabilities,
+    widened,
+)
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
 SOFT = torch.tensor([[0.7, 0.3, 0.0], [0.0, 0.5, 0.5]])
@@ -93,6 +101,23 @@ def test_what_else_a_loss_raises_is_its_own_error():
         with pytest.raises(RuntimeError, match="^my own$"):
             OwnLoss(loss)(torch.rand(4, 3), torch.rand(4, 3))
     torch.testing.assert_close(OwnLoss(of_many)(LOGITS, SOFT), cross_entropy(LOGITS, SOFT))
+
+
+WEIGHED = partial(F.binary_cross_entropy_with_logits, pos_weight=torch.ones(3))
+
+
+@pytest.mark.parametrize("own", [F.binary_cross_entropy_with_logits, WEIGHED])
+def test_functions_of_torchs_are_binary_as_its_module_is(own: Any) -> None:
+    loss = OwnLoss(own)
+    torch.testing.assert_close(probabilities(LOGITS, loss), LOGITS.sigmoid())
+    twice = torch.full((2, 3), 2.0)
+    torch.testing.assert_close(loss(LOGITS, twice), nn.BCEWithLogitsLoss()(LOGITS, twice / 2))
+
+
+def test_a_function_without_a_signature_to_read_is_called_all_the_same() -> None:
+    own = partial(torch.kl_div, reduction=1)  # its number for the mean
+    loss = OwnLoss(own)(LOGITS.log_softmax(1), SOFT)
+    torch.testing.assert_close(loss, (SOFT.xlogy(SOFT) - SOFT * LOGITS.log_softmax(1)).mean())
 
 
 @pytest.mark.parametrize("loss", [binary_cross_entropy, OwnLoss(nn.BCEWithLogitsLoss())])

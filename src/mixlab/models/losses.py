@@ -49,6 +49,8 @@ class OwnLoss(nn.Module):
             raise UserError(
                 f"model.loss is called with logits and targets, and does not take them: {error}"
             ) from error
+        except ValueError:  # some functions of torch's have no signature; they say it when called
+            pass
         self.own = own  # a module is moved to the device with the model, and saved with it
 
     def forward(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -117,10 +119,13 @@ def with_smoothing(shares: Tensor, smoothing: float) -> Tensor:
 
 
 def is_binary(loss: Callable[..., Any]) -> bool:
-    """Whether a loss asks about each class by itself."""
-    return loss is binary_cross_entropy or isinstance(loss, nn.BCEWithLogitsLoss)
+    """Whether a loss asks about each class by itself; torch's may have options by `partial`."""
+    if isinstance(loss, nn.BCEWithLogitsLoss):
+        return True
+    return getattr(loss, "func", loss) in BINARY
 
 
+BINARY = (binary_cross_entropy, F.binary_cross_entropy_with_logits)
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
