@@ -200,6 +200,12 @@ def test_boxes_are_not_painted() -> None:
     assert isinstance(blend, Blend) and isinstance(blend.mask, Boxes)
 
 
+@pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
+def test_a_batch_without_rows_stays_one(mode: str) -> None:
+    x, y = Mixup(1.0, 1.0, mode=mode, num_classes=3, seed=0)(pictures(4)[:0], torch.zeros(0).long())
+    assert x.shape == (0, *pictures(4).shape[1:]) and y.shape == (0, 3)
+
+
 def test_a_batch_of_one_row_is_told() -> None:
     with pytest.warns(UserWarning, match="a batch of one row has no partner"):
         x, _ = Mixup(num_classes=3, seed=0)(pictures(1), torch.tensor([2]))

@@ -108,7 +108,8 @@ class Mixup:
         """
         targets = self.smoothed(target, x.dtype)
         address = self.counter.next_address()
-        blend = self.draw(x, address) if self.mixup_enabled else Blend.identity(len(x))
+        is_mixed = self.mixup_enabled and len(x) > 0
+        blend = self.draw(x, address) if is_mixed else Blend.identity(len(x))
         warn_of_one_row(blend)
         return blend.mix(x, targets)
 
