@@ -1,6 +1,7 @@
 """The callback that decides what is mixed, beside our data module and a module of anybody's."""
 
 import math
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +39,17 @@ def test_a_new_batch_comes_out_and_nothing_else_changes() -> None:
     assert torch.equal(batch.images, images) and torch.equal(batch.targets, targets)
     assert mixed.images.shape == images.shape and not torch.equal(mixed.images, images)
     assert mixed.address == batch.address and mixed.index is batch.index
+
+
+@pytest.mark.parametrize("strength", [None, 0.1])
+def test_the_first_batch_is_not_kept(strength: float | None) -> None:
+    callback = MixingCallback(CutMix(1.0), strength=strength)
+    first = batch_at()
+    callback.mix(first)
+    callback.mix(batch_at(number=1))
+    images = weakref.ref(first.images)
+    del first
+    assert images() is None
 
 
 def test_draws_are_a_function_of_the_address() -> None:

@@ -204,7 +204,8 @@ class MixingCallback(AtStrength):
             raise UserError("only a training batch is mixed, and this one has no address")
         if self.seen is None:
             check_fits_targets(self.policy, self.is_ablated, masks=targets.ndim > 2)
-            self.sampled = self.sampled or partial(self.first_rows, batch)
+            if not self.strength_is_set:  # or the batch would be kept for the whole training
+                self.sampled = self.sampled or partial(self.first_rows, batch)
             self.reach(images.shape[1:], len(batch.images))
         blend = self.policy.draw(
             method or self.bound,
