@@ -23,7 +23,8 @@ def looks_at_pictures(method: Any) -> bool:
 
 def looker_in(method: Any) -> str | None:
     """The name of a method that looks at what it mixes: this one, or one that it chooses from."""
-    if hasattr(method, "saliency") or isinstance(method, PointMixup):
+    is_looking = getattr(method, "saliency", None) is not None
+    if is_looking or isinstance(method, PointMixup):
         return type(method).__name__
     return next(filter(None, map(looker_in, methods_within(method))), None)
 

@@ -5,6 +5,7 @@ from math import gcd
 from typing import Any
 
 from mixlab.callbacks import HiddenMixingCallback, MixingCallback
+from mixlab.mixing.given_maps import methods_within
 from mixlab.mixing.methods import GridMix, PatchMix, PuzzleMix, TokenMix
 from mixlab.mixing.methods.puzzlemix import largest_divisor
 from mixlab.mixing.partners import ACROSS_RANKS
@@ -38,8 +39,7 @@ def single_cells(method: Any, height: int, width: int) -> Iterator[str]:
             f"{type(method).__name__} has one cell for {height} x {width} pixels "
             f"({setting}), so each is kept, replaced or blended as a whole; {remedy}"
         )
-    inner = [*getattr(method, "methods", ()), *filter(None, [getattr(method, "method", None)])]
-    for part in inner:
+    for part in methods_within(method):
         yield from single_cells(part, height, width)
 
 
