@@ -85,7 +85,7 @@ def copies_of(value: float | None) -> str:
 
 
 def cost_words(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
-    """Milliseconds of a batch at each size, and what the look at the network takes."""
+    """Milliseconds of a batch at each size, and what computing saliency maps takes."""
     of, look = costs["costs"], costs["looks"]["methods"].get(name)
     found = {shape: of[size].get(name, {}) for size, shape in SHAPES.items()}
     words = [words_at(shape, each) for shape, each in found.items() if "ms" in each]
@@ -94,10 +94,10 @@ def cost_words(name: str, node: DictConfig, costs: dict[str, Any]) -> str:
     if words and is_in_network(node):
         words[-1] += ", without what the callback does"
     if words and look and needs_network(build(node.method, allow=())):
-        words[-1] += ", without the look"
+        words[-1] += ", without the saliency maps"
     if look:
         words.append(
-            f"at (64, 3, 32, 32) the look takes {figure(look['look_ms'])} ms and the rest "
+            f"at (64, 3, 32, 32) the maps take {figure(look['look_ms'])} ms and the rest "
             f"{figure(look['rest_ms'])} ms, together {look['of_step']} of a training step of "
             "`resnet20`"
         )
@@ -120,8 +120,8 @@ def measured_words(costs: dict[str, Any]) -> str:
         f"one thread of an {of['cpu']}, trimmed means of {of['turns']} repetitions, {when(of)}, "
         f"for batches {SHAPES['32']} and {SHAPES['224']}. Copies are multiples of the time to copy "
         f"the batch, which is {large['a copy']['ms']} ms at 224, in memory that is kept, as in a "
-        "training. A method that looks at the network is given its maps; what the look takes is on "
-        f"its card ({when(looks)}). A dash stands for a method that does not take such images, or "
+        "training. A method that needs maps of the network is given them; the time to compute them "
+        f"is on its card ({when(looks)}). A dash stands for a method that does not take such images, or "
         "whose work a network does. `python benchmarks/mixing.py --write docs/methods_costs.json` "
         "and `python benchmarks/guided_mixing.py --write docs/methods_costs.json` measure them. "
         "What an epoch of your training costs is the column time/epoch of `mixlab-compare`; with "

@@ -30,9 +30,9 @@ class AutoMix:
         are no maps (transformers); with a batch of one. Rows of several labels are refused.
     Differs: the paper's label is lam, and a loss only pulls the mean of M to it: while the mix
         block is new, the two are a fifth apart. Here the mean *is* lam, so the label tells what is
-        there and no GPU is waited for. `exact=false` is the paper's. Its code also trains the
-        classifier on the unmixed images, is mixup where lam or 1 - lam is at most 0.08, and has a
-        mask_weight of 0.1.
+        there, and the CPU does not wait for the GPU. `exact=false` is the paper's. Its code also
+        trains the classifier on the unmixed images, is mixup where lam or 1 - lam is at most 0.08,
+        and has a mask_weight of 0.1.
     Published: 77.91 % top-1 accuracy on ImageNet with ResNet-50, 100 epochs; 76.83 % without,
         77.54 % with PuzzleMix.
 

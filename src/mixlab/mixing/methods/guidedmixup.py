@@ -30,7 +30,7 @@ class GuidedMixup:
         cycle: it begins with the two whose maps differ most, and goes on, each time, to the row
         left whose map differs most from that of the row before.
     Label: the row's weight is the mean of w.
-    Avoid: where all objects are in the middle, as no pairing keeps them apart; in small batches,
+    Avoid: where all objects are in the middle, since every pair then overlaps; in small batches,
         which leave little choice of partners; and at probability 1 in a short training, as each row
         keeps about half of itself.
     Differs: the gradient of Guided-AP is taken in eval mode. The residual of Guided-SR is squared,

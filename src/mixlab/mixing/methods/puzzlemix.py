@@ -34,7 +34,7 @@ class PuzzleMix:
         neighbors, least of all where colors would jump, and gives the partner a share near 1 - lam;
         then the blocks of both pictures move to where they are seen.
     Label: the mean of the mask.
-    Avoid: where time matters: its look at the network costs nearly a training step.
+    Avoid: where time matters: its saliency maps cost nearly a training step.
     Differs: colors are divided by the range of their channel in the batch, where the authors undo
         the normalization. Whole blocks of the mask move, where theirs are cut into blocks of at
         most 4 pixels; no block is lost, and one seen in part counts in part. Each row has a lam of

@@ -27,8 +27,8 @@ class TokenMix:
         network being trained, divided so that they sum to one.
     Avoid: early in training, when the maps say little; it costs a forward pass more.
     Differs: the authors' maps are a trained teacher's, and weights need not sum to one, for binary
-        cross-entropy. Their code draws no lam: the partner has 112 of 196 patches; and by the toss
-        of a coin a batch gets mixup instead.
+        cross-entropy. Their code draws no lam: the partner has 112 of 196 patches; and half of the
+        batches get mixup instead.
     Published: 81.2 % top-1 accuracy on ImageNet with DeiT-S, 400 epochs.
 
     Attributes:
