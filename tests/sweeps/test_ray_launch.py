@@ -89,14 +89,15 @@ def test_tasks_that_end_in_any_way_are_recorded(tmp_path: Path) -> None:
     assert [spec.folder.name for spec in tasks.stopped] == ["stopped"]
 
 
-def test_a_cluster_out_of_reach_is_one_sentence_within_seconds(here: Path) -> None:
+def test_a_cluster_out_of_reach_is_one_sentence(here: Path) -> None:
+    """Said before Ray tries, which takes it a minute and adds its reason in brackets."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-        began = time.monotonic()
         said = console("train", "-m", *RAY, *SMALL, f"hydra.launcher.address={address}")
-    assert said.returncode == 2 and time.monotonic() - began < 30, "most of it is Python's start"
+    assert said.returncode == 2
     assert f"no Ray cluster at hydra.launcher.address={address}; start one" in said.stderr
+    assert said.stderr.rstrip().endswith("on this machine alone"), "Ray tried it"
     assert not (here / "logs").exists()
 
 
