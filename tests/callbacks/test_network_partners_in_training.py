@@ -93,6 +93,13 @@ def test_anybodys_module_and_loader_have_their_confusions(tmp_path: Path) -> Non
     assert (counts.sum(1) == np.bincount(np.arange(32) % 10, minlength=10)).all()
 
 
+def test_a_loader_of_ones_own_needs_one_for_validation(tmp_path: Path) -> None:
+    callback = MixingCallback(Mixup(1.0), partners="confusable", num_classes=10)
+    sentence = "there is none; give fit a validation loader and the model a validation_step"
+    with pytest.raises(UserError, match=sentence):
+        trainer(tmp_path, callback).fit(Plain(), loader_of_lists())
+
+
 def test_all_ranks_use_the_counts_of_all() -> None:
     confusions, network = Confusions(), nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     confusions.add(network, (torch.rand(5, 1, 2, 2), torch.tensor([0, 1, 2, 2, 1])))
@@ -111,10 +118,14 @@ def test_all_ranks_use_the_counts_of_all() -> None:
 def test_it_needs_validation_and_a_whole_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sentence = "counts what is confused in validation, and there is none; set data.val_size=0.1"
-    for has_validation, limit in ((False, 1.0), (True, 0)):
+    sentence = "counts what is confused in validation, and there is none; "
+    causes = {
+        (False, 1.0): "set data.val_size=0.1, or use other_class",
+        (True, 0): "leave out trainer.limit_val_batches=0, or use other_class",
+    }
+    for (has_validation, limit), remedy in causes.items():
         data = SimpleNamespace(has_validation=has_validation)
-        with pytest.raises(UserError, match=sentence):
+        with pytest.raises(UserError, match=sentence + remedy):
             check_network_rule("confusable", trainer(tmp_path, limit_val_batches=limit), data)
     callback = MixingCallback(Mixup(1.0), partners="nearest_features", num_classes=10)
     run = trainer(tmp_path, callback)

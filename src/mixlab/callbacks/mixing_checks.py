@@ -37,12 +37,23 @@ def check_has_pictures(method: Method, data: Any, world_size: int) -> None:
 def check_network_rule(rule: str, trainer: pl.Trainer, data: Any) -> None:
     """Raise UserError where a rule that asks the network cannot."""
     check_whole(trainer, f"mixing.partners={rule}")
-    validates = getattr(data, "has_validation", True) and trainer.limit_val_batches
-    if rule == CONFUSABLE and not validates:
+    missing = without_validation(trainer, data) if rule == CONFUSABLE else None
+    if missing is not None:
         raise UserError(
             "mixing.partners=confusable counts what is confused in validation, and there is none; "
-            "set data.val_size=0.1, or use other_class"
+            f"{missing}, or use other_class"
         )
+
+
+def without_validation(trainer: pl.Trainer, data: Any) -> str | None:
+    """What to do to have a validation; None where there is one."""
+    if not getattr(data, "has_validation", True):
+        return "set data.val_size=0.1"
+    if not trainer.limit_val_batches:
+        return "leave out trainer.limit_val_batches=0"
+    if not trainer.enable_validation:
+        return "give fit a validation loader and the model a validation_step"
+    return None
 
 
 def check_whole(trainer: pl.Trainer, what: str) -> None:
