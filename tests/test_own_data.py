@@ -4,14 +4,20 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
 from helpers.pages import ROOT, write_files
 from helpers.small_runs import checkpoint
+from mixlab.errors import UserError
+from mixlab.models import MultiLabelClassifier
 from mixlab.runs import run_folder
 from mixlab.runs.atomic import read_json
+from mixlab.training.model import check_learns
 
 PAGE = ROOT / "docs" / "bring-your-own.md"
 MYLAB = '''
@@ -99,6 +105,17 @@ def test_a_source_of_ones_own_as_the_docs_print_it(here: Path, command: Callable
     assert [data[f"{part}_rows"] for part in ("train", "val", "test")] == [180, 20, 100]
     said = command("train", *shlex.split(line[1]), "data.source.widht=3")
     assert said.status == 2 and "data.source.widht is not a key" in said.sentence
+
+
+def test_lists_of_labels_as_classes_have_the_separator_as_remedy() -> None:
+    model: Any = object.__new__(MultiLabelClassifier)
+    data: Any = SimpleNamespace(name="findings", has_masks=False, multi_label=False)
+    data.spec = SimpleNamespace(class_names=("daisy", "daisy;rose"))
+    with pytest.raises(UserError, match="learns; use 'data.label_separator=\";\"'$"):
+        check_learns(model, data)
+    data.spec.class_names = ("daisy", "rose")
+    with pytest.raises(UserError, match="use a classifier"):
+        check_learns(model, data)
 
 
 def test_several_labels_an_image(here: Path, command: Callable) -> None:

@@ -36,7 +36,12 @@ def cautions(**given: Any) -> str:
     parts.val.data = parts.train.data if to.get("held_out", True) else None
     sizes = {name: to[name] for name in ("batch_size", "eval_batch_size")}
     experiment: Any = SimpleNamespace(
-        data=SimpleNamespace(parts=parts, **sizes),
+        data=SimpleNamespace(
+            parts=parts,
+            path=to.get("path"),
+            spec=SimpleNamespace(class_names=to.get("class_names", ())),
+            **sizes,
+        ),
         trainer=SimpleNamespace(limit_test_batches=to["limit"]),
     )
     return "; ".join(caution_words(experiment))
@@ -52,6 +57,9 @@ def cautions(**given: Any) -> str:
         {"test": 0},
         {"transform": 1, "val": 0},
         {"transform": 1, "held_out": False},
+        {"path": "a.csv", "class_names": ("rose", "daisy", "tulip;rose")},
+        {"path": "a.csv", "class_names": ("tench, Tinca tinca", "goldfish, Carassius auratus")},
+        {"path": "folder", "class_names": ("daisy;rose", "tulip;rose")},
     ],
 )
 def test_nothing_is_said_without_a_reason(fine: dict[str, Any]) -> None:
@@ -67,6 +75,11 @@ def test_nothing_is_said_without_a_reason(fine: dict[str, Any]) -> None:
         (
             {"transform": 1},
             "validation rows pass through the transform of the training data; set data.source.val",
+        ),
+        (
+            {"path": "a.csv", "class_names": ("rose", "tulip|rose")},
+            "labels as 'tulip|rose' count as one class; if images may have several labels, set "
+            "'data.label_separator=\"|\"'",
         ),
         ({"limit": 2}, "trainer.limit_test_batches=2 tests only a part of the 40 test rows"),
         ({"limit": 1}, "trainer.limit_test_batches=1 tests only a part of the 40 test rows"),

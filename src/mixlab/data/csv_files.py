@@ -12,7 +12,12 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from mixlab.config.keys import nearest_name
 from mixlab.data.image_files import Entry, split_files
-from mixlab.data.label_lists import check_several_seen, split_labels
+from mixlab.data.label_lists import (
+    check_several_seen,
+    likely_separator,
+    split_labels,
+    with_separator,
+)
 from mixlab.data.spec import SPLITS, Datasets
 from mixlab.errors import UserError
 
@@ -64,8 +69,8 @@ class Table:
 
 def several_hint(values: Sequence[str]) -> str:
     """What to set if images have several labels or none, with the mark between those of a cell."""
-    mark = next((each for each in ";|," if any(each in value for value in values)), ";")
-    return f"""; if images may have several labels or none, set 'data.label_separator="{mark}"'"""
+    setting = with_separator(likely_separator(values) or ";")
+    return f"; if images may have several labels or none, set {setting}"
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,7 @@ def numbered(
         if value not in number_of:
             nearest = nearest_name(value, names)
             hint = f"; did you mean {nearest}?" if nearest else ""
-            hint = several_hint([value]) if any(mark in value for mark in ";|,") else hint
+            hint = several_hint([value]) if likely_separator([value]) else hint
             place = table.place(row, column)
             raise UserError(f"{place}{value!r} is not in data.class_names{hint}")
     return [number_of[value] for value in values], names

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from mixlab.errors import UserError
 
 OTHER_SEPARATORS = ";|, /+"
+LIKELY_SEPARATORS = ";|,"
+IN_ONE_NAME = ", "  # as in `tench, Tinca tinca`
 
 
 def split_labels(values: Sequence[str], separator: str, *, where: str) -> list[list[str]]:
@@ -24,6 +26,28 @@ def split_labels(values: Sequence[str], separator: str, *, where: str) -> list[l
             "one, or data.label_separator=null for one class an image"
         )
     return [[label.strip() for label in v.split(separator) if label.strip()] for v in values]
+
+
+def likely_separator(values: Sequence[str]) -> str | None:
+    """The mark that may separate several labels in a value; None if no value has one."""
+    return next((mark for mark in LIKELY_SEPARATORS if any(mark in v for v in values)), None)
+
+
+def with_separator(mark: str) -> str:
+    """The setting, as a shell takes it."""
+    return f"""'data.label_separator="{mark}"'"""
+
+
+def lists_as_classes(class_names: Sequence[str]) -> str | None:
+    """A caution where at least half of the classes look like lists of labels; else None."""
+    lists = [name for name in class_names if likely_separator([name.replace(IN_ONE_NAME, " ")])]
+    if 2 * len(lists) < len(class_names) or not lists:
+        return None
+    mark = likely_separator([lists[0]])
+    return (
+        f"labels as {lists[0]!r} count as one class; if images may have several labels, set "
+        f"{with_separator(str(mark))}"
+    )
 
 
 def check_several_seen(

@@ -14,6 +14,7 @@ from mixlab.callbacks.mixing import mixing_callbacks
 from mixlab.config.build import plain
 from mixlab.config.keys import leaves
 from mixlab.data import ImageDataModule
+from mixlab.data.label_lists import lists_as_classes
 from mixlab.errors import counted
 from mixlab.loggers import WandbRun
 from mixlab.mixing.schedule import mean_factor
@@ -24,6 +25,7 @@ from mixlab.training.build import Experiment
 from mixlab.training.mixing_cautions import mixing_cautions
 from mixlab.training.model import rows_of_a_step, with_scaled_rate
 
+MAY_BE_CSV = (".csv", ".tsv", ".txt")  # files that can have `label_separator`
 NOT_SHOWN = ("_target_", "kwargs", "_partial_")
 
 
@@ -74,6 +76,8 @@ def caution_words(experiment: Experiment) -> Iterator[str]:
     batches = -(-test // data.eval_batch_size)
     if limit < batches if isinstance(limit, int) else limit < 1:
         yield f"trainer.limit_test_batches={limit} tests only a part of the {test} test rows"
+    if str(data.path).endswith(MAY_BE_CSV) and (lists := lists_as_classes(data.spec.class_names)):
+        yield lists
 
 
 def training_words(experiment: Experiment) -> str:

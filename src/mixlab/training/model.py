@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from mixlab.config.allowlist import argument_names, locate
 from mixlab.config.build import build, check_complete, plain
 from mixlab.data import ImageDataModule
+from mixlab.data.label_lists import likely_separator, with_separator
 from mixlab.errors import UserError
 from mixlab.models import ImageClassifier, ImageSegmenter, MultiLabelClassifier
 from mixlab.models.metrics import build_metrics
@@ -133,6 +134,8 @@ def check_learns(model: Any, data: ImageDataModule) -> None:
     }
     if learns is not None and learns != has:
         what, remedy = words[has]
+        mark = likely_separator(data.spec.class_names) if learns == "labels" else None
+        remedy = remedy if mark is None or has != "class" else with_separator(mark)
         raise UserError(f"{data.name} has {what}, not what this model learns; use {remedy}")
     for metric in model.metrics if learns in ("class", "labels") else ():
         kind = type(metric.torchmetric).__name__
