@@ -117,6 +117,14 @@ def test_nothing_is_suggested_where_nothing_is_near() -> None:
     assert nearest_name("optimizer.momentum", ["optimizer.betas", "optimizer.eps"]) is None
     assert nearest_name("optimizer.lrr", ["optimizer.eps", "optimizer.lr"]) == "optimizer.lr"
     assert "did you mean" not in unknown_key("xyzzy", ["mixing.gate"])
+    assert "did you mean" not in unknown_key("mixing.alpha", ["mixing"])
+
+
+def test_the_last_part_of_a_key_is_looked_for_everywhere() -> None:
+    legal = ["mixing.gate", "mixing.alpha_schedule", "mixing.method.alpha", "optimizer.lr"]
+    for key in ("mixing.alfa", "mixing.alpha"):
+        assert "did you mean mixing.method.alpha?" in unknown_key(key, legal)
+    assert "did you mean optimizer.lr?" in unknown_key("data.lr", [*legal, "data.name"])
 
 
 @pytest.mark.parametrize("mixing", [None, {"method": None}, {"method": {"_target_": None, "a": 1}}])

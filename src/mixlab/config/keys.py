@@ -141,9 +141,9 @@ def unknown_key(key: str, legal: Iterable[str]) -> str:
     above = {
         name.rsplit(".", depth)[0] for name in legal for depth in range(1, name.count(".") + 1)
     }
-    nearest = nearest_name(key, {*legal, *above})
-    helps = nearest is not None and not key.startswith(f"{nearest}.")
-    hint = f"; did you mean {nearest}?" if helps else ""
+    others = {name for name in (*legal, *above) if not key.startswith(f"{name}.")}
+    nearest = nearest_name(key, others)
+    hint = f"; did you mean {nearest}?" if nearest else ""
     return f"{key} is not a key of this configuration{hint} (--cfg job lists the keys)"
 
 
@@ -165,6 +165,9 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
     beside = {each.rpartition(".")[2]: each for each in names if each.rpartition(".")[0] == node}
     if near := difflib.get_close_matches(last, beside, n=1, cutoff=0.6):
         return beside[near[0]]
+    inside = [each for each in names if each.startswith(f"{node}.") and each.endswith(f".{last}")]
+    if node and len(inside) == 1:  # `mixing.alpha`
+        return inside[0]
     begun = [each for short, each in beside.items() if len(last) > 2 and short.startswith(last)]
     if len(begun) == 1:  # `prob`
         return begun[0]
