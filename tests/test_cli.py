@@ -37,7 +37,9 @@ KEYS = {
     "-m seeds=2 arms={mixup:{method.alfa:1}}": "did you mean mixing.method.alpha?",
 }
 VALUES = {
-    "mixing.probability=1.5": "mixing.probability must be a number in [0, 1], got 1.5",
+    "mixing.probability=1.5": "mixing.probability must be a number in [0, 1], got 1.5; 0 mixes "
+    "nothing, 1 everything",
+    "mixing.strength=2": "or null, got 2; 0 mixes nothing; null leaves mixing.probability as it is",
     "mixing.probability=often": "probability must be a number in [0, 1], got 'often'",
     "mixing.method.alpha=0": "mixing.method.alpha must be a number above 0, got 0; ",
     "mixing=sequence mixing.method.methods.0.alpha=-2": "mixing.method.methods.0.alpha must be a ",

@@ -183,6 +183,8 @@ DURATION = Allowed(
 )
 POSITIVE = number(0, ends="(]")
 FRACTION = number(0, 1)
+PROBABILITY = FRACTION.but("0 mixes nothing, 1 everything")
+STRENGTH = FRACTION.but("0 mixes nothing; null leaves mixing.probability as it is").or_(None)
 BELOW_1 = number(0, 1, ends="[)")
 ABOVE_0 = number(0, 1, ends="(]")
 # What files are checked for before the classes that take it are loaded.

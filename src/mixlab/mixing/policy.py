@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mixlab.checks import FRACTION, check_fields, did_you_mean
+from mixlab.checks import PROBABILITY, check_fields, did_you_mean
 from mixlab.errors import UserError
 from mixlab.mixing.alpha import AlphaSchedule, alpha_from, with_alpha
 from mixlab.mixing.blend import Blend
@@ -56,8 +56,7 @@ class Policy:
     class_probability: ClassProbability | None = None
 
     def __post_init__(self) -> None:
-        probability = FRACTION.but("0 mixes nothing, 1 everything")
-        check_fields(self, probability=probability)
+        check_fields(self, probability=PROBABILITY)
         _check_gate(self.gate)
         schedule_from(self.schedule)
         rule_from(self.partners)

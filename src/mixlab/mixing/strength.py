@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.checks import FRACTION
+from mixlab.checks import STRENGTH
 from mixlab.errors import UserError
 from mixlab.mixing.alpha import field_names
 from mixlab.mixing.given_maps import looks_at_pictures, without_network
@@ -32,7 +32,6 @@ STANDARD_ERROR = 0.005  # of the mean, as a fraction of it
 ROWS_AT_ONCE = 64
 FEWEST_DRAWS, MOST_DRAWS = 30, 20_000  # draws; the standard error of fewer is not known itself
 QUICK_DRAWS, SURE = 10, 6  # for a lower bound: so many standard errors below the mean of few draws
-STRENGTH = FRACTION.but("0 mixes nothing; null leaves mixing.probability as it is").or_(None)
 
 
 def check_strength(strength: float | None, policy: Policy, method: Method) -> None:
