@@ -82,11 +82,47 @@ def trained(cfg: DictConfig, folder: Path) -> str:
         "experiment=signal mixing=signal_cutmix mixing.strength=0.42",
         "experiment=points mixing=puzzlemix",
         "experiment=points mixing=point_mixup mixing.strength=0.499",
+        "experiment=table mixing=alignmix mixing.layers=[input]",
+        "data=digits model=cnn mixing=transmix",
+        "data=digits model=cnn mixing=manifold_mixup model.compile=true",
+        "data=digits model=cnn mixing=tokenmix model.compile=true",
     ],
 )
 def test_the_sentence_is_that_of_the_training(words: str, here: Path) -> None:
     cfg = composed(*ONE_STEP, *words.split())
     assert planned(cfg) == trained(cfg, here)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "experiment=table mixing=alignmix",
+        "experiment=signal model=cnn1d mixing=alignmix",
+        "data=digits model=mlp mixing=patchup_hard mixing.layers=[last]",
+    ],
+)
+def test_features_without_height_and_width_are_refused(words: str, here: Path) -> None:
+    cfg = composed(*ONE_STEP, *words.split())
+    said = planned(cfg)
+    assert said is not None
+    (what, _, remedy), at_last = said.partition(", which the features of "), trained(cfg, here)
+    assert at_last.startswith(what) and "the features of layer" in at_last
+    assert remedy.rpartition("use ")[2] in at_last
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "experiment=table mixing=manifold_mixup",
+        "experiment=table mixing=alignmix mixing.probability=0",
+        "data=digits model=cnn mixing=alignmix",
+        "data=digits model=cnn mixing=manifold_mixup mixing.layers=[input] model.compile=true",
+        "data=digits model=cnn mixing=cutmix model.compile=true",
+        "data=digits model=timm model.name=vit_tiny_patch16_224 mixing=transmix",
+    ],
+)
+def test_a_network_that_may_serve_is_not_refused(words: str) -> None:
+    assert planned(composed(*ONE_STEP, *words.split())) is None
 
 
 def refuses(method: Any, shape: tuple[int, ...]) -> bool:
@@ -110,6 +146,7 @@ def test_every_method_is_refused_where_it_refuses_and_nowhere_else(data: str, he
     assert shape is not None
     for name in sorted(MIXING):
         cfg = rows.copy()
+        cfg.model._target_ = "mylab.Net"  # of which nothing is known
         cfg.mixing = OmegaConf.merge(of_file("_base"), of_file(name))
         direct = not cfg.mixing._target_.endswith(
             (".HiddenMixingCallback", ".LearnedMixingCallback")
@@ -168,7 +205,7 @@ def test_the_rows_of_one_process_decide(words: str, accepted: bool) -> None:
         "mixing=cutmix mixing.gate={every:500}",
         "mixing=cutmix mixing.class_probability={0:0,1:0,2:0}",
         "mixing=manifold_mixup",
-        "mixing=patchup_hard mixing.layers=[stage1]",
+        "mixing=patchup_hard mixing.layers=[stage1] model=cnn",
         "mixing=mixup mixing.strength=0.4",
         "mixing=mixup_many",
         "mixing=none",

@@ -11,6 +11,7 @@ from mixlab.callbacks.forward_mixing import ForwardMixing
 from mixlab.callbacks.layers import check_not_compiled, network_of
 from mixlab.callbacks.network_labels import NetworkLabels, weighed_shares
 from mixlab.checks import FRACTION, check_fields
+from mixlab.config.network_fits import no_class_token
 from mixlab.errors import UserError
 from mixlab.mixing import Batch, Method, MixedBatch
 
@@ -83,11 +84,7 @@ def last_attention(network: Any) -> Any:
     plain = type(layer).__name__ == "Attention" and all(hasattr(layer, key) for key in ATTENTION)
     by_token = getattr(network, "global_pool", None) == "token"
     if not plain or not by_token or getattr(network, "cls_token", None) is None:
-        raise UserError(
-            f"{type(network).__name__} has no class token whose attention could weigh labels; use "
-            "model=timm model.name=vit_tiny_patch16_224 or another that classifies by a class "
-            "token, or mixing=cutmix"
-        )
+        raise UserError(no_class_token(type(network).__name__))
     return layer
 
 

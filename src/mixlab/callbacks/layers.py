@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mixlab.checks import did_you_mean
+from mixlab.config.network_fits import ruled_out_by_compile
 from mixlab.errors import UserError
 
 INPUT, LAST_STAGE = "input", "last"
@@ -121,7 +122,4 @@ def check_not_compiled(module: nn.Module, what: str) -> None:
         for each in module.modules()
     )
     if compiled:
-        raise UserError(
-            f"{what} reaches into the network in each training step, which torch.compile rules "
-            "out; set model.compile=false"
-        )
+        raise UserError(ruled_out_by_compile(what))

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixlab.config.allowlist import targets
 from mixlab.config.build import build, plain
 from mixlab.config.checks import ranks_of
+from mixlab.config.network_fits import check_features, check_network, mixes_input
 from mixlab.config.row_shapes import RowShape, row_shape
 from mixlab.errors import UserError
 
@@ -48,11 +49,19 @@ class Asked:
 
 
 def check_mixable(cfg: DictConfig) -> None:
-    """Raise UserError if training would: for the shape of the rows, or for the strength."""
+    """Raise UserError if training would: for the rows, the strength, or a network of ours."""
     if cfg.get("mixing") is None:
         return
     mixing = plain(cfg.mixing)
     check_one_class(cfg, targets(mixing["method"]))
+    check_shape(cfg, mixing)
+    check_network(cfg, mixing)
+    if mixes_features(mixing) and is_ours(mixing) and calls(mixing):
+        check_features(cfg, mixing)
+
+
+def check_shape(cfg: DictConfig, mixing: dict[str, Any]) -> None:
+    """Raise UserError if the method cannot mix the rows, or not so much of them."""
     shape = row_shape(cfg.data) if is_ours(mixing) else None
     if shape is None or cfg.data.get("batch_size") is None:
         return
@@ -92,18 +101,19 @@ def is_ours(mixing: dict[str, Any]) -> bool:
 
 def mixes_features(mixing: dict[str, Any]) -> bool:
     """Whether a network's features are mixed, whose shapes only the network tells."""
-    return mixing["_target_"].endswith(".HiddenMixingCallback")
+    return mixing["_target_"].endswith(".HiddenMixingCallback") and not mixes_input(mixing)
 
 
 def is_called(mixing: dict[str, Any]) -> bool:
-    """Whether rows of the data reach the method, whatever their number and class.
+    """Whether rows of the data reach the method, whatever their number and class."""
+    return calls(mixing) and not mixes_features(mixing)
 
-    One callback hands it the features of a network.
-    """
+
+def calls(mixing: dict[str, Any]) -> bool:
+    """Whether rows reach the method, or their features, whatever their number and class."""
     lets_through = mixing.get("probability", 1) > 0 and mixing.get("strength") != 0
     every_row = isinstance(mixing.get("gate", ""), str) and not mixing.get("class_probability")
-    of_data = mixing["_target_"] != "mixlab.callbacks.HiddenMixingCallback"
-    return of_data and lets_through and every_row
+    return lets_through and every_row
 
 
 def rows_at_once(partners: str, cfg: DictConfig) -> int:
