@@ -185,6 +185,15 @@ def test_what_an_attention_makes_of_tokens_is_no_map() -> None:
         torch.testing.assert_close(maps.sum((1, 2)), torch.ones(4))
 
 
+def test_a_network_without_maps_is_offered_what_needs_none() -> None:
+    net, images = (
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4)),
+        torch.rand(4, 3, 8, 8),
+    )
+    with pytest.raises(ValueError, match="no output of .* or use mixing=saliencymix, which needs"):
+        ActivationMap().bind(net)(images, torch.eye(4))
+
+
 def test_a_network_of_its_own_stays() -> None:
     own, images, targets = pooled_network(), torch.rand(4, 3, 8, 8), torch.eye(4)
     for kind in (ActivationMap, InputGradient):

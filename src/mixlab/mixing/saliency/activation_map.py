@@ -132,10 +132,13 @@ class FoundFeatures:
         """The last of several pixels, or else the last; raises UserError where there was none."""
         found = self.last if self.large is None else self.large
         if found is None:
+            has_token = getattr(self.network, "cls_token", None) is not None
+            by_token = has_token and getattr(self.network, "global_pool", None) == "token"
+            other = "mixing=transmix" if by_token else "mixing=saliencymix, which needs no network"
             raise UserError(
                 f"{type(self.network).__name__} has no output of rows x features x height x width; "
                 "name a convolution in saliency.layer, give saliency.network one that has, or use "
-                "mixing=transmix"
+                + other
             )
         return found
 
