@@ -185,7 +185,7 @@ def test_draws_follow_seed_and_epoch_and_not_torchs_generator() -> None:
         ((tv_tensors.Video(IMAGES), LABELS), r"must be \(B, T, C, H, W\) with B=8"),
         ((tv_tensors.Mask(torch.rand(4, 4)), LABELS), "take no Mask; give batches of images"),
         ((Image.new("L", (4, 4)), LABELS), "take no Image; give batches"),
-        ((IMAGES, LABELS[:3]), r"beside 3 labels must be \(B, C, H, W\) with B=3, got shape \(8"),
+        ((IMAGES, LABELS[:3]), "^got 8 images and 3 labels; give each image its label"),
         ((IMAGES[None], LABELS), r"must be \(B, C, H, W\) with B=8"),
         (({"image": IMAGES, "other": 3},), "no labels in a dict of image, other; give images and"),
         ((IMAGES, "cat"), "no labels in str; give images and labels, or set labels_getter"),

@@ -17,7 +17,7 @@ from mixlab.mixing import CutMix as CutMixMethod
 from mixlab.mixing import Method, Policy
 from mixlab.mixing import Mixup as MixupMethod
 from mixlab.mixing.counter import CallCounter
-from mixlab.mixing.labels import soft_labels
+from mixlab.mixing.labels import check_pairs, soft_labels
 from mixlab.mixing.mixer import warn_of_one_row
 
 with train_extra("mixlab.torchvision"):
@@ -94,7 +94,7 @@ class BatchTransform(v2.Transform, ABC):
         labels = self._labels(packed)
         check_is_entry(labels, leaves)
         images = images_among(leaves, labels)
-        check_batches(images, len(labels))
+        check_batches(images, labels)
         is_counted = labels.ndim == 2 and not labels.is_floating_point()  # as one-hot integers are
         shares = labels.float() if is_counted else labels
         targets = soft_labels(shares, self.num_classes, torch.float32)
@@ -198,12 +198,13 @@ def images_among(leaves: list[Any], labels: Tensor) -> list[Tensor]:
     return images or plain[:1]
 
 
-def check_batches(images: list[Tensor], num_rows: int) -> None:
+def check_batches(images: list[Tensor], labels: Tensor) -> None:
     """Raise UserError unless each is a batch of images or videos, one for each label."""
     for each in images:
         axes = "(B, T, C, H, W)" if isinstance(each, tv_tensors.Video) else "(B, C, H, W)"
-        if each.ndim != axes.count(",") + 1 or len(each) != num_rows:
+        if each.ndim != axes.count(",") + 1:
             raise UserError(
-                f"a {type(each).__name__} beside {num_rows} labels must be {axes} with B="
-                f"{num_rows}, got shape {tuple(each.shape)}; call this with a whole batch"
+                f"a {type(each).__name__} beside {len(labels)} labels must be {axes} with B="
+                f"{len(labels)}, got shape {tuple(each.shape)}; call this with a whole batch"
             )
+        check_pairs(each, labels)

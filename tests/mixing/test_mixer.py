@@ -59,24 +59,24 @@ def test_masks_are_mixed_pixel_by_pixel() -> None:
 
 
 def test_each_image_has_a_label() -> None:
-    with pytest.raises(UserError, match="^12 images and 5 labels are no batch"):
+    with pytest.raises(UserError, match="^got 12 images and 5 labels; give each image"):
         Mixer(CutMix(1.0), num_classes=5, seed=0)(IMAGES, LABELS[:5], epoch=0, batch=0)
     callback = MixingCallback(CutMix(1.0), num_classes=5)
-    with pytest.raises(UserError, match="^12 images and 5 labels are no batch"):
+    with pytest.raises(UserError, match="^got 12 images and 5 labels; give each image"):
         callback.mix_in_place([IMAGES, LABELS[:5]], Address(0))
 
 
 def test_labels_that_are_too_many_are_not_left_out() -> None:
     """The first of them were taken, whatever they are of."""
     blend = Policy().draw(Mixup(1.0), IMAGES, torch.eye(12), Address(0))
-    with pytest.raises(UserError, match="^12 images and 13 labels are no batch"):
+    with pytest.raises(UserError, match="^got 12 images and 13 labels; give each image"):
         blend.mix(IMAGES, torch.eye(13))
-    with pytest.raises(UserError, match="^12 images and 24 labels are no batch"):
+    with pytest.raises(UserError, match="^got 12 images and 24 labels; give each image"):
         timm.Mixup(num_classes=5, seed=0)(IMAGES, LABELS.repeat(2))
     two = MixCollate(
         Mixup(1.0), num_classes=5, seed=0, collate=lambda _: (IMAGES, LABELS.repeat(2))
     )
-    with pytest.raises(UserError, match="^12 images and 24 labels are no batch"):
+    with pytest.raises(UserError, match="^got 12 images and 24 labels; give each image"):
         two([])
 
 

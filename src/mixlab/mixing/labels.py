@@ -49,7 +49,7 @@ def check_pairs(images: Tensor, labels: Tensor) -> None:
     """Raise UserError unless there are as many labels as images."""
     if len(images) != len(labels):
         raise UserError(
-            f"{len(images)} images and {len(labels)} labels are no batch; give each image its label"
+            f"got {len(images)} images and {len(labels)} labels; give each image its label"
         )
 
 
