@@ -78,7 +78,7 @@ def test_a_sweep_is_no_single_run(here: Path, command: Callable) -> None:
     said = command("train", "claim=probability")
     assert said.status == 2
     assert "claim=probability makes several runs: give it with -m" in said.sentence
-    assert "there are cost, cutmix_or_cutout" in command("train", "-m", "claim=x").sentence
+    assert "choose one of cost, cutmix_or_cutout" in command("train", "-m", "claim=x").sentence
 
 
 def test_a_sweep_of_ones_own_is_checked_as_the_command_line_is(

@@ -152,7 +152,10 @@ def test_a_second_report_replaces_the_first(tmp_path, capsys):
         (["nowhere"], "mixlab-compare: there is no nowhere; give a run folder"),
         (["no*where"], "mixlab-compare: there is no no*where"),
         (["SWEEP", "--metric", "test/acc"], "did you mean test/accuracy?"),
-        (["SWEEP", "--baseline", "mixpu"], "no arm is called mixpu; there are cutmix, mixup, none"),
+        (
+            ["SWEEP", "--baseline", "mixpu"],
+            "no arm is called mixpu; choose one of cutmix, mixup, none",
+        ),
         (["SWEEP", "--by", "optimizer.l"], "did you mean optimizer.lr?"),
         (["SWEEP", "--margin", "-1"], "must be a number above 0, got -1"),
         (["SWEEP", "--margin", "half"], "must be a number above 0, got half"),

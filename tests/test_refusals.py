@@ -130,7 +130,7 @@ VALUES = {
     "data=npz": "data.path=...",
     "data=torch": "data.source.train._target_=...",
     "data=torch data.test._target_=mylab.Skin": "write data=torch data.source.test._target_=...",
-    "data=_base": "data=_base is not a choice; there are breast_cancer, cifar10, cifar100, clouds,",
+    "data=_base": "data=_base is not a choice; choose one of breast_cancer, cifar10, cifar100,",
     "data=medmnist": "data.dataset=...",
     "~trainer.max_epochs": "trainer.max_epochs cannot be taken out",
     "~data": "data.image_size is not there any more",  # which stands in QUICK

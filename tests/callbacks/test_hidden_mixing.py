@@ -379,7 +379,7 @@ def test_the_strength_is_that_of_the_maps(layers: list[str]) -> None:
 def test_a_strength_above_that_of_the_maps_is_refused() -> None:
     callback = Hidden(CutMix(1.0), layers=["two"], strength=0.25)
     callback.attach(Module(Halving(), "one"))
-    with pytest.raises(UserError, match=r"strength=0.25 is out of reach: CutMix.* replaces 0.1"):
+    with pytest.raises(UserError, match=r"strength=0.25 cannot be reached: CutMix.* replaces 0.1"):
         callback.mix(batch_of())
 
 

@@ -139,7 +139,7 @@ def test_too_much_strength_is_refused_before_the_first_step(
     tmp_path: Path, data: pl.LightningDataModule
 ) -> None:
     module = Plain()
-    with pytest.raises(UserError, match="strength=0.5 is out of reach: CutMix"):
+    with pytest.raises(UserError, match="strength=0.5 cannot be reached: CutMix"):
         trainer(tmp_path, MixingCallback(CutMix(1.0), strength=0.5)).fit(module, data)
     assert not module.given
 
@@ -184,14 +184,16 @@ def test_classes_are_named_by_the_data(tmp_path: Path) -> None:
         mixed = step.targets.amax(1) < 1
         assert mixed.any() and (step.targets[mixed][:, 3] > 0).all()
     cfg = small(tmp_path / "wrong", "mixing=mixup", "mixing.class_probability={three:1}")
-    with pytest.raises(UserError, match="has the class 'three', which is none of the 10 from 0"):
+    with pytest.raises(
+        UserError, match="has the class 'three', which is not one of the 10 classes, 0"
+    ):
         train(cfg)
 
 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["mixing=mixup", "mixing.strength=0.6"], "strength=0.6 is out of reach: Mixup"),
+        (["mixing=mixup", "mixing.strength=0.6"], "strength=0.6 cannot be reached: Mixup"),
         (["mixing=mixup", "mixing.strength=2"], r"mixing.strength must be a number in \[0, 1\]"),
         (["mixing.strength=0.2", "mixing.probability=0.5"], "strength=0.2 sets the probability"),
         (["mixing.mix=label"], "mixing.mix must be one of both, inputs, labels, got 'label'"),

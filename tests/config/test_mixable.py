@@ -280,7 +280,7 @@ def test_what_needs_one_class_is_refused_for_a_model_of_several(
 
 def test_a_network_in_the_method_is_not_loaded() -> None:
     cfg = composed(*OURS, "mixing=snapmix", "mixing.strength=0.9").copy()
-    assert "out of reach" in str(planned(cfg))
+    assert "cannot be reached" in str(planned(cfg))
     network = {"_target_": "mixlab.models.networks.timm.Timm", "name": "resnet18"}
     OmegaConf.update(cfg, "mixing.method.saliency.network", network, force_add=True)
     with patch("mixlab.config.mixable.build", side_effect=AssertionError):
@@ -311,7 +311,7 @@ def test_arms_that_ask_the_same_are_measured_once(monkeypatch: pytest.MonkeyPatc
     assert sorted(calls) == [1, 2, 3]
     for strength in (0.45, 0.5, 0.6):
         cfg.mixing.strength = strength
-        assert "out of reach" in str(planned(cfg))
+        assert "cannot be reached" in str(planned(cfg))
     assert len(calls) == 4, "the few draws say that more are needed, and those are made once"
 
 
@@ -320,9 +320,9 @@ def test_a_plan_is_refused_as_a_whole_and_a_composition_is_not(here: Path) -> No
     words = [*OURS, "mixing=cutmix", "mixing.strength=0.35"]
     assert composed(*words).mixing.strength == 0.35
     fine = ["mixing=mixup", *OURS]
-    with pytest.raises(UserError, match="out of reach: CutMix"):
+    with pytest.raises(UserError, match="cannot be reached: CutMix"):
         grid.plan([fine, words], [0, 1], lambda each: composed(*each))
-    with pytest.raises(UserError, match="out of reach: CutMix"):
+    with pytest.raises(UserError, match="cannot be reached: CutMix"):
         grid.single_job(words, lambda each: composed(*each))
     assert len(grid.plan([fine], [0, 1], lambda each: composed(*each))) == 2
 

@@ -112,7 +112,7 @@ def test_a_file_of_medmnist_needs_no_library(tmp_path, monkeypatch):
     [
         ("pathmist", "not in MedMNIST; did you mean pathmnist"),
         ("organmnist3d", "3-D volumes; mixlab takes"),
-        ("pathmnist_32", "no such size; there are pathmnist, pathmnist_64"),
+        ("pathmnist_32", "no such size; choose one of pathmnist, pathmnist_64"),
     ],
 )
 def test_sets_that_cannot_be_used_are_not_fetched(tmp_path, library, dataset, sentence):

@@ -66,7 +66,7 @@ def test_rows_are_replaced_as_far_as_the_strength_says(name: str, partners: str)
 def test_the_most_that_can_be_reached_mixes_every_row(name: str) -> None:
     most = mixed_share(CASES[name], PICTURE, 1 / ROWS)
     assert at_strength(Policy(), CASES[name], most, PICTURE, ROWS).probability == 1
-    with pytest.raises(UserError, match="out of reach"):
+    with pytest.raises(UserError, match="cannot be reached"):
         at_strength(Policy(), CASES[name], most * 1.02, PICTURE, ROWS)
     assert at_strength(Policy(), CASES[name], 0, PICTURE, ROWS).probability == 0
 
@@ -244,7 +244,11 @@ def test_a_schedule_multiplies() -> None:
         ({"alpha_schedule": {"linear": [1, 2]}}, 0.3, "mixing.alpha_schedule both set"),
         ({}, 1.5, r"strength must be a number in \[0, 1\], or null, got 1.5"),
         ({}, "0.3", "strength must be a number"),
-        ({}, 0.6, r"strength=0.6 is out of reach: Mixup\(alpha=1.0\) replaces 0.5 .*other method"),
+        (
+            {},
+            0.6,
+            r"strength=0.6 cannot be reached: Mixup\(alpha=1.0\) replaces 0.5 .*other method",
+        ),
     ],
 )
 def test_what_is_wrong_whatever_the_pictures_are(
@@ -260,7 +264,7 @@ def test_the_sentence_says_what_can_be_reached() -> None:
         at_strength(Policy(), CutMix(1.0), 0.6, (3, 32, 32), 64)
     end = f"{int(mixed_share(CutMix(1.0), (3, 32, 32), 1 / 64) * 1000) / 1000:g}"
     assert str(caught.value) == (
-        f"mixing.strength=0.6 is out of reach: CutMix(alpha=1.0) replaces {end} of a row when "
+        f"mixing.strength=0.6 cannot be reached: CutMix(alpha=1.0) replaces {end} of a row when "
         f"every row is mixed; use 0 to {end}, or another alpha"
     )
     at_strength(Policy(), CutMix(1.0), float(end), (3, 32, 32), 64)

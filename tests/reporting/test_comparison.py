@@ -143,9 +143,9 @@ def test_without_an_unmixed_arm_the_first_is_the_baseline_and_says_so(tmp_path):
     ("question", "message"),
     [
         ({"metric": "test/acuracy"}, "did you mean test/accuracy"),
-        ({"metric": "zzz"}, "there are test/accuracy, test/loss"),
+        ({"metric": "zzz"}, "choose one of test/accuracy, test/loss"),
         ({"by": ("optimizer.lrr",)}, "did you mean optimizer.lr"),
-        ({"baseline": "mixup alpha=3"}, "there are cutmix, mixup, none"),
+        ({"baseline": "mixup alpha=3"}, "choose one of cutmix, mixup, none"),
     ],
 )
 def test_a_question_about_nothing_is_one_sentence(tmp_path, question, message):

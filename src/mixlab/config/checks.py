@@ -188,7 +188,7 @@ def check_partners(cfg: DictConfig, ranks: int) -> None:
     """Raise UserError if a rank has one row of a batch, which is mixed with another."""
     if cfg.get("mixing") and cfg.data.get("batch_size") in range(ranks, 2 * ranks):
         raise UserError(
-            f"data.batch_size={cfg.data.batch_size} leaves a row no partner to mix with; "
+            f"data.batch_size={cfg.data.batch_size} leaves a row without a partner; "
             f"use {2 * ranks} or more"
         )
 

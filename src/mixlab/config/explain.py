@@ -136,7 +136,7 @@ def unknown_choice(group: str, name: str, options: Sequence[str]) -> str:
     hint = f"did you mean {nearest}? " if nearest else ""
     other = f"; {ELSEWHERE[group].format(name=name)}" if group in ELSEWHERE else ""
     own = "" if "--config-dir" in " ".join(sys.argv) else "; files of your own need --config-dir"
-    return f"{group}={name} is not a choice; {hint}there are {', '.join(options)}{other}{own}"
+    return f"{group}={name} is not a choice; {hint}choose one of {', '.join(options)}{other}{own}"
 
 
 def known_keys(config_name: str) -> list[str]:

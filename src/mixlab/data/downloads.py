@@ -135,13 +135,13 @@ def flag_and_size(dataset: str, known: dict[str, Any]) -> tuple[str, int]:
         nearest = nearest_name(flag, known)
         hint = f"did you mean {nearest}? " if nearest else ""
         raise UserError(
-            f"data.dataset={dataset} is not in MedMNIST; {hint}there are {', '.join(known)}"
+            f"data.dataset={dataset} is not in MedMNIST; {hint}choose one of {', '.join(known)}"
         )
     if flag.endswith("3d"):
         raise UserError(f"{flag} has 3-D volumes; mixlab takes 2-D images")
     if size and size not in map(str, MEDMNIST_SIZES[1:]):
         larger = ", ".join(f"{flag}_{each}" for each in MEDMNIST_SIZES[1:])
-        raise UserError(f"data.dataset={dataset} has no such size; there are {flag}, {larger}")
+        raise UserError(f"data.dataset={dataset} has no such size; choose one of {flag}, {larger}")
     return flag, int(size or MEDMNIST_SIZES[0])
 
 

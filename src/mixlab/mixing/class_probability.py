@@ -46,8 +46,8 @@ def class_number(key: Any, class_names: Sequence[str]) -> int:
     near = () if str(key).lstrip("-").isdigit() else class_names  # a number is no slip of another
     hint = did_you_mean(key, near, "give a name or a number")
     raise UserError(
-        f"mixing.class_probability has the class {key!r}, which is none of the "
-        f"{len(class_names)} from {class_names[0]} to {class_names[-1]}{hint}"
+        f"mixing.class_probability has the class {key!r}, which is not one of the "
+        f"{len(class_names)} classes, {class_names[0]} to {class_names[-1]}{hint}"
     )
 
 

@@ -107,7 +107,7 @@ def at_share(
 
 def warn_of_few_pairs(strength: float, partners: Any, paired: float, most: float) -> None:
     warnings.warn(
-        f"mixing.strength={strength:g} is out of reach with mixing.partners={partners}: "
+        f"mixing.strength={strength:g} cannot be reached with mixing.partners={partners}: "
         f"{paired:.0%} of the rows find a partner in their batch, so others replace {most:.3g} of "
         "a row; use a larger data.batch_size, or another rule",
         stacklevel=1,
@@ -122,9 +122,9 @@ def check_reach(strength: float, method: Method, most: float) -> None:
         names = field_names(method)
         other = "alpha" if alpha and known_share(method) is None else "method"
         other = "mixing.method.side_fraction or method" if "side_fraction" in names else other
-        end = f"{floor(most * 1000) / 1000:g}"  # rounded up it would be out of reach itself
+        end = f"{floor(most * 1000) / 1000:g}"  # rounded up it could not be reached itself
         raise UserError(
-            f"mixing.strength={strength:g} is out of reach: {name} replaces {end} of a row when "
+            f"mixing.strength={strength:g} cannot be reached: {name} replaces {end} of a row when "
             f"every row is mixed; use 0 to {end}, or another {other}"
         )
 

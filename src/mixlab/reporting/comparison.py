@@ -122,7 +122,7 @@ def compare_runs(found: Found, question: Question | None = None) -> Comparison:
     blocks = _blocks(known, settings, question)
     if question.baseline is not None and all(block.baseline is None for block in blocks):
         labels = sorted({arm.label for block in blocks for arm in block.arms}, key=words.natural)
-        raise UserError(f"no arm is called {question.baseline}; there are {', '.join(labels)}")
+        raise UserError(f"no arm is called {question.baseline}; choose one of {', '.join(labels)}")
     notes = [caveats.not_begun(members) for arm, members in grouped.items() if arm not in known]
     notes += [*cautions.wide_margin(question), *found.notes]
     return Comparison(question, tuple(blocks), tuple(runs), found.sweeps, tuple(notes))
@@ -191,7 +191,7 @@ def _nearest(name: str, names: set[str]) -> str:
     """The nearest name, or all names."""
     near = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
     listed = one_line(", ".join(sorted(names)), 400)
-    return f"did you mean {one_line(near[0])}?" if near else f"there are {listed}"
+    return f"did you mean {one_line(near[0])}?" if near else f"choose one of {listed}"
 
 
 def _group(runs: Sequence[StoredRun]) -> dict[str, list[StoredRun]]:
