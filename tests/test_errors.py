@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 
 from mixlab.config.explain import sentence
-from mixlab.errors import UserError, counted
+from mixlab.errors import Caution, UserError, counted, short_cautions
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs")])
@@ -31,3 +32,43 @@ def test_a_reader_may_leave() -> None:
         assert process.stdout and process.stderr and process.stdout.readline() == b"a line\n"
         process.stdout.close()
         assert process.wait(30) == 141 and process.stderr.read() == b""
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # to be taken back
+
+
+def test_our_warnings_are_one_line_in_a_command_and_others_as_python_has_them(shown: None) -> None:
+    before = warnings.formatwarning
+    short_cautions()
+    once = warnings.formatwarning
+    short_cautions()
+    assert warnings.formatwarning is once is not before
+    assert once(Caution("one\nrow"), Caution, "mixer.py", 3) == "warning: one row\n"
+    other = (UserWarning("mine"), UserWarning, "mine.py", 3, "warn()")
+    assert once(*other) == before(*other) == "mine.py:3: UserWarning: mine\n  warn()\n"
+
+
+WARN = """
+import warnings
+from mixlab import commands
+from mixlab.errors import Caution
+class Module:
+    def main(): warnings.warn("larger batches", Caution)
+commands.import_module = lambda name: Module
+{0}
+Module.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("commands.start('train')", "warning: larger batches\n"),
+        ("", "<string>:6: Caution: larger batches\n"),
+    ],
+)
+def test_a_program_of_ones_own_has_pythons_warnings(first: str, said: str) -> None:
+    words = [sys.executable, "-c", WARN.format(first)]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stderr == said

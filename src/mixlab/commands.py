@@ -5,12 +5,13 @@ import gc
 from functools import partial
 from importlib import import_module
 
-from mixlab.errors import one_sentence
+from mixlab.errors import one_sentence, short_cautions
 
 
 def start(name: str) -> None:
     """Run the command `mixlab-<name>`."""
     atexit.register(gc.freeze)  # at its end, Python looks for garbage in torch for a second
+    short_cautions()
     with one_sentence(f"mixlab-{name}"):
         module = import_module(f"mixlab.{name}")
     module.main()

@@ -5,8 +5,10 @@ Everything else is a defect, ours or of a user's own code: it keeps its tracebac
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 HYDRA_SAYS_NO_CHOICE = "Config group override must be"  # as Hydra answers logger=null
 OF_TRAIN = frozenset(  # what `pip install 'mixlab[train]'` brings, as it is imported
@@ -22,6 +24,10 @@ class ForUsers(Exception):
 
 class UserError(ForUsers, ValueError):
     """A value, a file or a state that a user can fix."""
+
+
+class Caution(UserWarning):
+    """A warning of mixlab's for users: in its commands one line, elsewhere as Python shows it."""
 
 
 class Told(ForUsers):
@@ -73,9 +79,27 @@ def exit_status(error: Exception) -> int:
 
 def print_error(program: str, sentence: str) -> None:
     """Print a sentence on one line, without what a terminal would obey: names come from files."""
-    text = f"{program}: {' '.join(sentence.split())}"
-    shown = "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
-    print(shown, file=sys.stderr, flush=True)
+    print(printable(f"{program}: {sentence}"), file=sys.stderr, flush=True)
+
+
+def printable(sentence: str) -> str:
+    """A sentence on one line, with escapes for what a terminal would obey."""
+    text = " ".join(sentence.split())
+    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
+
+
+def short_cautions() -> None:
+    """Show our own warnings as one line, without a place in the source that tells users nothing."""
+    shown = warnings.formatwarning
+
+    def formatted(message: Any, category: type[Warning], *place: Any, **line: Any) -> str:
+        if issubclass(category, Caution):
+            return printable(f"warning: {message}") + "\n"
+        return shown(message, category, *place, **line)
+
+    if not hasattr(shown, "is_short"):  # each job of a sweep asks for it
+        formatted.is_short = True  # pyright: ignore[reportFunctionMemberAccess]
+        warnings.formatwarning = formatted
 
 
 @contextmanager

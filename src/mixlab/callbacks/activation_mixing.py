@@ -22,7 +22,7 @@ from mixlab.callbacks.layers import (
 from mixlab.callbacks.mixing import rows_with_guests
 from mixlab.callbacks.network_labels import NetworkLabels, weighed_shares
 from mixlab.checks import KEY, check_fields
-from mixlab.errors import UserError
+from mixlab.errors import Caution, UserError
 from mixlab.mixing import Batch, Blend, Method, MixedBatch
 from mixlab.mixing.saliency.activation_map import features_first
 
@@ -117,6 +117,7 @@ def warn_of_another_grid(method: Any, network: Any) -> None:
             f"mixing.method.grid={grid}, but {type(network).__name__} has {patches[0]} x "
             f"{patches[1]} patches, so masks cut through them; mixing.method.grid={gcd(*patches)} "
             "keeps them whole",
+            category=Caution,
             stacklevel=2,
         )
 

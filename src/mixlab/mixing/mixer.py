@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from mixlab.checks import NUM_CLASSES, SEED, check_fields
-from mixlab.errors import UserError
+from mixlab.errors import Caution, UserError
 from mixlab.mixing.binding import bind, needs_network
 from mixlab.mixing.blend import Blend
 from mixlab.mixing.labels import check_pairs, soft_labels
@@ -97,5 +97,7 @@ def warn_of_one_row(blend: Blend) -> None:
     """
     if blend.num_rows == 1 and blend.num_sources > 1 and not blend.source.any():
         warnings.warn(
-            "a batch of one row has no partner to mix with; use larger batches", stacklevel=1
+            "a batch of one row has no partner to mix with; use larger batches",
+            category=Caution,
+            stacklevel=1,
         )

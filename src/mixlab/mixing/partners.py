@@ -19,7 +19,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from mixlab.checks import one_of
-from mixlab.errors import UserError
+from mixlab.errors import Caution, UserError
 from mixlab.mixing.stream import Address, Purpose, stream
 
 PartnerRule = Callable[[Tensor, Tensor, Generator, int], np.ndarray]
@@ -241,6 +241,7 @@ def warn_of_one_class(labels: np.ndarray, rule: str) -> None:
         warnings.warn(
             f"partners={rule} found one class alone in a batch, which stays unchanged; shuffle the "
             "rows, or use larger batches",
+            category=Caution,
             stacklevel=1,
         )
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mixlab.checks import STRENGTH
-from mixlab.errors import UserError
+from mixlab.errors import Caution, UserError
 from mixlab.mixing.alpha import field_names
 from mixlab.mixing.given_maps import looks_at_pictures, without_network
 from mixlab.mixing.methods.method import Method
@@ -110,6 +110,7 @@ def warn_of_few_pairs(strength: float, partners: Any, paired: float, most: float
         f"mixing.strength={strength:g} cannot be reached with mixing.partners={partners}: "
         f"{paired:.0%} of the rows find a partner in their batch, so others replace {most:.3g} of "
         "a row; use a larger data.batch_size, or another rule",
+        category=Caution,
         stacklevel=1,
     )
 

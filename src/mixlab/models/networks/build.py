@@ -11,7 +11,7 @@ from torch import nn
 from mixlab.config.allowlist import locate
 from mixlab.config.build import build, check_complete
 from mixlab.data.spec import DataSpec, ImageSpec
-from mixlab.errors import UserError
+from mixlab.errors import Caution, UserError
 
 
 def build_network(
@@ -83,5 +83,6 @@ def check_output(network: nn.Module, spec: DataSpec, target: str) -> None:
         warnings.warn(
             f"{target} seems to end in a softmax: what it returns sums to 1. The losses take "
             "logits, so leave the softmax out",
+            category=Caution,
             stacklevel=2,
         )
