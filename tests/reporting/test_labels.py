@@ -76,6 +76,17 @@ def test_a_label_that_stands_alone_has_all_numbers_of_its_method(tmp_path):
         assert knob_labels({"x": one}) == {"x": words}
 
 
+def test_a_probability_that_a_strength_replaces_is_not_shown(tmp_path):
+    strong = {**mixing("CutMix", alpha=1.0), "strength": 0.2}
+    found = settings_of(tmp_path, config(strong), config(mixing("CutMix", alpha=1.0)))
+    assert [*knob_labels(dict(zip("ab", found, strict=True))).values()] == [
+        "cutmix alpha=1 strength=0.2", "cutmix alpha=1 p=1",
+    ]  # fmt: skip
+    assert [*labels(dict(zip("ab", found, strict=True)), ["mixing"]).values()] == [
+        "cutmix strength=0.2", "cutmix p=1",
+    ]  # fmt: skip
+
+
 def test_labels_of_a_sweep_have_what_else_differs(tmp_path):
     cifar10 = {"data.name": "cifar10"}
     arms = {

@@ -5,7 +5,7 @@ import pytest
 from helpers.written_runs import config, mixing, write_run
 from mixlab.reporting.comparison import compare_runs
 from mixlab.reporting.pairing import Question
-from mixlab.reporting.shared import shared
+from mixlab.reporting.shared import differing, shared
 from mixlab.runs.records import find
 
 ROWS = "1150 training, 287 validation, 360 test rows"
@@ -61,3 +61,11 @@ def test_a_strength_that_all_mixing_arms_have_is_shared(tmp_path, other, is_said
     (block,) = compare_runs(find([tmp_path])).blocks
     assert shared(block).endswith("rows, mixing arms: strength 0.2") == is_said
     assert ("strength" in shared(block)) == is_said
+
+
+def test_the_settings_leave_out_a_probability_that_a_strength_replaces(tmp_path):
+    for node in (None, mixing("Mixup"), mixing("Mixup") | {"strength": 0.2}):
+        write_run(tmp_path, config(node), 0)
+    rows = dict(differing(compare_runs(find([tmp_path])).blocks[0])["rows"])
+    assert rows["mixing.probability"] == ["", "1.0", ""]
+    assert rows["mixing.strength"] == ["", "", "0.2"]

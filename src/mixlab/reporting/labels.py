@@ -40,7 +40,7 @@ def settings_of(config: Mapping[str, Any], watching: Collection[str] = ()) -> Se
     kept: dict[str, Any] = {group: config.get(group) for group in HASHED}
     if isinstance(data, Mapping):
         kept["data"] = without(data, NOT_HASHED_OF_DATA)
-    kept["mixing"] = of_mixing(config.get("mixing"))
+    kept["mixing"] = _acting_mixing(config.get("mixing"))
     kept["trainer"] = of_trainer(mapping(config.get("trainer")))
     kept["callbacks"] = acting(mapping(config.get("callbacks")), watching)
     kept["ckpt_path"] = config.get("ckpt_path")
@@ -48,6 +48,14 @@ def settings_of(config: Mapping[str, Any], watching: Collection[str] = ()) -> Se
     paths = {name: str(path) for name, path in mapping(config.get("paths")).items() if path}
     longest_first = sorted(paths.items(), key=lambda item: -len(item[1]))
     return {key: _named(value, longest_first) for key, value in flatten(kept).items()}
+
+
+def _acting_mixing(node: Any) -> Any:
+    """The mixing's node; a strength sets the probability, so the configured one was not used."""
+    kept = of_mixing(node)
+    if isinstance(kept, Mapping) and kept.get("strength") is not None:
+        return without(kept, ["probability"])
+    return kept
 
 
 def common(every: Sequence[Settings]) -> set[str]:
