@@ -16,7 +16,7 @@ import torch
 
 from helpers.mixing_cases import METHODS
 from mixlab.check import check_is_whole, lines, main, method_of, setting
-from mixlab.contract import CHECKS, PICTURE, examine
+from mixlab.contract import CHECKS, examine
 from mixlab.errors import UserError
 from mixlab.mixing import (
     Blend,
@@ -59,6 +59,8 @@ class Half:
 
     def __call__(self, images: Any, targets: Any, rng: Any, partners: Any = None) -> Any:
         broken = self.broken
+        if broken == "own partners":
+            partners = None
         if broken == "partners":
             partners = rng.permutation(len(images))[: None if partners is None else len(partners)]
         if broken == "any batch":
@@ -80,6 +82,10 @@ class Half:
             edge = random.randint(1, width - 1)
         mask[:, 0, :, :edge] = 1
         mask[:, 1, :, edge:] = 1.5 if broken == "masks" else 1
+        if broken == "hole":
+            mask[:, :, 0] = 0
+        if broken == "string mask":
+            mask = "half"
         if broken == "nan":
             mask[:, 0, 0, 0] = torch.nan
         if broken == "too much":
@@ -98,7 +104,10 @@ class Half:
             share = torch.rand(len(partner), 2, generator=rng)
         if broken == "one share":
             share = torch.full((len(partner),), 0.5)
+        partner = {"int": 3, "list": [*partner], "float": partner / 1}.get(broken, partner)
         blend = Blend.pair(partner, mask, share)
+        if broken == "float source":
+            return Blend(blend.source / 1, blend.mask)
         if broken == "tuple":
             return blend.source, blend.mask
         if broken == "too far":
@@ -262,11 +271,12 @@ def test_the_remedy_is_that_of_the_reason() -> None:
 
 
 def test_what_fails_in_every_batch_is_not_put_down_to_its_size() -> None:
-    height, width = PICTURE
     (said,) = failing_lines(Half("any batch"))
     assert said.startswith("FAIL  masks, ") and " sizes, " in said
-    assert said.endswith(f"; return a Blend of the masks and sources of each row, for images "
-                         f"(R, 3, {height}, {width})")  # fmt: skip
+    assert "raised KeyError: 'lam' (test_check.py, line " in said
+    assert said.endswith("); fix it there")
+    (said,) = failing_lines(Half("string mask"))
+    assert said.endswith("); fix it there") and "(test_check.py, line " in said
 
 
 @pytest.mark.parametrize(
@@ -281,12 +291,26 @@ def test_what_fails_in_every_batch_is_not_put_down_to_its_size() -> None:
                   "guests, partners, pickling: returned tuple; return a mixlab.mixing.Blend"),
         ("too far", "shares, sources, dtypes, sizes, one row, guests, partners: sources from 0 to "
                     "15 of 8 rows; number the rows from 0"),
+        ("own partners", "guests, partners: sources are not among the 1 given partners of a row;"),
+        ("hole", "masks, shares: masks sum to 0 to 1 at a pixel; set the mask of source 0 to 1 "
+                 "where all of them are 0, then divide them by"),
+        ("float source", "shares, sources, dtypes, sizes, one row, guests, partners: source "
+                         "is of torch.float32; make it int64"),
     ],
 )  # fmt: skip
 def test_one_mistake_is_one_line(broken: str, said: str) -> None:
     (line,) = failing_lines(Half(broken))
     assert line.startswith(f"FAIL  {said}")
-    assert "label_differs" not in line, "it is for what is erased"
+    erases = broken == "hole"
+    assert ("label_differs" in line) == erases, "it is for what is erased"
+
+
+@pytest.mark.parametrize(
+    ("broken", "got"), [("int", "int 3; give"), ("list", "list; give"), ("float", "float64; give")]
+)
+def test_partners_of_another_kind_are_told_the_right_one(broken: str, got: str) -> None:
+    (line,) = failing_lines(Half(broken))
+    assert f": partners must be a (B,) int64 array or tensor, got {got}" in line
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,14 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 
-import mixlab
 from mixlab.checks import did_you_mean
 from mixlab.contract import examine
 from mixlab.errors import OF_TRAIN, ForUsers, UserError, counted, one_sentence
-from mixlab.findings import Finding
+from mixlab.findings import Finding, at_line, is_own
 from mixlab.mixing import Method
 
 WAYS = """exit status: 0 if every check passes, 1 if one fails, 2 if there is nothing to check
@@ -115,13 +113,7 @@ def module_of(place: str) -> ModuleType:
 
 def own_lines(error: Exception) -> str:
     """Where an exception passed, as ` (my_mix.py, line 7)`, without mixlab and the libraries."""
-    ours = str(Path(mixlab.__file__).parent)
-    places = [
-        f"{Path(at.filename).name}, line {at.lineno}"
-        for at in extract_tb(error.__traceback__)
-        if not at.filename.startswith(("<", ours, str(Path(inspect.__file__).parent)))
-        and "site-packages" not in at.filename
-    ]
+    places = [at_line(at) for at in extract_tb(error.__traceback__) if is_own(at)]
     return f" ({'; '.join(places)})" if places else ""
 
 

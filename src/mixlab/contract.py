@@ -13,7 +13,7 @@ from mixlab.errors import UserError
 from mixlab.findings import Finding, found, with_remedies
 from mixlab.mixing import Blend, Method, bind
 from mixlab.mixing.masks import painted
-from mixlab.mixing.promise import CLOSE, check_finite, check_promise
+from mixlab.mixing.promise import CLOSE, check_finite, check_promise, check_sums, from_to
 
 ROWS, NUM_GUESTS, PICTURE = 8, 4, (12, 20)
 MOST_ROWS = 64  # and classes, so that each row has its own
@@ -84,6 +84,8 @@ def is_blend(made: object) -> Blend:
 
 def check_sources(blend: Blend, total: int) -> None:
     """Raise UserError unless the sources are among the `total` rows that there are."""
+    if blend.source.dtype != torch.int64:
+        raise UserError(f"source is of {blend.source.dtype}; make it int64, the numbers of rows")
     low, high = int(blend.source.min()), int(blend.source.max())
     if low < 0 or high >= total:
         raise UserError(f"sources from {low} to {high} of {total} rows; number the rows from 0")
@@ -123,13 +125,8 @@ def masks(method: Method) -> str:
         if mask.min() < -CLOSE:
             raise UserError(f"a mask is {mask.min():.3g} at a pixel; keep masks in [0, 1]")
         low, high = min(low, total.min().item()), max(high, total.max().item())
-    sums = f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"
-    if high > 1 + CLOSE or (low < 1 - CLOSE and not method.label_differs):
-        erased = "" if high > 1 + CLOSE else ", or say in label_differs that content is erased"
-        raise UserError(
-            f"masks sum to {sums} at a pixel; divide them by their sum over the sources{erased}"
-        )
-    return f"sum to {sums}"
+    check_sums(low, high, may_erase=bool(method.label_differs))
+    return f"sum to {from_to(low, high)}"
 
 
 def shares(method: Method) -> str:
@@ -166,9 +163,9 @@ def sources(method: Method) -> str:
         blend = blend_of(method, *random_rows(), seed)
         check_sources(blend, ROWS)
         source = blend.source
-        if source.dtype != torch.int64 or len(source) != ROWS:
-            got = f"{tuple(source.shape)} of {source.dtype}"
-            raise UserError(f"source is {got}; make it ({ROWS}, K) int64 for {ROWS} rows")
+        if len(source) != ROWS:
+            got = tuple(source.shape)
+            raise UserError(f"source is {got}; make it ({ROWS}, K) for {ROWS} rows")
         if not torch.equal(source[:, 0], torch.arange(ROWS)):
             got = source[:, 0].tolist()
             raise UserError(f"column 0 of source is {got}; make it the rows themselves, 0, 1, ...")
@@ -255,6 +252,7 @@ def rows_beyond(method: Method) -> str:
         blend = blend_of(method, images, targets, seed, num_rows=ROWS)
         check_sources(blend, ROWS + NUM_GUESTS)
         if blend.num_rows != ROWS:
+            partners(method)  # a method that draws its own has as many as there are images
             raise UserError(
                 f"{ROWS} rows of partners for {ROWS + NUM_GUESTS} images gave {blend.num_rows} "
                 "rows; return as many rows as partners has"

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -283,5 +284,12 @@ def test_an_unpainted_mask_has_the_rows_and_sources_too(kind: str, rows: int, so
 def test_sources_are_columns() -> None:
     with pytest.raises(UserError, match=r"source must be \(rows, sources\), got \(8,\); make"):
         Blend(torch.arange(8), torch.ones(1, 1))
-    with pytest.raises(UserError, match=r"partners must be \(rows,\), got \(8, 1\); take a column"):
+    with pytest.raises(UserError, match=r"partners must be a \(B,\).*shape \(8, 1\); take a c"):
         Blend.pair(np.arange(8)[:, None], TWO)
+
+
+@pytest.mark.parametrize("wrong", [3, [0, 1], np.zeros(2), torch.zeros(2), np.zeros(2, dtype=bool)])
+def test_partners_are_numbers_of_rows(wrong: Any) -> None:
+    with pytest.raises(UserError, match=r"partners must be a \(B,\) int64 array or tensor, got"):
+        Blend.pair(wrong, TWO)
+    assert Blend.pair(torch.arange(8), TWO).source.dtype == torch.int64

@@ -56,11 +56,9 @@ class Blend:
         return cls(torch.arange(num_rows)[:, None], torch.ones(1, 1))
 
     @classmethod
-    def pair(cls, partners: np.ndarray, mask: Mask, share: Tensor | None = None) -> Self:
+    def pair(cls, partners: np.ndarray | Tensor, mask: Mask, share: Tensor | None = None) -> Self:
         """Each row with one partner: `partners` (B,) int64, mask and share as above with K = 2."""
-        if partners.ndim != 1:
-            got = tuple(partners.shape)
-            raise UserError(f"partners must be (rows,), got {got}; take a column, partners[:, 0]")
+        _check_partners(partners)
         source = np.empty((len(partners), 2), dtype=np.int64)
         source[:, 0], source[:, 1] = np.arange(len(partners)), partners
         return cls(torch.from_numpy(source), mask, cast(Tensor, share))
@@ -242,6 +240,21 @@ class Blend:
         return total
 
 
+def _check_partners(partners: object) -> None:
+    """Raise UserError unless partners are one row number for each row."""
+    if not isinstance(partners, np.ndarray | Tensor):
+        value = f" {partners}" if isinstance(partners, int) else ""  # a list may be long
+        got = f"{type(partners).__name__}{value}"
+        remedy = "give partner_columns(partners, images, rng)[:, 0]"
+    elif partners.ndim != 1:
+        got, remedy = f"shape {tuple(partners.shape)}", "take a column, partners[:, 0]"
+    elif not _dtype(partners).startswith(("int", "uint")):
+        got, remedy = _dtype(partners), "give the numbers of rows, not a weight or a mask of them"
+    else:
+        return
+    raise UserError(f"partners must be a (B,) int64 array or tensor, got {got}; {remedy}")
+
+
 def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
     """Raise UserError unless mask and share have the rows and the sources of `source`.
 
@@ -290,5 +303,5 @@ def _can_paste(images: Tensor) -> bool:
     return images.device.type == "cpu"
 
 
-def _dtype(values: Tensor) -> str:
+def _dtype(values: np.ndarray | Tensor) -> str:
     return str(values.dtype).removeprefix("torch.")

@@ -57,5 +57,23 @@ def check_finite(method: Method, blend: Blend) -> None:
         )
 
 
+def check_sums(low: float, high: float, *, may_erase: bool) -> None:
+    """Raise UserError unless the masks' sums at all pixels, from `low` to `high`, are 1."""
+    if high <= 1 + CLOSE and (low >= 1 - CLOSE or may_erase):
+        return
+    divide = "divide them by their sum over the sources"
+    if low < CLOSE and not may_erase:  # or the division gives nan
+        whole = "set the mask of source 0 to 1 where all of them are 0"
+        divide = f"{whole}, then {divide}"
+    erased = "" if high > 1 + CLOSE else ", or say in label_differs that content is erased"
+    raise UserError(f"masks sum to {from_to(low, high)} at a pixel; {divide}{erased}")
+
+
+def from_to(low: float, high: float) -> str:
+    """`1`, or `0.5 to 1`."""
+    ends = dict.fromkeys((f"{low:.3g}", f"{high:.3g}"))
+    return " to ".join(ends)
+
+
 def numbers(values: torch.Tensor) -> str:
     return ", ".join(f"{value:.3g}" for value in values.tolist())
