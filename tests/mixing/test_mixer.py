@@ -80,6 +80,19 @@ def test_labels_that_are_too_many_are_not_left_out() -> None:
         two([])
 
 
+@pytest.mark.parametrize("size", [(), (8, 8)])
+def test_float_labels_have_as_many_classes_as_are_said(size: tuple[int, ...]) -> None:
+    """Another number was ignored, so that the network and the labels did not fit."""
+    targets = torch.eye(12)[:, :5].view(12, 5, *[1] * len(size)).expand(12, 5, *size).clone()
+    said = "^float labels must .*, got 5 columns with num_classes=7; set num_classes=5, or leave"
+    with pytest.raises(UserError, match=said):
+        Mixer(CutMix(1.0), num_classes=7, seed=0)(IMAGES, targets, epoch=0, batch=0)
+    with pytest.raises(UserError, match=said):
+        MixingCallback(CutMix(1.0), num_classes=7).mix_in_place([IMAGES, targets], Address(0))
+    Mixer(CutMix(1.0), num_classes=5, seed=0)(IMAGES, targets, epoch=0, batch=0)
+    MixingCallback(CutMix(1.0), num_classes=5).mix_in_place([IMAGES, targets], Address(0))
+
+
 def test_a_misspelt_argument_of_a_callback_has_a_nearest_name() -> None:
     wrong: Any = {"probabilty": 0.5}
     with pytest.raises(UserError, match="^MixingCallback takes no .* did you mean probability"):

@@ -13,14 +13,15 @@ def soft_labels(labels: Tensor, num_classes: int | None, dtype: torch.dtype) -> 
     Args:
         labels: class numbers (B,), or masks of them (B, H, W). Floats are returned unchanged: soft
             or multi-hot labels (B, C).
-        num_classes: C; not needed for floats.
+        num_classes: C; not needed for floats, but where it is given they have so many.
         dtype: of the images. The targets have it too, or 32 bits if it has fewer.
 
     Raises:
-        UserError: there is no number of classes, or a label is not in [0, num_classes). To see
-            the latter, this waits for a GPU.
+        UserError: there is no number of classes, or another than floats have, or a label is not in
+            [0, num_classes). To see the latter, this waits for a GPU.
     """
     if labels.is_floating_point():
+        _check_columns(labels, num_classes)
         return labels
     if labels.ndim not in (1, 3):
         raise UserError(
@@ -43,6 +44,16 @@ def soft_labels(labels: Tensor, num_classes: int | None, dtype: torch.dtype) -> 
         )
     shares = F.one_hot(labels.long(), num_classes).movedim(-1, 1)
     return shares.to(torch.promote_types(dtype, torch.float32))  # shares need more than 16 bits
+
+
+def _check_columns(targets: Tensor, num_classes: int | None) -> None:
+    """Raise UserError if float targets (B, C) or (B, C, H, W) have another number of classes."""
+    if num_classes is None or targets.ndim not in (2, 4) or targets.shape[1] == num_classes:
+        return
+    raise UserError(
+        f"float labels must have a column for each class, got {targets.shape[1]} columns with "
+        f"num_classes={num_classes}; set num_classes={targets.shape[1]}, or leave it out"
+    )
 
 
 def check_pairs(images: Tensor, labels: Tensor) -> None:
