@@ -9,7 +9,7 @@ from PIL import Image
 
 from helpers.hostile_names import IMAGE, SCRIPT, hostile_sweep
 from helpers.written_runs import config, mixing, quickstart, write_arms, write_run
-from mixlab.reporting import html
+from mixlab.reporting import curves, html
 from mixlab.reporting.comparison import compare_runs
 from mixlab.reporting.pairing import Question
 from mixlab.runs.records import find
@@ -135,6 +135,20 @@ def test_without_validation_data_the_page_warns_of_training_curves(tmp_path):
     assert "cannot be compared between arms" in words
     assert "nothing was chosen on validation data" in words
     assert "chosen on validation data (" not in words
+
+
+@pytest.mark.parametrize("number", [6, 7])
+def test_the_caption_says_whether_the_curves_have_bands(tmp_path, number):
+    for alpha in range(1, number):
+        write_run(tmp_path, config(mixing("Mixup", alpha=alpha)), 0)
+    write_run(tmp_path, config(), 0)
+    (block,) = (comparison := compare_runs(find([tmp_path]))).blocks
+    figure = curves.draw_curves(block, comparison)
+    has_bands = number == 6
+    assert any(axes.collections for axes in figure.axes) == has_bands
+    _, _, words = read_page(tmp_path)
+    assert ("Mean over the finished runs; the band goes from the lowest" in words) == has_bands
+    assert ("Mean over the finished runs. No bands are drawn" in words) != has_bands
 
 
 def test_several_blocks_are_summed_up_and_linked(tmp_path):

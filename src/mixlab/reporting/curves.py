@@ -18,7 +18,7 @@ from mixlab.reporting.pairing import finished
 from mixlab.runs.records import StoredRun, finite_number
 
 HEIGHT = 3.2  # inches, without the legend
-BANDS = 6  # with more arms than this no bands are drawn, as they would hide each other
+BANDS = 6  # with more arms than this no bands are drawn
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,11 @@ def draw_curves(
     return figure
 
 
+def shows_bands(block: Block) -> bool:
+    """Whether the curves of a block have bands; of very many arms they would hide each other."""
+    return len(block.arms) <= BANDS
+
+
 def _bands(block: Block, comparison: Comparison) -> dict[str, dict[int, Band]]:
     """By metric and index of the arm: on validation data and the training loss beside it."""
     stage = "val" if "best" in block.checkpoints else "train"
@@ -118,7 +123,7 @@ def _draw_panel(
             epochs, band.mean * unit.factor, color=color, linewidth=1.6, marker="o", markersize=5,
             markevery=dots,
         )  # fmt: skip
-        if len(bands) <= BANDS:
+        if shows_bands(block):
             low, high = band.low * unit.factor, band.high * unit.factor
             if is_point:
                 axes.vlines(epochs, low, high, color=color, alpha=0.5, linewidth=1.6)

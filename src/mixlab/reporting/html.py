@@ -108,6 +108,7 @@ def _block_context(index: int, block: Block, comparison: Comparison) -> dict[str
         "price": _svgs(prices, f"price{index}"),
         "classes": _svgs(classes, f"classes{index}"),
         "classes_left_out": class_plot.left_out(block),
+        "has_bands": curves.shows_bands(block),
         "is_trained_on": "best" not in block.checkpoints,
         "columns": tables.columns(block, comparison),
         "rows": tables.table_rows(block, comparison),
