@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from mixlab.errors import UserError
-from mixlab.pictures.captions import ACCENT, FAINT, Line, class_name, given_and_true, label_line
+from mixlab.pictures.captions import ACCENT, FAINT, Line, class_name, given_and_true, label_wrapped
 from mixlab.pictures.parts import inks_of, parts_of, unmixed
 from mixlab.pictures.sheet import GAP, Cell, cell_grid, remark, stacked, strip
 from mixlab.pictures.shown_rows import rows_note, rows_to_show
@@ -95,7 +95,7 @@ def mixed_batch(
             shares=shares_of(row, blend) if look else None,
         )
         own = before.targets[row].cpu() if before.targets.ndim == targets.ndim else None
-        words = [label_line(targets[place], class_names, own), origin]
+        words = [*label_wrapped(targets[place], class_names, own), origin]
         words += [NOT_VISIBLE] if is_hidden and partners else []
         cells.append(Cell(stacked(*strips, gap=GAP), words))
     drawn = cell_grid(cells, columns)
@@ -238,7 +238,7 @@ def words(
         return [Line([given_and_true(*wrong_labels[row], class_names)], ACCENT), number]
     if (targets[row] > 0).sum() == 1:
         return [Line([class_name(int(targets[row].argmax()), class_names)]), number]
-    return [label_line(targets[row], class_names), number]
+    return [*label_wrapped(targets[row], class_names), number]
 
 
 def side_by_side(one: Image.Image, other: Image.Image) -> Image.Image:

@@ -8,6 +8,7 @@ from PIL import ImageDraw, ImageFont
 from torch import Tensor
 
 INK, FAINT, ACCENT = "#1c1e21", "#6f7680", "#c2410c"
+A_LINE = 3  # classes named on one line
 LEAST = 0.005  # smaller shares would print as 0.00 and are left out
 
 
@@ -28,7 +29,7 @@ def describe_label(
     target: Tensor,
     class_names: Sequence[str] | None = None,
     *,
-    most: int = 3,
+    most: int = A_LINE,
     longest: int = 40,
     digits: int = 2,
     own: Tensor | None = None,
@@ -47,7 +48,7 @@ def shares_by_name(
     target: Tensor,
     class_names: Sequence[str] | None = None,
     *,
-    most: int = 3,
+    most: int = A_LINE,
     longest: int = 40,
     digits: int = 2,
     own: Tensor | None = None,
@@ -86,6 +87,20 @@ def label_line(
     """A soft label on one line, with shorter names where the whole ones do not fit."""
     lengths = range(40, 4, -3)
     return Line([describe_label(target, class_names, longest=n, own=own) for n in lengths])
+
+
+def label_wrapped(
+    target: Tensor, class_names: Sequence[str] | None = None, own: Tensor | None = None
+) -> list[Line]:
+    """A soft label on one line, or on two of three classes each: several labels mix into more."""
+    every = [
+        shares_by_name(target, class_names, most=2 * A_LINE, longest=n, own=own)
+        for n in range(40, 4, -3)
+    ]
+    if len(every[0]) <= A_LINE:
+        return [label_line(target, class_names, own)]
+    first = Line([f"{' + '.join(parts[:A_LINE])} +" for parts in every])
+    return [first, Line([" + ".join(parts[A_LINE:]) for parts in every])]
 
 
 def label_lines(
