@@ -37,6 +37,7 @@ from mixlab.mixing import (
     StackMix,
     VHMixup,
 )
+from mixlab.mixing.methods import ManifoldMixup
 from mixlab.mixing.methods.published import PublishedCutMix
 from mixlab.mixing.saliency import ActivationMap, SpectralResidual
 
@@ -146,3 +147,11 @@ def test_every_knob_of_a_method_is_a_key_of_its_file(file: Any) -> None:
     """Or `mixing.method.KNOB=...` would be refused as unknown."""
     method: Any = OmegaConf.load(file).method  # pyright: ignore
     assert method._target_ is None or not not_in(method)
+
+
+def test_the_usual_alpha_is_that_of_the_method() -> None:
+    with pytest.raises(ValueError, match="got 0; 0.2 is usual; probability=0 mixes nothing"):
+        Mixup(0)
+    with pytest.raises(ValueError, match="got 0; 2.0 is the paper's; probability=0 mixes nothing"):
+        ManifoldMixup(0)
+    assert OmegaConf.load(config_dir() / "mixing" / "manifold_mixup.yaml")["method"]["alpha"] == 2

@@ -23,3 +23,5 @@ class ManifoldMixup(Mixup):
         alpha: > 0, of Beta(alpha, alpha), from which the own share is drawn.
         per_row: draw a share for each row, or one for the batch as in the paper.
     """
+
+    usual_alpha = "2.0 is the paper's"

@@ -35,10 +35,11 @@ class Mixup:
 
     num_partners = 1
     label_differs = None
+    usual_alpha = "0.2 is usual"
     mean_mixed = 0.5  # of Beta(alpha, alpha), whatever alpha is
 
     def __post_init__(self) -> None:
-        alpha = checks.POSITIVE.but("0.2 is usual; probability=0 mixes nothing")
+        alpha = checks.POSITIVE.but(f"{self.usual_alpha}; probability=0 mixes nothing")
         checks.check_fields(self, alpha=alpha, per_row=checks.FLAG)
 
     def __call__(
