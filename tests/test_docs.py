@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from inspect import cleandoc
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,10 @@ def test_the_method_of_the_readme_tells_the_truth() -> None:
     mixed, labels = blend.mix(images, targets)
     torch.testing.assert_close(mixed.mean((2, 3)), labels)
     assert labels.max() <= 1 and (labels == 0.5).any()
+    first = cleandoc(names["Half"].__doc__).partition("\n")[0]
+    rows = "Mixes (R, C, H, W) images of any aspect ratio"
+    assert first.startswith(rows), "its card says `Rows:` with these words, as those of ours do"
+    assert f"**Rows:** {rows}" in (PAGES[0].parent / "docs" / "methods.md").read_text()
 
 
 def test_the_check_that_the_readme_names_passes(tmp_path: Path) -> None:

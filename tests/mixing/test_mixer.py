@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -110,6 +111,18 @@ def test_a_batch_of_one_class_has_no_row_of_another(take: Any) -> None:
         else:
             callback = MixingCallback(Mixup(1.0), partners="other_class", num_classes=5)
             callback.mix_in_place([IMAGES, LABELS * 0], Address(0))
+
+
+@pytest.mark.parametrize("wrong", [0.5, "a", None, torch.tensor(0.5)])
+@pytest.mark.parametrize("name", ["epoch", "batch"])
+def test_a_position_is_of_whole_numbers(name: str, wrong: Any) -> None:
+    mixer = Mixer(Mixup(1.0), num_classes=5, seed=0)
+    with pytest.raises(UserError, match=f"^{name} must be a whole number from 0, got .*; count "):
+        mixer(IMAGES, LABELS, **{"epoch": 0, "batch": 0, name: wrong})
+    drawn = [mixer(IMAGES, LABELS, epoch=n, batch=n)[1] for n in (1, np.int64(1), torch.tensor(1))]
+    assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
+    with pytest.raises(UserError, match="must be five numbers in"):
+        mixer(IMAGES, LABELS, **{"epoch": 0, "batch": 0, name: -1})
 
 
 @pytest.mark.parametrize("knob", [{"num_classes": 0}, {"seed": 2**32}, {"rank": -1}])

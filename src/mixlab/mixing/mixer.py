@@ -1,7 +1,9 @@
 """Mixer: a method and a policy as one call, for a loop of your own."""
 
+import operator
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -75,8 +77,10 @@ class Mixer:
             progress: share of the training that is done, in [0, 1]; for a schedule.
 
         Raises:
-            UserError: a label is not a class, or a schedule is not told the progress.
+            UserError: a label is not a class, the position is not of whole numbers, or a schedule
+                is not told the progress.
         """
+        epoch, batch = whole_from_0("epoch", epoch), whole_from_0("batch", batch)
         if progress is None and (changes := self.policy.over_time):
             raise UserError(
                 f"{changes} needs the progress of the training in [0, 1]; "
@@ -88,6 +92,18 @@ class Mixer:
         blend = self.policy.draw(self.method, images, targets, address, progress=progress or 0.0)
         warn_of_one_row(blend)
         return blend.mix(images, targets)
+
+
+def whole_from_0(name: str, value: Any) -> int:
+    """A part of a batch's position, also of numpy or torch; UserError if it is no whole number.
+
+    0.5 would draw what 0 does. What is too small or too large the stream refuses.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        remedy = "count epochs and batches from 0, as enumerate does"
+        raise UserError(f"{name} must be a whole number from 0, got {value!r}; {remedy}") from None
 
 
 def warn_of_one_row(blend: Blend) -> None:
