@@ -117,6 +117,14 @@ def test_unkind_names_are_only_text(tmp_path):
         assert phrase in words
 
 
+def test_the_overview_says_where_it_shows_what(tmp_path):
+    page, _, words = read_page(quickstart(tmp_path, range(2)))
+    for look, first, second in (("wide", "Left", "Right"), ("stacked", "Above", "Below")):
+        assert f'<div class="{look}">{first}: every run; gray lines' in page
+        assert f"{second}: the mean difference to the baseline over paired" in words
+    assert "arm minus baseline" in words
+
+
 def test_every_run_is_in_the_ledger(tmp_path):
     sweep = quickstart(tmp_path)
     write_run(tmp_path, config(mixing("Mixup", alpha=0.2)), 9, status="failed", error="out of luck")

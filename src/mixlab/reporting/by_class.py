@@ -1,4 +1,4 @@
-"""Which classes gain or lose: the accuracy of each class, arm less baseline, paired by seed."""
+"""Which classes gain or lose: the accuracy of each class, arm minus baseline, paired by seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ HEADINGS = {
     "difference": "difference, pp [95 %]", "pairs": "pairs", "p": "p (Holm)", "verdict": "verdict",
 }  # fmt: skip
 READING = (
-    "Accuracy of each class of the test data. Difference: arm less baseline, paired by seed, with "
+    "Accuracy of each class of the test data. Difference: arm minus baseline, paired by seed, with "
     "its 95 % t-interval. p: two-sided paired t-test, adjusted by Holm over all rows of the table."
 )
 

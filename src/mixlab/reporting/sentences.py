@@ -110,7 +110,7 @@ def reading(comparison: Comparison) -> list[str]:
     elif checkpoints:
         sentences.append("last: the end of training; nothing was chosen on validation data.")
     sentences.append(
-        f"mean ± sd: over the finished runs. Difference: arm less baseline, paired by seed, with "
+        f"mean ± sd: over the finished runs. Difference: arm minus baseline, paired by seed, with "
         f"its {100 * LEVEL:g} % t-interval. p: two-sided paired t-test, adjusted by Holm over the "
         "arms of a block. The intervals are not adjusted for the number of arms, so one can "
         "exclude 0 where the verdict claims nothing."

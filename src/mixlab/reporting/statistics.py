@@ -32,7 +32,7 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm less its baseline over the `n` seeds that both have; NaN if `n` is too small."""
+    """An arm minus its baseline over the `n` seeds that both have; NaN if `n` is too small."""
 
     n: int
     mean: float = NAN
