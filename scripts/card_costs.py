@@ -121,9 +121,10 @@ def measured_words(costs: dict[str, Any]) -> str:
         f"for batches {SHAPES['32']} and {SHAPES['224']}. Copies are multiples of the time to copy "
         f"the batch, which is {large['a copy']['ms']} ms at 224, in memory that is kept, as in a "
         "training. A method that needs maps of the network is given them; the time to compute them "
-        f"is on its card ({when(looks)}). A dash stands for a method that does not take such images, or "
-        "whose work a network does. `python benchmarks/mixing.py --write docs/methods_costs.json` "
-        "and `python benchmarks/guided_mixing.py --write docs/methods_costs.json` measure them. "
+        f"is on its card ({when(looks)}). A dash stands for a method that does not take such "
+        "images, or whose work a network does. `python benchmarks/mixing.py --write "
+        "docs/methods_costs.json` and `python benchmarks/guided_mixing.py --write "
+        "docs/methods_costs.json` measure them. "
         "What an epoch of your training costs is the column time/epoch of `mixlab-compare`; with "
         "`hydra.launcher.jobs=1` no run takes the time of another."
     )

@@ -94,7 +94,7 @@ def network_words(node: DictConfig, method: Any) -> str:
         return f"`{callback.__name__}`: {(callback.__doc__ or '').splitlines()[0]}"
     if hasattr(method, "saliency"):
         first = (getmodule(type(method.saliency)).__doc__ or "").splitlines()[0]  # pyright: ignore
-        who = "used" if needs_network(method) else "not needed: the map is computed from the picture"
+        who = "used" if needs_network(method) else "not needed: the map is of the picture alone"
         return f"{who}. {first}"
     return "not needed."
 

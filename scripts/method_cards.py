@@ -44,7 +44,13 @@ from mixlab.reporting.formatting import p_value, unit
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE, PICTURES = DOCS / "methods.md", DOCS / "pictures" / "methods"
 COSTS, CLAIM = DOCS / "methods_costs.json", DOCS / "methods_claim.csv"
-FAMILIES = ("Any rows", "Images", "Methods with saliency maps", "In the network", "Combinations and recipes")
+FAMILIES = (
+    "Any rows",
+    "Images",
+    "With saliency maps",
+    "In the network",
+    "Combinations and recipes",
+)
 INTRO = """\
 Every file of `configs/mixing/`, chosen as `mixing=NAME`, except `mixing=none`. In the formulas x, y
 are a row and its label, x', y' those of its partner, h features; lam is the row's own share where
@@ -120,7 +126,7 @@ def family(name: str, node: DictConfig) -> str:
     if is_in_network(node):
         return "In the network"
     if hasattr(method, "saliency"):
-        return "Methods with saliency maps"
+        return "With saliency maps"
     if kind.__module__.rpartition(".")[2] != name or hasattr(method, "methods"):
         return "Combinations and recipes"
     return "Images" if not any("rows" in words for words in taken(method)) else "Any rows"

@@ -171,7 +171,7 @@ def test_a_card_says_what_a_method_looks_at(configs: dict) -> None:
     seen = {name: card_words.network_words(configs[name].mixing, build(configs[name].mixing.method,
             allow=())) for name in ("mixup", "saliencymix", "puzzlemix")}  # fmt: skip
     assert seen["mixup"] == "not needed."
-    assert seen["saliencymix"].startswith("not needed: the map is computed from the picture. ")
+    assert seen["saliencymix"].startswith("not needed: the map is of the picture alone. ")
     assert seen["puzzlemix"].startswith("used. ")
 
 
