@@ -14,7 +14,7 @@ PROGRAM = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 @pytest.mark.slow
 def test_all_its_parts_run_without_a_gpu(tmp_path: Path) -> None:
     file = tmp_path / "gpu.json"
-    words = ["--device", "cpu", "--quick", "--minutes", "4", "--output", str(file)]
+    words = ["--device", "cpu", "--quick", "--minutes", "12", "--output", str(file)]
     done = subprocess.run(
         [sys.executable, str(PROGRAM), *words], capture_output=True, text=True, check=False
     )
