@@ -34,9 +34,14 @@ def test_a_reader_may_leave() -> None:
         assert process.wait(30) == 141 and process.stderr.read() == b""
 
 
+def as_python_does(message, category, filename, lineno, line=None) -> str:
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n  {line}\n"
+
+
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # to be taken back
+    """Warnings as Python shows them, whatever a command in this process has made of it."""
+    monkeypatch.setattr(warnings, "formatwarning", as_python_does)
 
 
 def test_our_warnings_are_one_line_in_a_command_and_others_as_python_has_them(shown: None) -> None:
