@@ -242,6 +242,8 @@ class Blend:
 
 def _check_partners(partners: object) -> None:
     """Raise UserError unless partners are one row number for each row."""
+    if isinstance(partners, np.ndarray) and partners.dtype == np.int64 and partners.ndim == 1:
+        return  # as rules give them, for every batch
     if not isinstance(partners, np.ndarray | Tensor):
         value = f" {partners}" if isinstance(partners, int) else ""  # a list may be long
         got = f"{type(partners).__name__}{value}"
