@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from helpers.without import run_without
+from helpers.without import BESIDE_LIGHTNING, run_without
 from mixlab.errors import OF_TRAIN, MissingExtra, train_extra
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 COMMANDS = {name.removeprefix("mixlab-"): path for name, path in PROJECT["scripts"].items()}
 START = "import sys; from mixlab.commands import start; sys.argv[0] = 'mixlab-{0}'; start('{0}')"
 SENTENCE = r"needs \w+, which is not installed; pip install 'mixlab\[train\]'"
-# Not those that Lightning itself looks for.
-BESIDE_LIGHTNING = ("hydra", "omegaconf", "safetensors", "statsmodels", "timm", "wandb")
 
 
 def named(requirements: list[str]) -> set[str]:

@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import mixlab
+from helpers.without import BESIDE_LIGHTNING
 from mixlab.runs.records import DUPLICATE, UNREADABLE
 from mixlab.runs.status import Status
 
@@ -88,6 +89,34 @@ def test_no_two_files_need_each_other() -> None:
     needed = edges()
     order = list(TopologicalSorter(needed).static_order())  # raises CycleError at a circle
     assert set(needed) <= set(order) and len(order) > 100
+
+
+def test_callbacks_need_lightning_alone() -> None:
+    """As the files say; a slow test asks a process in which the other libraries are missing."""
+    trees, reached = files(), ["callbacks"]
+    for name in reached:  # grows
+        top = on_import(trees[name])
+        found = {*imported(top, set(trees)), name.rpartition(".")[0]}
+        reached += sorted(found - set(reached))
+        others = {library for node in top.body for library in libraries(node)} & BESIDE_LIGHTNING
+        assert not others, f"{name} imports {others}"
+    assert len(reached) > 50
+
+
+def on_import(tree: ast.Module) -> ast.Module:
+    """The imports that importing a file runs: not those in functions."""
+    inside = [node.body if isinstance(node, ast.With) else [node] for node in tree.body]
+    return ast.Module(
+        [each for body in inside for each in body if isinstance(each, ast.Import | ast.ImportFrom)],
+        [],
+    )
+
+
+def libraries(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [(node.module or "").partition(".")[0]]
+    names = node.names if isinstance(node, ast.Import) else []
+    return [each.name.partition(".")[0] for each in names]
 
 
 def test_a_name_has_one_meaning() -> None:

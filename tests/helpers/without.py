@@ -4,6 +4,8 @@ import subprocess
 import sys
 from collections.abc import Collection
 
+# What callbacks do without; not what Lightning itself looks for.
+BESIDE_LIGHTNING = {"hydra", "omegaconf", "safetensors", "statsmodels", "timm", "wandb"}
 HOOK = """
 import sys
 from importlib.machinery import PathFinder

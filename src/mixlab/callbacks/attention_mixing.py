@@ -11,7 +11,7 @@ from mixlab.callbacks.forward_mixing import ForwardMixing
 from mixlab.callbacks.layers import check_not_compiled, network_of
 from mixlab.callbacks.network_labels import NetworkLabels, weighed_shares
 from mixlab.checks import FRACTION, check_fields
-from mixlab.config.network_fits import no_class_token
+from mixlab.config.network_words import no_class_token
 from mixlab.errors import UserError
 from mixlab.mixing import Batch, Method, MixedBatch
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mixlab.checks import did_you_mean
-from mixlab.config.network_fits import ruled_out_by_compile
+from mixlab.config.network_words import ruled_out_by_compile
 from mixlab.errors import UserError
 
 INPUT, LAST_STAGE = "input", "last"

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mixlab.config.build import build
+from mixlab.config.network_words import no_class_token, ruled_out_by_compile
 from mixlab.errors import UserError
 
 NETWORKS = "mixlab.models.networks."
@@ -81,18 +82,3 @@ def picture_need(method: str) -> str | None:
     except UserError:  # which the training may say of other rows, or not
         return None
     return None
-
-
-def ruled_out_by_compile(what: str) -> str:
-    return (
-        f"{what} reaches into the network in each training step, which torch.compile rules out; "
-        "set model.compile=false"
-    )
-
-
-def no_class_token(network: str) -> str:
-    return (
-        f"{network} has no class token whose attention could weigh labels; use model=timm "
-        "model.name=vit_tiny_patch16_224 or another that classifies by a class token, or "
-        "mixing=cutmix"
-    )
