@@ -23,7 +23,7 @@ from mixlab.config.experiments import load_preview
 from mixlab.config.explain import explain, unknown_choice
 from mixlab.config.keys import OPEN_GROUPS, config_dir, is_knob
 from mixlab.config.plugins import check_plugins
-from mixlab.errors import Told, UserError, exit_status, train_extra
+from mixlab.errors import Told, UserError, exit_status, short_cautions, train_extra
 from mixlab.training.ranks import launched
 
 ONE_AT_A_TIME = {
@@ -107,6 +107,7 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Compose `config_name` from the command line, check it, and call `task` with it."""
 
     def checked(cfg: DictConfig) -> Any:
+        short_cautions()  # a job of a sweep has a process of its own
         try:
             check_sweep(HydraConfig.get())
             with train_extra("the command"):

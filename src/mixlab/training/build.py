@@ -25,7 +25,7 @@ from mixlab.config.build import build, plain
 from mixlab.config.secrets import without_paths
 from mixlab.data import ImageDataModule
 from mixlab.data.sampler import GUESTS
-from mixlab.errors import UserError, short_cautions
+from mixlab.errors import UserError
 from mixlab.models.networks.pretrained import pretrained_scale
 from mixlab.reporting.labels import knob_labels, settings_of
 from mixlab.runs import arm_hash, arm_slug
@@ -86,7 +86,6 @@ class Experiment:
 def set_up_process(cfg: DictConfig, threads: int | None = None) -> int:
     """Silence advice, keep memory, and set the number of CPU threads; returns that number."""
     quiet()
-    short_cautions()  # a job of a sweep has a process of its own
     keep_memory()
     wanted = threads or cfg.threads
     return set_threads(threads_for(cfg, jobs=1) if wanted == "auto" else wanted)
