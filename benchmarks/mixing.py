@@ -52,7 +52,6 @@ SIZES = {"32": (128, 3, 32, 32), "224": (64, 3, 224, 224)}
 OWN_SHAPES = {"point_mixup": (64, 3, 64), "alignmix": (64, 64, 8, 8)}
 MOST_COPIES = {"mixup": 2.5, "cutmix": 5}  # of the batch at 224, in the time of which each is done
 OTHERS = 12  # copies for every other method that looks at no picture or network
-RESIZED = ("mosaic",)  # four times each pixel: `F.interpolate` alone takes more copies than that
 LONGEST = 1.0  # seconds of a call; what takes longer is made for smaller maps of features
 SMALL = ((3, 32, 32), (3, 64))  # rows of which a reach is measured: an image, else a point cloud
 
@@ -222,7 +221,7 @@ def too_slow(found: dict[str, dict], methods: dict[str, Method]) -> list[str]:
     """What takes more copies than its bound, of the shipped methods that have one."""
     bounds = {name: MOST_COPIES.get(name, OTHERS) for name in methods if "," not in name}
     slow = [name for name, most in bounds.items() if found[name].get("copies", 0) > most]
-    return [name for name in slow if name not in RESIZED and not hasattr(methods[name], "saliency")]
+    return [name for name in slow if not hasattr(methods[name], "saliency")]
 
 
 def main() -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from timm.data.mixup import Mixup as TimmMixup
 from torch import Tensor
 from torchvision.transforms import v2
@@ -51,14 +50,7 @@ def peers() -> dict[str, tuple[Call | None, Call | None]]:
         "torchvision CutMix": (None, torchvision(None, 1.0)),
         "kornia mixup": (kornia(mixup=True), None),
         "kornia CutMix": (kornia(mixup=False), None),
-        "resized to four quarters": (quarters, None),
     }
-
-
-def quarters(images: Tensor, targets: Tensor) -> list[Tensor]:
-    """What a mosaic needs of torch: four times the batch at half its size, and nothing else."""
-    images = images.contiguous(memory_format=torch.channels_last)  # which takes it half the time
-    return [F.interpolate(images, scale_factor=0.5, mode="bilinear") for _ in range(4)]
 
 
 def copied(images: Tensor, targets: Tensor) -> Tensor:

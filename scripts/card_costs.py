@@ -23,9 +23,7 @@ clouds: 3 x 64), for `saliencymix` on noise: it replaces more where objects are 
 training measures that on its own rows. It differs between image sizes, also those of features:
 where partners are always other rows, CutMix reaches 0.280 at 16 x 16, 0.303 at 32 x 32 and 0.322 at
 224 x 224. With `data=digits` and batches of 64 it reaches 0.296."""
-BESIDE_WORDS = """\
-Other libraries, and parts of the work: `resized to four quarters` is what Mosaic needs of torch,
-four times the batch at half its size by `F.interpolate`; `fmix, soft edges` has `max_soft=0.2`."""
+BESIDE_WORDS = "Other libraries, and a costly setting: `fmix, soft edges` has `max_soft=0.2`."
 ROWS_AT_ONCE = 64  # of the default batch
 
 

@@ -58,7 +58,7 @@ def _check_columns(targets: Tensor, num_classes: int | None) -> None:
 
 def check_pairs(images: Tensor, labels: Tensor) -> None:
     """Raise UserError unless there are as many labels as images."""
-    if len(images) != len(labels):
+    if images.shape[0] != labels.shape[0]:  # `len` of a tensor takes longer
         raise UserError(
             f"got {len(images)} images and {len(labels)} labels; give each image its label"
         )

@@ -36,7 +36,7 @@ class Boxes:
     @property
     def shows_own(self) -> bool:
         """Whether each row itself is all that there is outside its box."""
-        return bool((self.outside.numpy()[:, 0] == 1).all())
+        return self.outside is OWN_OF_TWO or bool((self.outside.numpy()[:, 0] == 1).all())
 
     def paint(self, device: torch.device | str = "cpu") -> Tensor:
         """The mask itself: (B|1, K, H, W) float32."""
@@ -51,11 +51,12 @@ class Boxes:
 
     def mean(self) -> Tensor:
         """Mean of the mask of each source: (B|1, K) float32, exact, without painting."""
-        edges = self.edges.numpy()
-        pixels = (edges[:, 1] - edges[:, 0]) * (edges[:, 3] - edges[:, 2])
-        area_fraction = pixels[:, None] / (self.height * self.width)
-        mean = self.outside.numpy() * (1 - area_fraction)
-        mean[:, 1:] += area_fraction
+        top, bottom, left, right = self.edges.numpy().T
+        area_fraction = (bottom - top) * (right - left) / (self.height * self.width)
+        if self.outside is OWN_OF_TWO:  # as of every batch of CutMix
+            return pair_of_shares(area_fraction)
+        mean = self.outside.numpy() * (1 - area_fraction)[:, None]
+        mean[:, 1:] += area_fraction[:, None]
         return torch.from_numpy(mean.astype(np.float32))
 
     def layers(self) -> Tensor | None:
@@ -185,7 +186,9 @@ def sent_to(values: Tensor, device: torch.device | str) -> Tensor:
 
 def pair_of_shares(partner: np.ndarray) -> Tensor:
     """(N, 2) float32: the shares of a row and its partner, of the partner's (N,)."""
-    return torch.from_numpy(np.stack([1 - partner, partner], 1).astype(np.float32))
+    shares = np.empty((len(partner), 2), dtype=np.float32)
+    shares[:, 0], shares[:, 1] = 1 - partner, partner
+    return torch.from_numpy(shares)
 
 
 def clipped_boxes(
@@ -207,10 +210,10 @@ def boxes_around(
     """Edges (B, 4) of boxes around the pixels `center` (B, 2), otherwise as `clipped_boxes`."""
     half = (sides / 2).astype(np.int64)
     edges = np.empty((len(center), 4), dtype=np.int64)
-    edges[:, 0::2] = low = np.maximum(center - half, 0)
-    edges[:, 1::2] = high = np.minimum(center + half, size)
+    low = np.maximum(center - half, 0, out=edges[:, 0::2])
+    high = np.minimum(center + half, size, out=edges[:, 1::2])
     if min_side:
-        edges[:, 1::2] = np.maximum(high, low + min_side)
+        np.maximum(high, low + min_side, out=high)
     return torch.from_numpy(edges)
 
 

@@ -16,7 +16,7 @@ def weighted_rows(rows: Tensor, source: Tensor, weight: Tensor) -> Tensor:
     if rows.device.type != "cpu" or rows.dtype != weight.dtype:
         source = source.to(rows.device, non_blocking=True)
         weight = weight.to(rows, non_blocking=True)
-    weight = weight if len(weight) == len(source) else weight.expand_as(source)
+    weight = weight if weight.shape[0] == source.shape[0] else weight.expand_as(source)
     starts = torch.arange(0, source.numel(), source.shape[1], device=source.device)
     flat = rows if rows.ndim == 2 else rows.flatten(1)
     given = (flat, source.reshape(-1), starts, weight.reshape(-1))

@@ -1,6 +1,6 @@
 """Views: partners that are resized or moved, sampled bilinearly."""
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixlab.mixing.masks import memory
+from mixlab.mixing.resizing import lines_of, resized
 
 STILL = torch.eye(2, 3)  # the affine view that leaves a picture as it is
 SMALL_VIEW = 64 * 64  # pixels of a picture; below, resizing whole batches is faster than parts
-OFTEN = 2  # times that a picture is resized; beyond, the order in which that is faster pays
 WHOLE_PIXELS = 1e-3  # of a pixel: how exactly a view in 32 bits moves by whole pixels
 
 
@@ -98,17 +98,16 @@ def pasted_views(images: Tensor, source: Tensor, layers: Tensor, warp: Tensor) -
     """
     height, width = images.shape[-2:]
     start, is_copy = copied_from(layers, warp, height, width)
-    is_whole = shows_whole(layers, warp, height, width)
     if height * width < SMALL_VIEW and not is_copy.all():
         return None
     mixed = torch.empty_like(images[: len(source)])
     target, origin = memory(mixed), memory(images)
-    pays = images.ndim == 4 and int(is_whole.sum()) > OFTEN * len(images)
-    whole = images.contiguous(memory_format=torch.channels_last) if pays else images
-    resized_once = cache(lambda partner, size: resized(whole[partner], size))
+    lines = lines_of(images)
+    resized_once = lru_cache(maxsize=1)(lambda partner, size: resized(lines[partner], height, size))
     boxes, starts = layers.expand(*source.shape, 4).tolist(), start.tolist()
-    partners, copies, wholes = source.tolist(), is_copy.tolist(), is_whole.tolist()
-    for row, k in np.ndindex(*source.shape):
+    partners, copies = source.tolist(), is_copy.tolist()
+    wholes = shows_whole(layers, warp, height, width).tolist()
+    for row, k in np.ndindex(*source.shape) if is_copy.all() else by_picture(partners, boxes):
         top, bottom, left, right = boxes[row][k]
         if top >= bottom or left >= right:
             continue
@@ -117,18 +116,27 @@ def pasted_views(images: Tensor, source: Tensor, layers: Tensor, warp: Tensor) -
             y, x = starts[row][k]
             target[part] = origin[partner, ..., y : y + bottom - top, x : x + right - left]
         elif wholes[row][k]:
-            mixed[part] = resized_once(partner, (bottom - top, right - left))
+            view = resized_once(partner, (bottom - top, right - left)).to(images.dtype)
+            target[part] = memory(view.view(*images.shape[1:-2], *view.shape[1:]))
         else:
             seen = grid(warp[row : row + 1, k], images, (top, bottom, left, right))
-            mixed[part] = sampled(images[partner : partner + 1], seen)[0]
+            target[part] = memory(sampled(images[partner : partner + 1], seen)[0])
     return mixed
 
 
-def resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """`picture` (C, ..., H, W) in another size, at a fraction of the cost of sampling it freely."""
-    flat = picture.to(torch.promote_types(picture.dtype, torch.float32)).flatten(0, -3)
-    view = F.interpolate(flat[None], size, mode="bilinear", align_corners=False)[0]
-    return view.to(picture.dtype).view(*picture.shape[:-2], *size)
+def by_picture(partners: list[list[int]], boxes: list[list[list[int]]]) -> list[tuple[int, int]]:
+    """Row and source of each part, the parts of a picture one after another.
+
+    So it is still in the processor's cache, and each of its sizes is made once. The rows themselves
+    come first, since others may lie over them.
+    """
+
+    def order(place: tuple[int, int]) -> tuple[bool, int, int, int]:
+        row, k = place
+        top, bottom, left, right = boxes[row][k]
+        return k > 0, partners[row][k], bottom - top, right - left
+
+    return sorted(np.ndindex(len(boxes), len(boxes[0])), key=order)
 
 
 def shows_whole(layers: Tensor, warp: Tensor, height: int, width: int) -> Tensor:

@@ -118,9 +118,9 @@ def test_each_tile_is_a_whole_picture(method: Method, size: tuple[int, int]) -> 
 def test_a_half_that_two_rows_show_is_resized_once(monkeypatch: pytest.MonkeyPatch) -> None:
     resized, sizes = views.resized, []
 
-    def noted(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    def noted(lines: Tensor, height: int, size: tuple[int, int]) -> Tensor:
         sizes.append(size)
-        return resized(picture, size)
+        return resized(lines, height, size)
 
     monkeypatch.setattr(views, "resized", noted)
     images = torch.rand(6, 3, 64, 64)  # each is a row's upper half and another's lower one
