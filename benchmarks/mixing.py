@@ -6,9 +6,9 @@ Drawing and applying, images and one-hot targets, as a callback does it: the gen
 batch's address, the gate, the partners, the method. Exit status 1 where a bound is missed.
 
 First mixup and CutMix at (128, 3, 32, 32), each against the library that is nearest: twenty calls
-of each by turns in one process; the lower quartile of all in microseconds, and ratios ours /
-theirs. The last two columns leave the callback's part away and let one generator live on, as
-theirs does.
+of each by turns, there and back, in one process; the lower quartile of all in microseconds, and
+ratios ours / theirs. The last two columns leave the callback's part away and let one generator live
+on, as theirs does.
 
 Then every file of `configs/mixing/` at (128, 3, 32, 32) and (64, 3, 224, 224), as it is and, where
 it draws for each row and could draw for the batch, so too: one call of each by turns, and the mean
@@ -59,7 +59,8 @@ SMALL = ((3, 32, 32), (3, 64))  # rows of which a reach is measured: an image, e
 def lower_quartiles(calls: list[Call], images: Tensor, turns: int) -> list[float]:
     """Microseconds of each call: the lower quartile of `turns` turns of 20 calls."""
     times, targets = np.empty((len(calls), turns, 20)), targets_of(images)
-    for turn, number, repeat in np.ndindex(turns, len(calls), 20):
+    for turn, place, repeat in np.ndindex(turns, len(calls), 20):
+        number = -1 - place if turn % 2 else place  # or one would always follow the slowest
         start = time.perf_counter()
         calls[number](images, targets)
         times[number, turn, repeat] = time.perf_counter() - start

@@ -13,9 +13,10 @@ from torch import Tensor
 from mixlab.checks import BELOW_1, FLAG, FRACTION, check_fields, number, one_of, span, whole
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
+from mixlab.mixing.boxes import Boxes
 from mixlab.mixing.counter import CallCounter
 from mixlab.mixing.labels import soft_labels
-from mixlab.mixing.masks import Boxes, Mask
+from mixlab.mixing.masks import Mask
 from mixlab.mixing.methods.method import own_shares, picture_size
 from mixlab.mixing.mixer import warn_of_one_row
 from mixlab.mixing.stream import Address, Purpose, stream

@@ -19,7 +19,7 @@ from helpers.same_draw import (
     shares,
 )
 from mixlab.mixing import Address, CutMix, Mixup
-from mixlab.mixing.masks import boxes_around
+from mixlab.mixing.boxes import boxes_around
 from mixlab.mixing.methods.published import PublishedCutMix
 from mixlab.timm import Mixup as OurTimm
 from mixlab.timm import centered_boxes

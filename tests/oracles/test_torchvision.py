@@ -14,7 +14,7 @@ from helpers.same_draw import IMAGES, LABELS, ROWS, SIZE, assert_same, draws, ed
 from mixlab.data.augmentation import RandomErasing
 from mixlab.data.augmentation.erase import inside
 from mixlab.mixing import CutMix, Cutout, Mixup
-from mixlab.mixing.masks import boxes_around
+from mixlab.mixing.boxes import boxes_around
 
 
 def fed(transform: Any, **drawn: object) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from mixlab.mixing import Blend
-from mixlab.mixing.masks import OWN_OF_TWO, Boxes
+from mixlab.mixing.boxes import Boxes
+from mixlab.mixing.masks import OWN_OF_TWO
 from mixlab.pictures.card import CARD_SIDE, MixedRow, card, own_weight
 
 EDGES = torch.tensor([[2, 6, 0, 4]] * 2)  # top, bottom, left, right

@@ -10,9 +10,9 @@ A `Mixer` is these lines as one call, `callbacks.MixingCallback` the same for Li
 from mixlab.mixing.batch import Batch, BatchMixer, Guests, MixedBatch
 from mixlab.mixing.binding import bind
 from mixlab.mixing.blend import Blend
+from mixlab.mixing.boxes import Boxes
 from mixlab.mixing.combine import compose, select
 from mixlab.mixing.labels import hard_labels, label_pair, soft_labels
-from mixlab.mixing.masks import Boxes
 from mixlab.mixing.methods import (
     AttentiveMix,
     Concat,

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from mixlab.errors import UserError
+from mixlab.mixing.boxes import Boxes
 from mixlab.mixing.composed import Composed
 from mixlab.mixing.labels import check_pairs
-from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted, where_rows
+from mixlab.mixing.masks import Mask, is_flat, mean_share, painted, where_rows
 from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.row_sums import weighted_rows
 from mixlab.mixing.tiles import Tiles

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import OWN_OF_TWO, Boxes
+from mixlab.mixing.boxes import Boxes
+from mixlab.mixing.masks import OWN_OF_TWO
 from mixlab.mixing.tiles import Tiles
 from mixlab.mixing.views import resized_into, with_own
 

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
+from mixlab.mixing.boxes import Boxes
 from mixlab.mixing.composed import Composed, expand_rows, product, reached, with_rank
-from mixlab.mixing.masks import Boxes, Mask, is_flat, mean_share, painted
+from mixlab.mixing.masks import Mask, is_flat, mean_share, painted
 
 
 def select(choice: np.ndarray, blends: Sequence[Blend], device: torch.device | str) -> Blend:

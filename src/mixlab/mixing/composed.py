@@ -6,7 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mixlab.mixing.masks import Boxes, Mask, mean_share, painted, where_rows
+from mixlab.mixing.boxes import Boxes
+from mixlab.mixing.masks import Mask, mean_share, painted, where_rows
 
 
 class Step(Protocol):

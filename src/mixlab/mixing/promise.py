@@ -4,7 +4,8 @@ import torch
 
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import Boxes, mean_share, painted
+from mixlab.mixing.boxes import Boxes
+from mixlab.mixing.masks import mean_share, painted
 from mixlab.mixing.methods.method import Method
 from mixlab.mixing.tiles import Tiles
 

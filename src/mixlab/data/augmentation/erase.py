@@ -11,8 +11,9 @@ from torch import Tensor
 from mixlab import checks
 from mixlab.data.augmentation.augmentation import Occasional, gray, white
 from mixlab.data.augmentation.transforms import as_pixels, normal_like
+from mixlab.mixing.boxes import Boxes, clipped_boxes
 from mixlab.mixing.cells import equal_cells
-from mixlab.mixing.masks import Boxes, clipped_boxes, sent_to
+from mixlab.mixing.masks import sent_to
 
 ERASE_FILLS = ("black", "gray", "noise")
 BOX_ATTEMPTS = 10  # to draw a box that fits, as in torchvision

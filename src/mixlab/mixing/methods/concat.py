@@ -8,7 +8,8 @@ from torch import Tensor
 
 from mixlab import checks
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import OWN_OF_TWO, Boxes
+from mixlab.mixing.boxes import Boxes
+from mixlab.mixing.masks import OWN_OF_TWO
 from mixlab.mixing.methods.method import own_shares, picture_size
 from mixlab.mixing.partners import partner_columns
 

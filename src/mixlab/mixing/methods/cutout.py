@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mixlab import checks
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import Boxes, clipped_boxes
+from mixlab.mixing.boxes import Boxes, clipped_boxes
 from mixlab.mixing.methods.method import picture_size
 
 

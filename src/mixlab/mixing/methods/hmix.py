@@ -7,7 +7,8 @@ from torch import Tensor
 
 from mixlab import checks
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import Boxes, clipped_boxes, pair_of_shares
+from mixlab.mixing.boxes import Boxes, clipped_boxes
+from mixlab.mixing.masks import pair_of_shares
 from mixlab.mixing.methods.method import own_shares, picture_size
 from mixlab.mixing.partners import partner_columns
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from mixlab import checks
 from mixlab.mixing.blend import Blend
+from mixlab.mixing.boxes import boxes_within
 from mixlab.mixing.collage import thumbnails
-from mixlab.mixing.masks import boxes_within
 from mixlab.mixing.methods.method import picture_size
 from mixlab.mixing.partners import partner_columns
 

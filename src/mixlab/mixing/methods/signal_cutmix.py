@@ -11,7 +11,8 @@ from torch import Tensor
 from mixlab import checks
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import OWN_OF_TWO, Boxes, clipped_boxes
+from mixlab.mixing.boxes import Boxes, clipped_boxes
+from mixlab.mixing.masks import OWN_OF_TWO
 from mixlab.mixing.methods.method import own_shares
 from mixlab.mixing.partners import partner_columns
 

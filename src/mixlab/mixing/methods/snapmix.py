@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from mixlab import checks
 from mixlab.mixing.binding import bind
 from mixlab.mixing.blend import Blend
-from mixlab.mixing.masks import OWN_OF_TWO, Boxes, clipped_boxes
+from mixlab.mixing.boxes import Boxes, clipped_boxes
+from mixlab.mixing.masks import OWN_OF_TWO
 from mixlab.mixing.methods.method import own_shares, picture_size
 from mixlab.mixing.partners import partner_columns
 from mixlab.mixing.saliency import ActivationMap, Saliency, maps_of
