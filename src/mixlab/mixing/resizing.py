@@ -27,7 +27,7 @@ def resized(lines: Tensor, height: int, size: tuple[int, int]) -> Tensor:
     return F.interpolate(view, size[1], mode="linear", align_corners=False)
 
 
-@lru_cache(maxsize=512)  # the heights of parts of a picture
+@lru_cache(maxsize=256)  # heights of parts of a picture
 def lines_between(
     planes: int, given: int, wanted: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
