@@ -30,7 +30,7 @@ class Boxes:
     @property
     def shape(self) -> tuple[int, ...]:
         """(B|1, K, H, W), as it is painted."""
-        rows = max(len(self.edges), len(self.outside))
+        rows = max(self.edges.shape[0], self.outside.shape[0])  # `len` of a tensor takes longer
         return (rows, self.outside.shape[1], self.height, self.width)
 
     @property
@@ -81,9 +81,9 @@ class Boxes:
 
         For the CPU: nothing is painted, and only the pixels inside the boxes are copied.
         """
-        if len(self.edges) > 1:
+        if self.edges.shape[0] > 1:
             return self._paste_each(images, source, mixed)
-        mixed = images[: len(source)].clone() if mixed is None else mixed
+        mixed = images[: source.shape[0]].clone() if mixed is None else mixed
         top, bottom, left, right = self.edges[0].tolist()
         box = (..., slice(top, bottom), slice(left, right))
         if source.shape[1] == 2:
