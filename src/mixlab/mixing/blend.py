@@ -17,7 +17,7 @@ from mixlab.mixing.composed import Composed
 from mixlab.mixing.labels import check_pairs
 from mixlab.mixing.masks import Mask, is_flat, mean_share, painted, where_rows
 from mixlab.mixing.partner_mask import PartnerMask
-from mixlab.mixing.row_sums import weighted_rows
+from mixlab.mixing.row_sums import row_sums, summed_rows, weighted_rows
 from mixlab.mixing.tiles import Tiles
 from mixlab.mixing.views import pasted_views, warped
 
@@ -80,6 +80,11 @@ class Blend:
         return self.warp is None and self.moves is None
 
     @property
+    def sums_rows(self) -> bool:
+        """Whether mixed images are sums of whole rows; a subclass may make them otherwise."""
+        return is_flat(self.mask) and self.unmoved and type(self) is Blend
+
+    @property
     def own_share(self) -> Tensor:
         """(B,) label weight that each row keeps, through whichever column."""
         return ((self.source == self.source[:, :1]) * self.share).sum(1)
@@ -123,8 +128,15 @@ class Blend:
         own planes, as it keeps its label. Raises ValueError for another number of them than images.
         """
         check_pairs(images, targets)
-        labels = self.targets(targets) if targets.ndim <= 2 else self._planes(targets)
-        return self.images(images), labels  # images last, since they evict the processor's cache
+        if targets.ndim > 2:
+            return self.images(images), self._planes(targets)
+        targets = _float_targets(targets)
+        sums = row_sums(self.source, self.share, targets)
+        labels = summed_rows(targets, *sums)  # first, since images evict the processor's cache
+        alike = images.dtype == targets.dtype and images.device == targets.device
+        if alike and self.sums_rows and self.mask is self.share:
+            return summed_rows(images, *sums), labels
+        return self.images(images), labels
 
     def images(self, images: Tensor) -> Tensor:
         """A new (B, ...) tensor: the mixture of (R, ...) float `images`, in their dtype and layout.
@@ -150,11 +162,7 @@ class Blend:
 
         Raises ValueError for class numbers.
         """
-        if not targets.is_floating_point() or targets.ndim < 2:
-            got = f"{_dtype(targets)} of shape {tuple(targets.shape)}"
-            remedy = "one-hot class numbers, and give single values as (R, 1)"
-            raise UserError(f"targets must be float (R, C), got {got}; {remedy}")
-        targets = targets.float() if targets.itemsize < 4 else targets
+        targets = _float_targets(targets)
         return weighted_rows(targets, self.source, self.share)
 
     def _planes(self, targets: Tensor) -> Tensor:
@@ -267,11 +275,11 @@ def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
         got = tuple(source.shape)
         raise UserError(f"source must be (rows, sources), got {got}; make each source a column")
     rows, sources = source.shape
-    got = tuple(mask.shape)
-    if got[1:2] != (sources,) or got[0] not in (1, rows):
+    got = mask.shape
+    if len(got) < 2 or got[1] != sources or got[0] not in (1, rows):
         raise UserError(
-            f"mask must be (rows, sources, ...), here ({rows} or 1, {sources}, ...), got {got}; "
-            "stack a mask for each source in dimension 1"
+            f"mask must be (rows, sources, ...), here ({rows} or 1, {sources}, ...), got "
+            f"{tuple(got)}; stack a mask for each source in dimension 1"
         )
     if share is not None:
         got = share.shape
@@ -280,6 +288,15 @@ def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
                 f"share must be (rows, sources), here ({rows} or 1, {sources}), got {tuple(got)}; "
                 "give a column for each source, or leave share out for the mean of the mask"
             )
+
+
+def _float_targets(targets: Tensor) -> Tensor:
+    """`targets` (R, C) in float32 at least; UserError for class numbers."""
+    if not targets.is_floating_point() or targets.ndim < 2:
+        got = f"{_dtype(targets)} of shape {tuple(targets.shape)}"
+        remedy = "one-hot class numbers, and give single values as (R, 1)"
+        raise UserError(f"targets must be float (R, C), got {got}; {remedy}")
+    return targets.float() if targets.itemsize < 4 else targets
 
 
 def _fit(weight: Tensor, images: Tensor) -> Tensor:

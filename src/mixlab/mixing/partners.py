@@ -176,13 +176,14 @@ def drawn_columns(
     Each column is drawn independently; a rule that draws nothing (`cyclic`, `nearest`, ...)
     gives the next partner in its order instead.
     """
-    columns, count = [], max(1, count)
+    if count <= 1:
+        return rule(images, targets, rng, num_rows)
     if hasattr(rule, "columns"):  # all of them cost it what one does
         columns = rule.columns(images, targets, rng, num_rows, count)  # pyright: ignore
-    for column in range(len(columns), count):
-        order = [column] if getattr(rule, "func", rule) in _IN_ORDER else []
-        columns.append(rule(images, targets, rng, num_rows, *order))
-    return columns[0] if count == 1 else np.stack(columns, axis=1)
+        return np.stack(columns, axis=1)
+    in_order = getattr(rule, "func", rule) in _IN_ORDER
+    orders = [[column] if in_order else [] for column in range(count)]
+    return np.stack([rule(images, targets, rng, num_rows, *order) for order in orders], axis=1)
 
 
 def shared_permutations(address: Address, num_rows: int, count: int, position: int) -> np.ndarray:
