@@ -55,6 +55,15 @@ def test_all_ways_of_applying_agree(name: str, shape: tuple[int, ...], num_guest
     torch.testing.assert_close(blend.images(strided), expected, **tolerance)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_images_and_targets_are_mixed_together_as_each_alone(dtype: torch.dtype) -> None:
+    images, targets = torch.rand(6, 3, 4, 4, dtype=dtype), torch.eye(6)
+    blend = drawn(Mixup(1.0), images)
+    mixed, labels = blend.mix(images, targets)
+    assert torch.equal(mixed, blend.images(images))
+    assert torch.equal(labels, blend.targets(targets))
+
+
 @every_method
 def test_gradients_reach_the_sources(name: str) -> None:
     images = torch.rand(6, 2, 8, 8, dtype=torch.float64, requires_grad=True)
