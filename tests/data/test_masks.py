@@ -119,6 +119,7 @@ class Watch(pl.Callback):
             self.batch = batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [CutMix(1.0), Mixup(1.0), None], ids=["cutmix", "mixup", "none"])
 def test_a_small_network_learns_the_pixels(method, tmp_path):
     pl.seed_everything(0, verbose=False)

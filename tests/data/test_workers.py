@@ -38,6 +38,7 @@ def test_a_worker_outlives_the_sigterm_of_its_job() -> None:
     assert worker.exitcode == -signal.SIGTERM
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_program_ends_that_has_read_only_some_batches(here: Path) -> None:
     """Python asks its children to end once, and waits for them."""

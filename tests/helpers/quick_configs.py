@@ -4,9 +4,9 @@ A command parses some thirty files twice, in pure Python, which takes a quarter 
 have hundreds of commands, and the files hardly ever differ.
 """
 
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import omegaconf.base
+from hydra._internal import defaults_list
 from hydra._internal.config_repository import ConfigRepository
 
 from mixlab.config import checks
@@ -26,6 +27,7 @@ def composed_quickly() -> Iterator[None]:
     with (
         patch.object(ConfigRepository, "load_config", parsed_once(ConfigRepository.load_config)),
         patch.object(omegaconf.base, "parse", cache(omegaconf.base.parse)),
+        patch.object(defaults_list, "_create_interpolation_map", map_where_it_is_read()),
         patch.object(checks, "compose_plain", composed_once(checks.compose_plain)),
     ):
         yield
@@ -43,12 +45,27 @@ def parsed_once(load: Callable[..., Any]) -> Callable[..., Any]:
         text = (Path(source.path) / name).read_text(encoding="utf-8") if is_file else ""
         key = (source.provider, source.path, name, text)
         if key not in known:
-            known[key] = load(repository, config_path)
-        found = known[key]
-        config, defaults = deepcopy((found.config, found.defaults_list))
+            found = load(repository, config_path)
+            known[key] = found, pickle.dumps((found.config, found.defaults_list))
+        found, content = known[key]
+        config, defaults = pickle.loads(content)  # five times as fast as a deep copy
         return replace(found, config=config, defaults_list=defaults)
 
     return loaded
+
+
+def map_where_it_is_read() -> Callable[..., Any]:
+    """Hydra's map of the choices so far, which it makes for each file, but for names in `${}`.
+
+    It takes a fifth of a composition.
+    """
+    make = defaults_list._create_interpolation_map
+
+    def made(overrides: Any, defaults: list[Any], self_added: bool) -> Any:
+        is_read = any(each.is_interpolation() for each in defaults)
+        return make(overrides, defaults, self_added) if is_read else None
+
+    return made
 
 
 def composed_once(compose: Callable[..., Any]) -> Callable[..., Any]:

@@ -92,6 +92,7 @@ def structure(node: object) -> object:
     return tuple(map(structure, node)) if isinstance(node, list | tuple) else repr(node)
 
 
+@pytest.mark.slow
 def test_applying_is_one_graph() -> None:
     """Blends of one structure have one graph; tracing each takes longer than all else here."""
     images, targets = torch.rand(8, 3, 8, 8), torch.eye(8)

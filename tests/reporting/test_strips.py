@@ -62,9 +62,10 @@ def test_a_page_has_so_many_strips_and_says_so(tmp_path, monkeypatch):
         Image.new("RGB", (40, 30)).save(figures / "mixed-epoch-1.png")
     found = compare_runs(find([tmp_path]))
     assert [len(drawn) for drawn in block_strips(found.blocks)] == [2, 2]
-    assert "Pictures of the first" not in html.render(found, [])
-    assert "cutmix: what its first run was shown: an image, its" in html.render(found, [])
-    assert "mixup: what its first run was shown, arranged as for cutmix<" in html.render(found, [])
+    page = html.render(found, [])
+    assert "Pictures of the first" not in page
+    assert "cutmix: what its first run was shown: an image, its" in page
+    assert "mixup: what its first run was shown, arranged as for cutmix<" in page
     monkeypatch.setattr(strips, "MOST_STRIPS", 3)
     assert [len(drawn) for drawn in block_strips(found.blocks)] == [2, 1]
     page = html.render(found, [])

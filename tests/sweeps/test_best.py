@@ -59,6 +59,7 @@ def test_the_next_command_has_fresh_seeds_and_what_the_search_was_given(tmp_path
     assert FRESH < TRIAL_SEEDS, "so no fresh seed is one of a trial"
 
 
+@pytest.mark.slow
 def test_a_search_ends_with_experiments_that_compose_as_its_trials(
     here: Path, command: Callable
 ) -> None:

@@ -89,6 +89,7 @@ def test_tasks_that_end_in_any_way_are_recorded(tmp_path: Path) -> None:
     assert [spec.folder.name for spec in tasks.stopped] == ["stopped"]
 
 
+@pytest.mark.slow
 def test_a_cluster_out_of_reach_is_one_sentence(here: Path) -> None:
     """Said before Ray tries, which takes it a minute and adds its reason in brackets."""
     with socket.socket() as unused:
