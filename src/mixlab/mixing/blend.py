@@ -11,7 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixlab.errors import UserError
+from mixlab.mixing.blend_input import (
+    check_blend_shapes,
+    check_float_images,
+    check_float_planes,
+    check_partner_numbers,
+    float_targets,
+)
 from mixlab.mixing.boxes import Boxes
 from mixlab.mixing.composed import Composed
 from mixlab.mixing.labels import check_pairs
@@ -47,7 +53,7 @@ class Blend:
     moves: Tensor | None = None
 
     def __post_init__(self) -> None:
-        _check_shapes(self.source, self.mask, self.share)
+        check_blend_shapes(self.source, self.mask, self.share)
         if self.share is None:
             object.__setattr__(self, "share", mean_share(self.mask))
 
@@ -59,7 +65,7 @@ class Blend:
     @classmethod
     def pair(cls, partners: np.ndarray | Tensor, mask: Mask, share: Tensor | None = None) -> Self:
         """Each row with one partner: `partners` (B,) int64, mask and share as above with K = 2."""
-        _check_partners(partners)
+        check_partner_numbers(partners)
         source = np.empty((len(partners), 2), dtype=np.int64)
         source[:, 0], source[:, 1] = np.arange(len(partners)), partners
         return cls(torch.from_numpy(source), mask, cast(Tensor, share))
@@ -130,7 +136,7 @@ class Blend:
         check_pairs(images, targets)
         if targets.ndim > 2:
             return self.images(images), self._planes(targets)
-        targets = _float_targets(targets)
+        targets = float_targets(targets)
         sums = row_sums(self.source, self.share, targets)
         labels = summed_rows(targets, *sums)  # first, since images evict the processor's cache
         alike = images.dtype == targets.dtype and images.device == targets.device
@@ -143,9 +149,7 @@ class Blend:
 
         Raises ValueError for images that are not float, or of another size than the blend's boxes.
         """
-        if not images.is_floating_point():
-            remedy = "mix after images.float() / 255"
-            raise UserError(f"images must be float, got {_dtype(images)}; {remedy}")
+        check_float_images(images)
         if is_flat(self.mask) and self.unmoved:
             return weighted_rows(images, self.source, self.mask)
         if isinstance(self.mask, Composed):
@@ -162,15 +166,12 @@ class Blend:
 
         Raises ValueError for class numbers.
         """
-        targets = _float_targets(targets)
+        targets = float_targets(targets)
         return weighted_rows(targets, self.source, self.share)
 
     def _planes(self, targets: Tensor) -> Tensor:
         """The mixture of planes (R, C, H, W) or of one (R, H, W), whatever they sum to."""
-        if not targets.is_floating_point():
-            got = f"{_dtype(targets)} of shape {tuple(targets.shape)}"
-            remedy = "soft_labels makes them of class numbers"
-            raise UserError(f"masks must be float (R, C, H, W), one a class, got {got}; {remedy}")
+        check_float_planes(targets)
         mixed = self.images(targets)
         content = self.images(torch.ones_like(targets[:, :1] if targets.ndim > 3 else targets))
         return mixed.addcmul_(targets[: self.num_rows], 1 - content)
@@ -249,56 +250,6 @@ class Blend:
         return total
 
 
-def _check_partners(partners: object) -> None:
-    """Raise UserError unless partners are one row number for each row."""
-    if isinstance(partners, np.ndarray) and partners.dtype == np.int64 and partners.ndim == 1:
-        return  # as rules give them, for every batch
-    if not isinstance(partners, np.ndarray | Tensor):
-        value = f" {partners}" if isinstance(partners, int) else ""  # a list may be long
-        got = f"{type(partners).__name__}{value}"
-        remedy = "give partner_columns(partners, images, rng)[:, 0]"
-    elif partners.ndim != 1:
-        got, remedy = f"shape {tuple(partners.shape)}", "take a column, partners[:, 0]"
-    elif not _dtype(partners).startswith(("int", "uint")):
-        got, remedy = _dtype(partners), "give the numbers of rows, not a weight or a mask of them"
-    else:
-        return
-    raise UserError(f"partners must be a (B,) int64 array or tensor, got {got}; {remedy}")
-
-
-def _check_shapes(source: Tensor, mask: Mask, share: Tensor | None) -> None:
-    """Raise UserError unless mask and share have the rows and the sources of `source`.
-
-    It compares shapes alone, since it runs for every batch, whose mask may be on a GPU.
-    """
-    if source.ndim != 2:
-        got = tuple(source.shape)
-        raise UserError(f"source must be (rows, sources), got {got}; make each source a column")
-    rows, sources = source.shape
-    got = mask.shape
-    if len(got) < 2 or got[1] != sources or got[0] not in (1, rows):
-        raise UserError(
-            f"mask must be (rows, sources, ...), here ({rows} or 1, {sources}, ...), got "
-            f"{tuple(got)}; stack a mask for each source in dimension 1"
-        )
-    if share is not None:
-        got = share.shape
-        if got[1:] != (sources,) or got[0] not in (1, rows):
-            raise UserError(
-                f"share must be (rows, sources), here ({rows} or 1, {sources}), got {tuple(got)}; "
-                "give a column for each source, or leave share out for the mean of the mask"
-            )
-
-
-def _float_targets(targets: Tensor) -> Tensor:
-    """`targets` (R, C) in float32 at least; UserError for class numbers."""
-    if not targets.is_floating_point() or targets.ndim < 2:
-        got = f"{_dtype(targets)} of shape {tuple(targets.shape)}"
-        remedy = "one-hot class numbers, and give single values as (R, 1)"
-        raise UserError(f"targets must be float (R, C), got {got}; {remedy}")
-    return targets.float() if targets.itemsize < 4 else targets
-
-
 def _fit(weight: Tensor, images: Tensor) -> Tensor:
     """`weight` (B|1, *S) in the dtype of `images` (B, ...), ready to be multiplied with them."""
     rows, *size = weight.shape
@@ -321,7 +272,3 @@ def _can_paste(images: Tensor) -> bool:
     if torch.compiler.is_compiling() or images.requires_grad:
         return False
     return images.device.type == "cpu"
-
-
-def _dtype(values: np.ndarray | Tensor) -> str:
-    return str(values.dtype).removeprefix("torch.")

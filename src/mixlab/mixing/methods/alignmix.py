@@ -9,6 +9,7 @@ from torch import Tensor
 from mixlab import checks
 from mixlab.errors import UserError
 from mixlab.mixing.blend import Blend
+from mixlab.mixing.blend_input import check_float_images
 from mixlab.mixing.methods.method import own_shares, picture_size
 from mixlab.mixing.partners import partner_columns
 from mixlab.mixing.sinkhorn import squared_distances, transport_plan
@@ -30,8 +31,7 @@ class AlignedBlend(Blend):
 
     def images(self, images: Tensor) -> Tensor:
         """The mixture of (R, C, ..., H, W) float features, in their dtype."""
-        if not images.is_floating_point():
-            return super().images(images)  # which says why not
+        check_float_images(images)
         own = images[: self.num_rows]
         partner = images.index_select(0, self.source[:, 1].to(images.device, non_blocking=True))
         weight = self.mask.to(images, non_blocking=True)  # pyright: ignore
