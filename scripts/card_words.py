@@ -3,6 +3,7 @@
 import json
 import re
 import textwrap
+from collections.abc import Callable
 from inspect import cleandoc, getmodule
 from pathlib import Path
 from typing import Any
@@ -114,15 +115,16 @@ def settings(node: DictConfig) -> str:
     return " ".join([plain_words(node.method), *words])
 
 
-def plain_words(value: Any) -> str:
-    """A value of a configuration; a class with its settings as in Python."""
+def plain_words(value: Any, write: Callable[[Any], str] = json.dumps) -> str:
+    """A value of a configuration, as in YAML; a class with its settings as in Python."""
     if OmegaConf.is_list(value):
-        return f"[{', '.join(map(plain_words, value))}]"
+        return f"[{', '.join(plain_words(each, write) for each in value)}]"
     if OmegaConf.is_dict(value):
         name = value.get("_target_", "").rpartition(".")[2]
-        rest = [f"{key}={plain_words(each)}" for key, each in value.items() if key != "_target_"]
-        return f"{name}({', '.join(rest)})"
-    return json.dumps(value)
+        given = {key: each for key, each in value.items() if key != "_target_"}
+        words = [f"{key}={plain_words(each, repr)}" for key, each in given.items()]
+        return f"{name}({', '.join(words)})"
+    return write(value)
 
 
 VALUE = r"(?:\[[^\]]*\]|\{[^}]*\}|[^\s;,()]*[\w\]}](?:\(\))?)"

@@ -55,7 +55,9 @@ INTRO = """\
 Every file of `configs/mixing/`, chosen as `mixing=NAME`, except `mixing=none`. In the formulas x, y
 are a row and its label, x', y' those of its partner, h features; lam is the row's own share where
 nothing else is said. A label is the sum of its sources' labels by the weights given here. Every row
-is mixed (`mixing.probability=1`) unless you set less.
+is mixed (`mixing.probability=1`) unless you set less. Shapes are (R, C, H, W): rows, channels,
+height, width. `Defaults` are the settings of the file, with the class as in Python: `from
+mixlab.mixing.methods import Mixup`.
 
 Start with `mixup` and `cutmix`: they are cheap, and most is known about them. Methods mix more or
 less than each other by default; `mixing.strength=0.2` compares them at equal strength."""

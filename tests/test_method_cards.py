@@ -129,12 +129,12 @@ def test_rows_are_those_that_a_method_takes() -> None:
 
 
 def test_defaults_are_the_composed_ones(configs: dict) -> None:
-    assert card_words.settings(configs["cutmix"].mixing) == "CutMix(alpha=1.0, per_row=true)"
+    assert card_words.settings(configs["cutmix"].mixing) == "CutMix(alpha=1.0, per_row=True)"
     found = card_words.settings(configs["deit"].mixing)
     assert found.startswith(
-        "OneOf(methods=[Mixup(alpha=0.8, per_row=false), CutMix(alpha=1.0, per_"
+        "OneOf(methods=[Mixup(alpha=0.8, per_row=False), CutMix(alpha=1.0, per_"
     )
-    assert found.endswith('per_row=false) mixing.partners="reverse"')
+    assert found.endswith('per_row=False) mixing.partners="reverse"')
     assert card_words.settings(configs["transmix"].mixing).endswith(") mixing.attention=1.0")
 
 

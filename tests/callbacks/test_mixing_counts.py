@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mixlab.callbacks.mixing_counts import COUNTED_TOGETHER, MixingCounts
-from mixlab.mixing import Blend, CutMix, Cutout, Mixup, Mosaic, ResizeMix
+from mixlab.mixing import Blend, CutMix, Cutout, Mixup, Mosaic, PartnerMask, ResizeMix
 from mixlab.mixing.methods.ablations import ablated
 
 IMAGES, TARGETS = torch.rand(4, 3, 8, 8), torch.eye(4)
@@ -61,3 +61,10 @@ def test_own_shares_that_come_later() -> None:
     assert counts.total().tolist() == [0, 0.1, 0, 0]
     counts.restore()
     assert counts.total().tolist() == [0, 0, 0, 0]
+
+
+def test_a_learned_mask_keeps_no_graph() -> None:
+    mask = torch.rand(4, 8, 8, requires_grad=True)
+    counts = MixingCounts()
+    counts.add(Blend.pair(np.arange(4)[::-1].copy(), PartnerMask(mask)), label_differs=False)
+    assert not counts.total().requires_grad

@@ -67,6 +67,8 @@ def test_it_is_no_mask_and_no_method_for_large_maps() -> None:
             method(images, targets, np.random.default_rng(0))
     with pytest.raises(UserError, match="33 x 32 are more than 1024; choose a later layer"):
         AlignMix(1.0)(torch.rand(2, 1, 33, 32), targets, np.random.default_rng(0))
+    with pytest.raises(UserError, match="2 x 33 x 16 are more than 1024"):  # of a video
+        AlignMix(1.0)(torch.rand(2, 1, 2, 33, 16), targets, np.random.default_rng(0))
     with pytest.raises(UserError, match="masks would not move with them"):
         AlignMix(1.0)(images, targets, np.random.default_rng(0)).mix(images, images)
 

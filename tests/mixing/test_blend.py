@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from helpers.mixing_cases import MASKED, METHODS, drawn
 from mixlab.errors import UserError
@@ -17,13 +18,18 @@ from mixlab.mixing import (
     Boxes,
     CutMix,
     Cutout,
+    FMix,
     Method,
     Mixup,
+    Mosaic,
     PartnerMask,
+    PuzzleMix,
+    ResizeMix,
     Sequence,
     Tiles,
 )
 from mixlab.mixing.masks import painted
+from mixlab.mixing.saliency import SpectralResidual
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -62,6 +68,7 @@ def test_images_and_targets_are_mixed_together_as_each_alone(dtype: torch.dtype)
     mixed, labels = blend.mix(images, targets)
     assert torch.equal(mixed, blend.images(images))
     assert torch.equal(labels, blend.targets(targets))
+    assert blend.where(torch.arange(6) < 3).sums_alike, "gated rows, too, are summed once"
 
 
 @every_method
@@ -90,6 +97,47 @@ def structure(node: object) -> object:
     if is_dataclass(node):
         return type(node), *(structure(getattr(node, each.name)) for each in fields(node))
     return tuple(map(structure, node)) if isinstance(node, list | tuple) else repr(node)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop", "ignore:`torch.jit.script`")
+@pytest.mark.parametrize("method", [CutMix(1.0), CutMix(1.0, False), Cutout(0.5), FMix(1.0)])
+def test_blends_are_mapped_and_have_tangents(method: Method) -> None:
+    images, slope = torch.rand(2, 6, 3, 8, 8), torch.rand(6, 3, 8, 8)
+    blend = drawn(method, images[0])
+    expected = torch.stack([blend.images(each) for each in images])
+    torch.testing.assert_close(torch.func.vmap(blend.images)(images), expected)
+    _, tangent = torch.func.jvp(blend.images, (images[0],), (slope,))
+    torch.testing.assert_close(tangent, blend.images(slope))  # which is linear
+    with forward_ad.dual_level():
+        mixed = forward_ad.unpack_dual(blend.images(forward_ad.make_dual(images[0], slope)))
+        torch.testing.assert_close(mixed.tangent, blend.images(slope))
+
+
+def test_a_mask_can_be_learned() -> None:
+    images, weight = torch.rand(6, 3, 8, 8), torch.rand(6, 8, 8, requires_grad=True)
+    blend = Blend.pair(np.roll(np.arange(6), 1), PartnerMask(weight))
+    (slope,) = torch.autograd.grad(blend.images(images).sum(), weight)
+    torch.testing.assert_close(slope, (images.roll(1, 0) - images).sum(1))
+
+
+class Unlabeled(Blend):
+    """A user's own, whose labels are something else."""
+
+    def targets(self, targets: Tensor) -> Tensor:
+        return super().targets(targets) * 0
+
+
+def test_a_users_blend_mixes_in_its_own_way() -> None:
+    images, own = torch.rand(6, 3, 8, 8), drawn(Mixup(1.0), torch.rand(6, 3, 8, 8))
+    mixed, labels = Unlabeled(own.source, own.mask).mix(images, torch.eye(6))
+    assert torch.equal(mixed, own.images(images)) and not labels.any()
+
+
+@pytest.mark.parametrize("method", [CutMix(1.0), Cutout(0.5), ResizeMix(), Mosaic(), Mixup(1.0)])
+def test_no_rows_are_mixed_into_none(method: Method) -> None:
+    images, targets = torch.rand(0, 3, 8, 8), torch.rand(0, 4)
+    mixed, labels = method(images, targets, np.random.default_rng(0)).mix(images, targets)
+    assert mixed.shape == images.shape and labels.shape == targets.shape
 
 
 @pytest.mark.slow
@@ -198,6 +246,13 @@ def test_every_pixel_of_a_mixed_mask_has_a_whole_label(method: Method) -> None:
     torch.testing.assert_close(mixed.sum(1), torch.ones(6, 10, 10))
     if isinstance(method, Cutout):
         assert torch.equal(mixed, planes) and not torch.equal(blend.images(planes), planes)
+
+
+@pytest.mark.parametrize("method", [ResizeMix(), Mosaic(), PuzzleMix(saliency=SpectralResidual())])
+def test_one_plane_moves_with_its_picture(method: Method) -> None:
+    images, planes = torch.rand(6, 3, 10, 10), torch.rand(6, 10, 10)
+    blend = drawn(method, images)
+    assert torch.equal(blend.mix(images, planes)[1], blend.mix(images, planes[:, None])[1][:, 0])
 
 
 @pytest.mark.parametrize("method", [CutMix(1.0), Mixup(1.0), Sequence([Cutout(0.5), CutMix(1.0)])])

@@ -121,7 +121,7 @@ def test_a_position_is_of_whole_numbers(name: str, wrong: Any) -> None:
         mixer(IMAGES, LABELS, **{"epoch": 0, "batch": 0, name: wrong})
     drawn = [mixer(IMAGES, LABELS, epoch=n, batch=n)[1] for n in (1, np.int64(1), torch.tensor(1))]
     assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
-    with pytest.raises(UserError, match="must be five numbers in"):
+    with pytest.raises(UserError, match="must be five whole numbers in"):
         mixer(IMAGES, LABELS, **{"epoch": 0, "batch": 0, name: -1})
 
 

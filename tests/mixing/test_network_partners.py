@@ -12,6 +12,7 @@ from mixlab.mixing.network_partners import (
     Confusable,
     bind_rule,
     features,
+    predicted,
     weighted_choice,
 )
 from mixlab.mixing.partners import NETWORK_RULES, drawn_columns, rule_from
@@ -69,6 +70,21 @@ def test_the_network_is_left_as_it_was() -> None:
     assert not taken.requires_grad and all(x.grad is None for x in network.parameters())
     assert not network.last._forward_pre_hooks
     assert torch.equal(taken, features(network, IMAGES)), "no dropout"
+
+
+class Drawing(nn.Module):
+    """Drops in eval mode too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.dropout(x, 0.5, train=True)
+
+
+def test_a_network_that_draws_leaves_torchs_generator_where_it_was() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(IMAGES[0].numel(), 4), Drawing())
+    state = torch.get_rng_state()
+    first = predicted(network, IMAGES)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, predicted(network, IMAGES)) and (first == 0).any()
 
 
 def test_it_is_left_so_when_it_raises() -> None:

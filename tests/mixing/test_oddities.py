@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlab.mixing import CutMix, Mixup, Sequence
+from mixlab.mixing import CutMix, Mixup, Sequence, StackMix
 from mixlab.mixing.methods.published import BothClasses, PublishedCutMix
 
 seeds = st.integers(0, 2**32 - 1)
@@ -41,6 +41,8 @@ def test_rows_that_are_not_chosen_keep_their_label() -> None:
 def test_both_classes_needs_a_method_of_two_sources() -> None:
     with pytest.raises(ValueError, match="two sources, got .*Sequence"):
         BothClasses(Sequence([CutMix(1.0), Mixup(0.2)]))
+    with pytest.raises(ValueError, match=r"needs a method of two sources, got StackMix"):
+        BothClasses(StackMix())(torch.rand(4, 3, 8, 8), torch.eye(4), np.random.default_rng(0))
 
 
 @settings(max_examples=50, deadline=None)

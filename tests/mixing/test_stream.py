@@ -1,6 +1,7 @@
 """Random numbers by address."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,10 @@ def test_neighboring_addresses_draw_different_numbers() -> None:
     assert all(0 <= seed < 2**64 for seed in seeds)
 
 
-@pytest.mark.parametrize("bad", [-1, 2**32])
+@pytest.mark.parametrize("bad", [-1, 2**32, 0.5])
 @pytest.mark.parametrize("place", range(5))
-def test_parts_that_would_collide_are_refused(bad: int, place: int) -> None:
-    key = [3] * 5
+def test_parts_that_would_collide_are_refused(bad: Any, place: int) -> None:
+    key: list[Any] = [3] * 5
     key[place] = bad
     with pytest.raises(ValueError, match=rf"\[0, 2\*\*32\).*{bad}"):
         stream(Address(*key[:4]), key[4])

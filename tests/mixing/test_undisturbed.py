@@ -131,3 +131,11 @@ def test_images_are_given_in_the_networks_dtype() -> None:
     with undisturbed(network().bfloat16(), IMAGES) as pixels:
         assert pixels.dtype == torch.bfloat16 and not pixels.requires_grad
     assert IMAGES.dtype == torch.float32
+
+
+@each_saliency
+def test_a_look_in_inference_mode_is_the_same(saliency: InputGradient | ActivationMap) -> None:
+    look = saliency.bind(network())
+    with torch.inference_mode():
+        found = look(IMAGES * 1, TARGETS * 1)
+    assert torch.equal(found, look(IMAGES, TARGETS))

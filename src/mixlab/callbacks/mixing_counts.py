@@ -36,8 +36,8 @@ class MixingCounts:
     def total(self) -> Tensor:
         """(4,) float64 on the CPU: all that was counted since `restore`."""
         for blend in self._waiting:
-            own, mixed = blend.own_share.double(), blend.mixed_rows
-            content = own * math.nan if self._unknown else blend.own_content.double()
+            own, mixed = blend.own_share.detach().double(), blend.mixed_rows
+            content = own * math.nan if self._unknown else blend.own_content.detach().double()
             self._counted = self._counted + torch.stack(
                 [torch.ones_like(own).sum(), own.sum(), mixed.double().sum(), content.sum()]
             )

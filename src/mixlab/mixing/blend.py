@@ -10,6 +10,7 @@ from typing import Self, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from mixlab.mixing.blend_input import (
     check_blend_shapes,
@@ -86,9 +87,9 @@ class Blend:
         return self.warp is None and self.moves is None
 
     @property
-    def sums_rows(self) -> bool:
-        """Whether mixed images are sums of whole rows; a subclass may make them otherwise."""
-        return is_flat(self.mask) and self.unmoved and type(self) is Blend
+    def sums_alike(self) -> bool:
+        """Whether images and labels are the same sums of rows, which a subclass may change."""
+        return self.mask is self.share and self.unmoved and type(self) is Blend
 
     @property
     def own_share(self) -> Tensor:
@@ -136,13 +137,14 @@ class Blend:
         check_pairs(images, targets)
         if targets.ndim > 2:
             return self.images(images), self._planes(targets)
+        if not self.sums_alike:
+            labels = self.targets(targets)  # first, since images evict the processor's cache
+            return self.images(images), labels
         targets = float_targets(targets)
         sums = row_sums(self.source, self.share, targets)
-        labels = summed_rows(targets, *sums)  # first, since images evict the processor's cache
-        alike = images.dtype == targets.dtype and images.device == targets.device
-        if alike and self.sums_rows and self.mask is self.share:
-            return summed_rows(images, *sums), labels
-        return self.images(images), labels
+        labels = summed_rows(targets, *sums)
+        fits = images.dtype == targets.dtype and images.device == targets.device
+        return (summed_rows(images, *sums) if fits else self.images(images)), labels
 
     def images(self, images: Tensor) -> Tensor:
         """A new (B, ...) tensor: the mixture of (R, ...) float `images`, in their dtype and layout.
@@ -150,6 +152,8 @@ class Blend:
         Raises ValueError for images that are not float, or of another size than the blend's boxes.
         """
         check_float_images(images)
+        if not self.num_rows:
+            return torch.empty_like(images[:0])
         if is_flat(self.mask) and self.unmoved:
             return weighted_rows(images, self.source, self.mask)
         if isinstance(self.mask, Composed):
@@ -192,7 +196,8 @@ class Blend:
             still = torch.arange(moves.shape[2], device=moves.device)
             moved = chosen[:, None, None].to(moves.device, non_blocking=True)
             moves = torch.where(moved, moves, still)
-        share = where_rows(chosen, self.share, first)
+        is_share = self.mask is self.share
+        share = cast(Tensor, mask) if is_share else where_rows(chosen, self.share, first)
         return replace(self, source=source, mask=mask, share=share, moves=moves)
 
     def view(self, images: Tensor, k: int, rows: slice) -> Tensor:
@@ -226,7 +231,7 @@ class Blend:
             mask = self.mask.partner[:, None].to(images.device, non_blocking=True)
         else:
             mask = painted(self.mask, images.device)
-        if not _can_paste(images):
+        if not _can_paste(images) or (mask.requires_grad and torch.is_grad_enabled()):
             return self._sum_of(images, mask, slice(0, self.num_rows))
         mixed = torch.empty_like(images[: self.num_rows])
         step = max(1, 2**18 // (images[0].numel() * images.itemsize))
@@ -259,7 +264,7 @@ def _fit(weight: Tensor, images: Tensor) -> Tensor:
 def _moved(rows: Tensor, moves: Tensor) -> Tensor:
     """`rows` (B, ..., H, W) whose blocks are permuted by `moves` (B, n * n)."""
     size = round(moves.shape[1] ** 0.5)
-    flat = rows.flatten(1, -3)
+    flat = rows.flatten(1, -3) if rows.ndim > 3 else rows[:, None]
     blocks = flat.unflatten(3, (size, -1)).unflatten(2, (size, -1)).permute(0, 2, 4, 1, 3, 5)
     first = torch.arange(0, moves.numel(), moves.shape[1], device=moves.device)[:, None]
     taken = blocks.flatten(0, 2).index_select(0, (first + moves).flatten())  # whole blocks
@@ -268,7 +273,8 @@ def _moved(rows: Tensor, moves: Tensor) -> Tensor:
 
 
 def _can_paste(images: Tensor) -> bool:
-    """Whether numpy can copy boxes: on a CPU, without a graph or gradient."""
-    if torch.compiler.is_compiling() or images.requires_grad:
+    """Whether numpy can copy boxes: on a CPU, without a graph, a derivative or `vmap`."""
+    if torch.compiler.is_compiling() or images.requires_grad or not images.is_cpu:
         return False
-    return images.device.type == "cpu"
+    is_mapped = torch._C._functorch.is_functorch_wrapped_tensor(images)  # pyright: ignore
+    return not is_mapped and forward_ad.unpack_dual(images).tangent is None

@@ -31,7 +31,7 @@ class MatchedBlend(Blend):
         if not images.is_floating_point():
             raise UserError(f"images must be float, got {images.dtype}; mix after images.float()")
         partner = self.view(images, 1, slice(None))
-        mask = cast(Tensor, self.mask).to(images)[:, :, None, None]
+        mask = cast(Tensor, self.mask).to(images, non_blocking=True)[:, :, None, None]
         return images[: self.num_rows] * mask[:, 0] + partner * mask[:, 1]
 
     def view(self, images: Tensor, k: int, rows: slice) -> Tensor:
@@ -39,8 +39,8 @@ class MatchedBlend(Blend):
         view = super().view(images, k, rows)
         if k == 0:
             return view
-        order = self.order[rows].to(images.device)[:, None].expand(-1, images.shape[1], -1)
-        return view.gather(2, order)
+        order = self.order[rows].to(images.device, non_blocking=True)
+        return view.gather(2, order[:, None].expand(-1, images.shape[1], -1))
 
     def where(self, rows: np.ndarray | Tensor) -> Blend:
         """See `Blend.where`; a row that is not chosen keeps its own points in their order."""

@@ -14,7 +14,7 @@ from mixlab.mixing.partners import (
     classes,
     warn_of_one_class,
 )
-from mixlab.mixing.undisturbed import evaluating
+from mixlab.mixing.undisturbed import evaluating, unchanged_generators
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,5 +117,5 @@ def features(network: nn.Module, images: Tensor) -> Tensor:
 def predicted(network: nn.Module, images: Tensor) -> Tensor:
     """The output for float images (R, ...), in eval mode and without gradient; see `features`."""
     dtypes = [each.dtype for each in network.parameters() if each.is_floating_point()]
-    with evaluating(network), torch.no_grad():
+    with evaluating(network), unchanged_generators(images.device), torch.no_grad():
         return network.forward(images.to(dtypes[0]) if dtypes else images)

@@ -6,6 +6,7 @@ the same as an uninterrupted one, and any batch of a finished run can be drawn a
 
 from enum import IntEnum, unique
 from functools import lru_cache
+from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +52,7 @@ def stream(address: Address, purpose: int) -> Generator:
     """The generator of `address` for `purpose` (a `Purpose`, or `Purpose.MIXING + k`).
 
     It is numpy's `default_rng((seed, rank, epoch, batch, purpose))`. Raises ValueError unless these
-    are five numbers in [0, 2**32): of shorter and longer keys some would collide.
+    are five whole numbers in [0, 2**32): of shorter and longer keys some would collide.
     """
     seed: Any = _Seed(_words(address, purpose))  # numpy's stubs know only its own sequences
     return Generator(PCG64(seed))
@@ -79,8 +80,8 @@ def _words(address: Address, purpose: int) -> np.ndarray:
     try:
         seed, rank, epoch, batch = address
         return _seed_block(seed, rank, epoch, batch // ahead, purpose, ahead)[batch % ahead]
-    except (OverflowError, ValueError):
-        wanted = "an address and its purpose must be five numbers in [0, 2**32)"
+    except (OverflowError, ValueError, TypeError, IndexError):
+        wanted = "an address and its purpose must be five whole numbers in [0, 2**32)"
         remedy = "count rank, epoch and batch from 0, and choose a seed below 2**32"
         raise UserError(f"{wanted}, got {address!r} and {purpose!r}; {remedy}") from None
 
@@ -95,7 +96,9 @@ def _seed_block(
     processor's cache and take twenty times as long.
     """
     words = np.empty((ahead, 4), dtype=np.uint64)
+    first = index(block) * ahead
     for number in range(ahead):
-        key = np.array((seed, rank, epoch, block * ahead + number, purpose), dtype=np.uint32)
+        parts = (index(seed), index(rank), index(epoch), first + number, index(purpose))
+        key = np.array(parts, dtype=np.uint32)
         words[number] = SeedSequence(key).generate_state(4, np.uint64)
     return words

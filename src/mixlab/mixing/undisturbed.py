@@ -23,9 +23,15 @@ def undisturbed(network: nn.Module, images: Tensor) -> Iterator[Tensor]:
     if weight.device != images.device:
         network.to(images.device)
     same = unchanged_generators(images.device)  # a network may draw even in eval mode
-    with evaluating(network), same, _uncached_autocast(images), torch.enable_grad():
+    recorded = torch.inference_mode(False)
+    with evaluating(network), same, _uncached_autocast(images), recorded, torch.enable_grad():
         dtype = weight.dtype if weight.is_floating_point() else images.dtype
         yield images.detach().to(dtype, copy=True)
+
+
+def recordable(values: Tensor) -> Tensor:
+    """`values`, copied if they were made in inference mode, where no gradient can save them."""
+    return values.clone() if values.is_inference() else values
 
 
 @contextmanager

@@ -64,7 +64,8 @@ def warped(rows: Tensor, warp: Tensor) -> Tensor:
 
 def sampled(rows: Tensor, positions: Tensor) -> Tensor:
     """`rows` (B, C, ..., H, W) at positions (B, h, w, 2): (B, C, ..., h, w)."""
-    flat = rows.to(positions.dtype).flatten(1, -3)
+    rows_of_planes = rows if rows.ndim > 3 else rows[:, None]
+    flat = rows_of_planes.to(positions.dtype).flatten(1, -3)
     view = F.grid_sample(flat, positions, padding_mode="border", align_corners=False)
     return view.to(rows.dtype).view(*rows.shape[:-2], *view.shape[-2:])
 

@@ -110,10 +110,12 @@ class AlignMix:
         partners: np.ndarray | None = None,
     ) -> Blend:
         """See `Method`; raises UserError for features without height and width, or too large."""
-        height, width = picture_size(images, "AlignMix")
-        if height * width > MOST_POSITIONS:
+        picture_size(images, "AlignMix")
+        size = images.shape[2:]
+        if size.numel() > MOST_POSITIONS:
+            words = " x ".join(map(str, size))
             raise UserError(
-                f"AlignMix matches each position with each, and {height} x {width} are more than "
+                f"AlignMix matches each position with each, and {words} are more than "
                 f"{MOST_POSITIONS}; choose a later layer, as in mixing.layers=[last]"
             )
         partner = partner_columns(partners, images, rng)[:, 0]

@@ -19,7 +19,7 @@ from mixlab.checks import FLAG, KEY, check_fields, did_you_mean
 from mixlab.errors import UserError
 from mixlab.mixing.saliency.input_gradient import check_same_classes
 from mixlab.mixing.saliency.maps import given_network, normalized
-from mixlab.mixing.undisturbed import undisturbed
+from mixlab.mixing.undisturbed import recordable, undisturbed
 
 EVENS_OUT = (nn.LayerNorm, nn.RMSNorm)  # which give each pixel's features nearly the same norm
 
@@ -84,7 +84,7 @@ def _norm(features: Tensor) -> Tensor:
 def _of_class(features: Tensor, logits: Tensor, targets: Tensor, network: nn.Module) -> Tensor:
     """(R, h, w): features weighed by the mean slope of the targets' logits, from zero up."""
     check_same_classes(logits, targets)
-    (slope,) = torch.autograd.grad((logits * targets).sum(), features)
+    (slope,) = torch.autograd.grad((logits * recordable(targets)).sum(), features)
     slope, features = (features_first(each, network) for each in (slope, features.detach()))
     weight = slope.flatten(2).mean(2)[..., None, None]
     over_time = features.unflatten(2, (1, -1)).flatten(2, -3).mean(2)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mixlab.errors import UserError
 from mixlab.mixing.saliency.maps import given_network, normalized
-from mixlab.mixing.undisturbed import undisturbed
+from mixlab.mixing.undisturbed import recordable, undisturbed
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class InputGradient:
         network = given_network(self, self.network)
         with undisturbed(network, images) as pixels:
             pixels.requires_grad_()
-            loss = (self.loss or fitting_loss)(network(pixels), targets)
+            loss = (self.loss or fitting_loss)(network(pixels), recordable(targets))
             (slope,) = torch.autograd.grad(loss, pixels)
         return normalized(torch.linalg.vector_norm(slope.float().flatten(1, -3), dim=1))
 

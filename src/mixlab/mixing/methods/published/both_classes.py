@@ -51,6 +51,8 @@ class BothClasses:
     ) -> Blend:
         """See `Method`; waits for a GPU, because it reads the targets."""
         blend = self.method(images, targets, rng, partners)
+        if blend.num_sources != 2:  # as of StackMix, whose one partner goes with the row's picture
+            raise UserError(f"BothClasses needs a method of two sources, got {self.method!r}")
         kinds = classes(targets, type(self).__name__, "use Mixup (mixing=mixup)")
         label = torch.from_numpy(kinds)[blend.source]
         own = blend.share[:, :1].expand(blend.num_rows, 1)
