@@ -190,10 +190,13 @@ def test_two_nodes_share_a_sweep_and_a_killed_worker_is_tried_again(
 
 @pytest.mark.slow
 def test_two_jobs_share_a_gpu(lab: Path, two_nodes: str) -> None:
-    share = (f"hydra.launcher.address={two_nodes}", "hydra.launcher.num_gpus=0.5")
-    done = console("train", *WORDS, "hydra/launcher=ray", "seeds=2", *share,
-                   "hydra.launcher.num_cpus=0.5", "trainer.max_epochs=20")  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    share = ("hydra.launcher.num_gpus=0.5", "hydra.launcher.num_cpus=0.5", "seeds=2")
+    (lab / "wait").touch()
+    words = (*WORDS, "hydra/launcher=ray", f"hydra.launcher.address={two_nodes}", *share)
+    with Command(lab, *words) as sweep:
+        assert until(lambda: len(list(lab.rglob("last.ckpt"))) == 2), sweep.said
+        (lab / "wait").unlink()
+        assert sweep.wait() == 0, sweep.said
     one, other = notes(lab)
     assert one[1] == other[1] == "0", "the same GPU"
     assert max(one[2], other[2]) < min(one[3], other[3]), "at the same time"
