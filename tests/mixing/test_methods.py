@@ -191,3 +191,18 @@ def test_every_knob_acts(name: str, knob: str) -> None:
         return torch.equal(before.images(images), after.images(images))
 
     assert not all(map(same, range(24 if name in FOR_THE_BATCH else 1)))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_default_device_of_torch_changes_nothing(name: str) -> None:
+    """As `torch.set_default_device` sets one for all that is made without a device."""
+    images, targets = torch.rand(8, 3, 16, 16), torch.eye(8)
+
+    def mixed() -> tuple[torch.Tensor, torch.Tensor]:
+        blend = Policy(probability=0.5).draw(METHODS[name], images, targets, Address(0))
+        return blend.mix(images, targets)
+
+    expected = mixed()
+    with torch.device("meta"):
+        found = mixed()
+    assert all(torch.equal(one, other) for one, other in zip(expected, found, strict=True))

@@ -61,7 +61,7 @@ class Blend:
     @classmethod
     def identity(cls, num_rows: int) -> Self:
         """The blend that leaves `num_rows` rows as they are."""
-        return cls(torch.arange(num_rows)[:, None], torch.ones(1, 1))
+        return cls(torch.arange(num_rows, device="cpu")[:, None], torch.ones(1, 1, device="cpu"))
 
     @classmethod
     def pair(cls, partners: np.ndarray | Tensor, mask: Mask, share: Tensor | None = None) -> Self:
@@ -184,8 +184,8 @@ class Blend:
         """The same blend for the rows chosen by bool `rows` (B,); the others stay unchanged."""
         if rows.all():
             return self
-        chosen = torch.as_tensor(rows)
-        first = torch.eye(1, self.num_sources)
+        chosen = torch.from_numpy(rows) if isinstance(rows, np.ndarray) else rows
+        first = torch.eye(1, self.num_sources, device="cpu")
         if isinstance(self.mask, Tensor):
             mask = where_rows(chosen, self.mask, first)
         else:

@@ -63,12 +63,12 @@ class Boxes:
         """(B|1, 2, 4): where each source is seen, the second over the first; None of mixtures."""
         if self.outside.shape[1] == 1 or not self.shows_own:
             return None
-        whole = torch.tensor([0, self.height, 0, self.width])
+        whole = torch.tensor([0, self.height, 0, self.width], device="cpu")
         return torch.stack([whole.expand_as(self.edges), self.edges], 1)
 
     def where(self, rows: Tensor) -> "Boxes":
         """The same boxes in the chosen `rows` (B,) bool; the others stay unchanged."""
-        own = torch.eye(1, self.outside.shape[1])
+        own = torch.eye(1, self.outside.shape[1], device="cpu")
         outside = torch.where(rows[:, None], self.outside, own)
         return Boxes(self.edges * rows[:, None], outside, self.height, self.width)
 

@@ -22,7 +22,7 @@ def select(choice: np.ndarray, blends: Sequence[Blend], device: torch.device | s
     check_combinable(*blends)
     num_sources = max(blend.num_sources for blend in blends)
     widened = [_widened(blend, num_sources, device) for blend in blends]
-    chosen, rows = torch.from_numpy(choice), torch.arange(len(choice))
+    chosen, rows = torch.from_numpy(choice), torch.arange(len(choice), device="cpu")
     source = torch.stack([blend.source for blend in widened])[chosen, rows]
     share = torch.stack([expand_rows(blend.share, len(rows)) for blend in widened])[chosen, rows]
     masks = [blend.mask for blend in widened]
@@ -52,7 +52,7 @@ def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
     if second.warp is not None:
         raise UserError("in a Sequence a method that warps its partners must come first; move it")
     source_BK, num_rows = second.source, first.num_rows
-    guest_J = torch.eye(1, first.num_sources)[0]  # a guest is all of itself
+    guest_J = torch.eye(1, first.num_sources, device="cpu")[0]  # a guest is all of itself
     source_BKJ = reached(first.source, source_BK, num_rows, source_BK[:, :, None])
     share_BKJ = reached(first.share, source_BK, num_rows, guest_J)
     share_BL = product(share_BKJ, second.share)
@@ -60,12 +60,14 @@ def compose(first: Blend, second: Blend, device: torch.device | str) -> Blend:
     if is_flat(first.mask) and is_flat(second.mask):
         mask = mask.paint()
     elif not is_flat(first.mask) and not is_flat(second.mask):
-        by_area_BK1 = reached(_by_area(first, device), source_BK, num_rows, torch.tensor(True))
+        by_area_BK1 = reached(
+            _by_area(first, device), source_BK, num_rows, torch.tensor(True, device="cpu")
+        )
         by_area_B1 = by_area_BK1.all(1) & _by_area(second, device)
         share_BL = torch.where(by_area_B1, mask.mean(device), share_BL)
     warp_BL23 = None
     if first.warp is not None:
-        warp_BKJ23 = reached(first.warp, source_BK, num_rows, torch.eye(2, 3))
+        warp_BKJ23 = reached(first.warp, source_BK, num_rows, torch.eye(2, 3, device="cpu"))
         warp_BL23 = warp_BKJ23.flatten(1, 2)
     return Blend(source_BKJ.flatten(1), mask, share_BL, warp_BL23)
 
@@ -99,19 +101,19 @@ def _widened(blend: Blend, num_sources: int, device: torch.device | str) -> Blen
     )
     warp = blend.warp
     if warp is not None:
-        warp = torch.cat([warp, torch.eye(2, 3).expand(len(warp), missing, 2, 3)], 1)
+        warp = torch.cat([warp, torch.eye(2, 3, device="cpu").expand(len(warp), missing, 2, 3)], 1)
     return Blend(source, mask, share, warp)
 
 
 def _select_boxes(chosen: Tensor, masks: list[Mask]) -> Mask:
     """Rows out of flat masks and boxes: a flat mask is what lies outside an empty box."""
-    rows = torch.arange(len(chosen))
+    rows = torch.arange(len(chosen), device="cpu")
     flats = [mask.outside if isinstance(mask, Boxes) else painted(mask) for mask in masks]
     outside = torch.stack([expand_rows(flat, len(rows)) for flat in flats])[chosen, rows]
     boxes = next((mask for mask in masks if isinstance(mask, Boxes)), None)
     if boxes is None:
         return outside
-    empty = torch.zeros(1, 4, dtype=torch.int64)
+    empty = torch.zeros(1, 4, dtype=torch.int64, device="cpu")
     edges = [mask.edges if isinstance(mask, Boxes) else empty for mask in masks]
     edges = torch.stack([expand_rows(each, len(rows)) for each in edges])[chosen, rows]
     return Boxes(edges, outside, boxes.height, boxes.width)
@@ -131,9 +133,9 @@ def _select_warp(chosen: Tensor, blends: list[Blend]) -> Tensor | None:
     """Rows out of the blends' warps, the identity where a blend has none."""
     if all(blend.warp is None for blend in blends):
         return None
-    still = torch.eye(2, 3).expand(*blends[0].source.shape, 2, 3)
+    still = torch.eye(2, 3, device="cpu").expand(*blends[0].source.shape, 2, 3)
     warps = [still if blend.warp is None else blend.warp for blend in blends]
-    return torch.stack(warps)[chosen, torch.arange(len(chosen))]
+    return torch.stack(warps)[chosen, torch.arange(len(chosen), device="cpu")]
 
 
 def _by_area(blend: Blend, device: torch.device | str) -> Tensor:

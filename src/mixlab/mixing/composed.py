@@ -60,20 +60,20 @@ class Composed:
     def paint(self, device: torch.device | str = "cpu") -> Tensor:
         """The mask itself: (B, K * J, *S) float32."""
         mask_RJS, mask_BKS = painted(self.first.mask, device), painted(self.second.mask, device)
-        guest_J = torch.eye(1, self.first.num_sources)[0]
+        guest_J = torch.eye(1, self.first.num_sources, device="cpu")[0]
         guest_JS = guest_J.view(-1, *[1] * (mask_RJS.ndim - 2)).to(mask_RJS, non_blocking=True)
         source_BK, num_rows = self.second.source, self.first.num_rows
         mask_BLS = product(reached(mask_RJS, source_BK, num_rows, guest_JS), mask_BKS)
         if self.chosen is None:
             return mask_BLS
-        return where_rows(self.chosen, mask_BLS, torch.eye(1, mask_BLS.shape[1]))
+        return where_rows(self.chosen, mask_BLS, torch.eye(1, mask_BLS.shape[1], device="cpu"))
 
     def mean(self, device: torch.device | str = "cpu") -> Tensor:
         """Mean of the mask of each source: (B, K * J) float32, exact; painted unless of boxes."""
         inner, outer = self.first.mask, self.second.mask
         if self.chosen is not None or not (isinstance(inner, Boxes) and isinstance(outer, Boxes)):
             return mean_share(self.paint(device))
-        guest_J = torch.eye(1, self.first.num_sources)[0]
+        guest_J = torch.eye(1, self.first.num_sources, device="cpu")[0]
         return _mean_of_boxes(inner, outer, self.second.source, self.first.num_rows, guest_J)
 
     def where(self, rows: Tensor) -> "Composed":
@@ -118,7 +118,7 @@ def _mean_of_boxes(
 
     A picture has four parts: within both boxes, one of them, or none.
     """
-    no_box = torch.zeros(4, dtype=torch.int64)
+    no_box = torch.zeros(4, dtype=torch.int64, device="cpu")
     edges_BK4 = reached(inner.edges, source_BK, num_rows, no_box)
     outside_BKJ = reached(inner.outside, source_BK, num_rows, guest_J)
     both = _area(_overlap(edges_BK4, outer.edges[:, None]))[..., None]
@@ -126,7 +126,7 @@ def _mean_of_boxes(
     only_outer = _area(outer.edges)[:, None, None] - both
     neither = inner.height * inner.width - both - only_inner - only_outer
     second_J, second_K = (
-        (torch.arange(mask.outside.shape[1]) == 1).float() for mask in (inner, outer)
+        (torch.arange(mask.outside.shape[1], device="cpu") == 1).float() for mask in (inner, outer)
     )
     within_K1, without_BK1 = second_K[:, None], outer.outside[..., None]
     total = (second_J * within_K1).double() * both + (second_J * without_BK1).double() * only_inner

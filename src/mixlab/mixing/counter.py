@@ -35,7 +35,8 @@ class CallCounter:
         self.seed = torch.initial_seed() % 2**32 if seed is None else seed
         self.rank = current_rank() if rank is None else rank
         check_fields(self, seed=SEED, rank=SEED.but("give the rank of this process"))
-        self._shared = torch.tensor([-1, 0]).share_memory_()  # the epoch, how often it was set
+        # The epoch, and how often it was set.
+        self._shared = torch.tensor([-1, 0], device="cpu").share_memory_()
         self._counted_for = (-1, -1)
         self._calls = 0
 

@@ -38,7 +38,7 @@ def without_network(method: Any, generator: torch.Generator) -> Any:
     """The method with random maps, drawn from `generator`, where it would look at a network."""
 
     def random_maps(images: Tensor, targets: Tensor) -> Tensor:
-        maps = torch.rand(len(images), *images.shape[-2:], generator=generator)
+        maps = torch.rand(len(images), *images.shape[-2:], generator=generator, device="cpu")
         return maps / maps.sum((1, 2), keepdim=True)
 
     return with_maps(method, random_maps, needs_network)

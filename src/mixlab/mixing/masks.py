@@ -19,7 +19,8 @@ class LazyMask(Protocol):
 
 Mask = Tensor | LazyMask
 
-OWN_OF_TWO = torch.tensor([[1.0, 0.0]])  # a flat mask: all of the row itself, none of its partner
+# A flat mask: all of the row itself, none of its partner.
+OWN_OF_TWO = torch.tensor([[1.0, 0.0]], device="cpu")
 
 
 def is_flat(mask: Mask) -> TypeGuard[Tensor]:

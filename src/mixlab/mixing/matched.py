@@ -47,8 +47,9 @@ class MatchedBlend(Blend):
         if rows.all():
             return self
         flat = super().where(rows)
-        own = torch.arange(self.order.shape[1])
-        order = torch.where(torch.as_tensor(rows)[:, None], self.order, own)
+        own = torch.arange(self.order.shape[1], device="cpu")
+        chosen = torch.from_numpy(rows) if isinstance(rows, np.ndarray) else rows
+        order = torch.where(chosen[:, None], self.order, own)
         return MatchedBlend(flat.source, flat.mask, flat.share, order=order)
 
 

@@ -36,7 +36,7 @@ class MixBlock(nn.Module):
         wide, narrow = channels + 1, max(1, channels // 2)  # the share is one more channel
 
         def weights(rows: int) -> nn.Parameter:
-            drawn = torch.randn(rows, wide, generator=generator) / wide**0.5
+            drawn = torch.randn(rows, wide, generator=generator, device="cpu") / wide**0.5
             return nn.Parameter(sent_to(drawn, device))
 
         self.query = weights(narrow)  # of keys, too, as in the authors' code

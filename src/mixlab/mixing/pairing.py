@@ -27,7 +27,7 @@ def chance_of_itself(partners: str | PartnerRule, batch_rows: int, num_partners:
         return 1 / batch_rows
     if partners not in BY_PLACE:
         return 0.0
-    rows, rng = torch.empty(batch_rows, 0), stream(Address(0), Purpose.STRENGTH)
+    rows, rng = torch.empty(batch_rows, 0, device="cpu"), stream(Address(0), Purpose.STRENGTH)
     columns = drawn_columns(rule_from(partners), rows, rows, rng, batch_rows, num_partners)
     return float((columns.T == np.arange(batch_rows)).mean())
 

@@ -192,7 +192,7 @@ def shared_permutations(address: Address, num_rows: int, count: int, position: i
     The same on every rank of one batch.
     """
     rng = stream(address._replace(rank=position), Purpose.PARTNERS)
-    rows = torch.empty(num_rows, 0)
+    rows = torch.empty(num_rows, 0, device="cpu")
     return drawn_columns(permutation, rows, rows, rng, num_rows, count)
 
 

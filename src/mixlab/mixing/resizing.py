@@ -38,4 +38,4 @@ def lines_between(
     index = torch.from_numpy(pairs + given * np.arange(planes)[:, None, None]).flatten()
     below = place - above
     weight = torch.from_numpy(np.stack([1 - below, below], 1)).to(dtype)
-    return index, torch.arange(0, len(index), 2), weight.repeat(planes, 1).flatten()
+    return index, torch.arange(0, len(index), 2, device="cpu"), weight.repeat(planes, 1).flatten()

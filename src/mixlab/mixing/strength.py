@@ -216,8 +216,8 @@ def rows_to_mix(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The same random images and targets again and again, or others of a sample each time."""
     if sampled is None:
-        images = torch.rand(ROWS_AT_ONCE, *picture, generator=generator)
-        yield from repeat((images, torch.eye(ROWS_AT_ONCE)))
+        images = torch.rand(ROWS_AT_ONCE, *picture, generator=generator, device="cpu")
+        yield from repeat((images, torch.eye(ROWS_AT_ONCE, device="cpu")))
         return
     sample = sampled()
     while True:

@@ -51,7 +51,7 @@ class Tiles:
     def where(self, rows: Tensor) -> "Tiles":
         """The same tiles in the chosen `rows` (B,) bool; the others stay unchanged."""
         own = torch.zeros_like(self.edges[:1])
-        own[:, 0] = torch.tensor([0, self.height, 0, self.width])
+        own[:, 0] = torch.tensor([0, self.height, 0, self.width], device="cpu")
         edges = torch.where(rows[:, None, None], self.edges, own)
         return Tiles(edges, self.height, self.width)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mixlab.mixing.masks import memory
 from mixlab.mixing.resizing import lines_of, resized
 
-STILL = torch.eye(2, 3)  # the affine view that leaves a picture as it is
+STILL = torch.eye(2, 3, device="cpu")  # the affine view that leaves a picture as it is
 SMALL_VIEW = 64 * 64  # pixels of a picture; below, resizing whole batches is faster than parts
 WHOLE_PIXELS = 1e-3  # of a pixel: how exactly a view in 32 bits moves by whole pixels
 
@@ -153,11 +153,11 @@ def copied_from(layers: Tensor, warp: Tensor, height: int, width: int) -> tuple[
     Returns:
         (B, K, 2) int64, row and column, and (B, K) bool.
     """
-    offset = warp[..., 2].double().flip(-1) * torch.tensor([height, width]) / 2
+    offset = warp[..., 2].double().flip(-1) * torch.tensor([height, width], device="cpu") / 2
     shift = offset.round().long()
-    is_copy = (warp[..., :2] == torch.eye(2)).flatten(2).all(2)
+    is_copy = (warp[..., :2] == STILL[:, :2]).flatten(2).all(2)
     is_copy &= ((offset - shift).abs() < WHOLE_PIXELS).all(2)
     start, end = layers[..., 0::2] + shift, layers[..., 1::2] + shift
-    is_copy &= ((start >= 0) & (end <= torch.tensor([height, width]))).all(2)
+    is_copy &= ((start >= 0) & (end <= torch.tensor([height, width], device="cpu"))).all(2)
     is_empty = (layers[..., 0::2] >= layers[..., 1::2]).any(2)
     return start.clamp_min(0), is_copy | is_empty

@@ -50,7 +50,7 @@ class Ablated:
     ) -> Blend:
         """See `Method`; raises UserError where only labels are mixed and the method keeps them."""
         blend = self.method(images, targets, rng, partners)
-        own = torch.eye(1, blend.num_sources)
+        own = torch.eye(1, blend.num_sources, device="cpu")
         if self.mix == "inputs":
             return replace(blend, share=own)
         if blend.num_sources == 1:

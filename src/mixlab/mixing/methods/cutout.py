@@ -54,5 +54,6 @@ class Cutout:
         num_boxes = num_rows if self.per_row else 1
         side = np.full((1, 1), self.side_fraction * min(height, width))
         edges = clipped_boxes(side, num_boxes, np.array([height, width]), rng)
-        boxes = Boxes(edges, torch.ones(1, 1), height, width)
-        return Blend(torch.arange(num_rows)[:, None], boxes, share=torch.ones(1, 1))
+        own = torch.ones(1, 1, device="cpu")
+        boxes, rows = Boxes(edges, own, height, width), torch.arange(num_rows, device="cpu")
+        return Blend(rows[:, None], boxes, share=own)

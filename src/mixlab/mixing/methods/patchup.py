@@ -75,14 +75,14 @@ class HardPatchUp:
         side = min(self.block_size, (min(height, width) + 1) // 2)
         blocks = blocks_around(centers < center_rate(self.gamma, side, height, width), side)
         covered = [np.count_nonzero(each) / each.size for each in blocks.numpy()]
-        share = taken * torch.tensor(covered, dtype=torch.float32)[:, None]
+        share = taken * torch.tensor(covered, dtype=torch.float32, device="cpu")[:, None]
         other = sent_to(blocks, images.device).float()
         other *= taken.to(images.device, non_blocking=True)[:, :, None]
         return Blend.pair(partner, PartnerMask(other), torch.cat([1 - share, share], dim=1))
 
     def taken(self, rng: np.random.Generator, num_draws: int) -> Tensor:
         """(num_draws, 1) float32: what a block takes of the partner."""
-        return torch.ones(num_draws, 1)
+        return torch.ones(num_draws, 1, device="cpu")
 
 
 @dataclass(frozen=True)

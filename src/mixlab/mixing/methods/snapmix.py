@@ -79,7 +79,7 @@ class SnapMix:
             for boxes, rows in ((to, own), (of, partner))
         ]
         share = torch.stack([1 - covered[0], covered[1]], dim=1).clamp(0, 1).cpu()
-        warp = torch.eye(2, 3).repeat(len(partner), 2, 1, 1)
+        warp = torch.eye(2, 3, device="cpu").repeat(len(partner), 2, 1, 1)
         warp[:, 1] = into(to.edges, of.edges, *size)
         return replace(Blend.pair(partner, to, share), warp=warp).where(partner != own)
 
@@ -99,7 +99,7 @@ def _seen(maps: Tensor, rows: np.ndarray) -> Tensor:
 
 def into(to: Tensor, of: Tensor, height: int, width: int) -> Tensor:
     """(B, 2, 3) warps, as `Blend.warp`, that show the box `of` (B, 4) in the box `to` (B, 4)."""
-    warp = torch.zeros(len(to), 2, 3)
+    warp = torch.zeros(len(to), 2, 3, device="cpu")
     for row, (start, length) in enumerate(((2, width), (0, height))):  # x first
         low, high = to[:, start].double(), to[:, start + 1].double()
         other_low, other_high = of[:, start].double(), of[:, start + 1].double()
