@@ -49,7 +49,8 @@ def bags(rows: Tensor, index: Tensor, starts: Tensor, weight: Tensor) -> Tensor:
 
     `index` and `weight` have one dimension; `starts` (N,) are places in them.
     """
-    return torch.embedding_bag(rows, index, starts, per_sample_weights=weight)[0]
+    # By position, which is read faster: not scaled by frequency, mode "sum", not sparse.
+    return torch.embedding_bag(rows, index, starts, False, 0, False, weight)[0]
 
 
 class _LinearBags(torch.autograd.Function):
