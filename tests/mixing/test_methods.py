@@ -193,7 +193,7 @@ def test_every_knob_acts(name: str, knob: str) -> None:
     assert not all(map(same, range(24 if name in FOR_THE_BATCH else 1)))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@every_method
 def test_a_default_device_of_torch_changes_nothing(name: str) -> None:
     """As `torch.set_default_device` sets one for all that is made without a device."""
     images, targets = torch.rand(8, 3, 16, 16), torch.eye(8)

@@ -26,7 +26,7 @@ from mixlab.mixing.masks import Mask, is_flat, mean_share, painted, where_rows
 from mixlab.mixing.partner_mask import PartnerMask
 from mixlab.mixing.row_sums import row_sums, summed_rows, weighted_rows
 from mixlab.mixing.tiles import Tiles
-from mixlab.mixing.views import pasted_views, warped
+from mixlab.mixing.views import as_pictures, pasted_views, warped
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +264,7 @@ def _fit(weight: Tensor, images: Tensor) -> Tensor:
 def _moved(rows: Tensor, moves: Tensor) -> Tensor:
     """`rows` (B, ..., H, W) whose blocks are permuted by `moves` (B, n * n)."""
     size = round(moves.shape[1] ** 0.5)
-    flat = rows.flatten(1, -3) if rows.ndim > 3 else rows[:, None]
+    flat = as_pictures(rows)
     blocks = flat.unflatten(3, (size, -1)).unflatten(2, (size, -1)).permute(0, 2, 4, 1, 3, 5)
     first = torch.arange(0, moves.numel(), moves.shape[1], device=moves.device)[:, None]
     taken = blocks.flatten(0, 2).index_select(0, (first + moves).flatten())  # whole blocks

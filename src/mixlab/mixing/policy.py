@@ -99,8 +99,6 @@ class Policy:
         return with_alpha(method, alpha_from(self.alpha_schedule)(min(max(progress, 0.0), 1.0)))
 
     def _factor(self, progress: float) -> float:
-        if self.schedule == "constant":
-            return 1.0
         return schedule_from(self.schedule)(min(max(progress, 0.0), 1.0))
 
     def _rates(self, progress: float, targets: Tensor, num_rows: int) -> float | np.ndarray:
@@ -145,8 +143,7 @@ class Policy:
         chosen = self._gate(rng.random(num_rows), rates, index)
         if chosen is not None and not chosen.any():
             return Blend.identity(num_rows)
-        if self.alpha_schedule is not None:
-            method = self.scheduled(method, progress)
+        method = self.scheduled(method, progress)
         count = method.num_partners
         if partners is None and self.partners == ACROSS_RANKS:  # all rows are here
             partners = shared_permutations(address, num_rows, count, position)

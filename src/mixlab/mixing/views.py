@@ -64,10 +64,14 @@ def warped(rows: Tensor, warp: Tensor) -> Tensor:
 
 def sampled(rows: Tensor, positions: Tensor) -> Tensor:
     """`rows` (B, C, ..., H, W) at positions (B, h, w, 2): (B, C, ..., h, w)."""
-    rows_of_planes = rows if rows.ndim > 3 else rows[:, None]
-    flat = rows_of_planes.to(positions.dtype).flatten(1, -3)
+    flat = as_pictures(rows.to(positions.dtype))
     view = F.grid_sample(flat, positions, padding_mode="border", align_corners=False)
     return view.to(rows.dtype).view(*rows.shape[:-2], *view.shape[-2:])
+
+
+def as_pictures(rows: Tensor) -> Tensor:
+    """`rows` (B, ..., H, W) as (B, N, H, W); a single plane (B, H, W) has an N of 1."""
+    return rows.flatten(1, -3) if rows.ndim > 3 else rows[:, None]
 
 
 def grid(warp: Tensor, rows: Tensor, box: tuple[int, int, int, int] | None = None) -> Tensor:
